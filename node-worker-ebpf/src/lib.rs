@@ -1,0 +1,1 @@
+//! BPF objects and the wire types.

@@ -1,0 +1,1 @@
+//! The policy language: pure, no I/O.
