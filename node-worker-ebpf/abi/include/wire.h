@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The contract between the BPF programs and the node worker: map keys and values, program constants and event
+ * records. Rust bindings are generated from this file (`cargo xtask codegen`); nothing here is mirrored by hand.
+ *
+ * All integers are in host byte order. Every struct is padded explicitly, so that records can be copied as bytes.
+ */
+#ifndef LICTOR_WIRE_H
+#define LICTOR_WIRE_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+/* Changes whenever the meaning or the layout of anything below changes; part of the pin directory's name. */
+#define LICTOR_ABI_VERSION 1
+
+/* ---- limits ---------------------------------------------------------------------------------------------- */
+
+/* Rules of one hook point, over all policies: 64 words of 64 bits, one summary word over them. */
+#define LICTOR_MAX_RULES 4096
+#define LICTOR_VECTOR_WORDS 64
+/* Distinct argument extractions of one hook point, over all policies. */
+#define LICTOR_MAX_FIELDS 8
+/* Distinct tables that one hook point consults. */
+#define LICTOR_MAX_COLUMNS 16
+/* Hook points live at one time. */
+#define LICTOR_MAX_HOOKS 256
+/* Hook slots below this have a bit in the "no rule can match this path class" word. */
+#define LICTOR_EMPTY_HOOKS 64
+/* Policies live at one time: size of the counter table. */
+#define LICTOR_MAX_POLICIES 8192
+/* Bytes of a path, the terminating NUL included (the kernel's PATH_MAX). */
+#define LICTOR_PATH_MAX 4096
+/* Bytes of string data in one key of the prefix trie; longer strings are chained through `next`. */
+#define LICTOR_LPM_CHUNK 248
+/* Longest value of a suffix predicate, bytes. */
+#define LICTOR_SUFFIX_MAX 128
+/* Rules that one record can name. */
+#define LICTOR_MAX_FIRED 128
+/* Longest record, bytes: eight fields of up to 4,096 bytes would not fit, the last ones are truncated. */
+#define LICTOR_MAX_RECORD 24576
+/* Ancestors that `followForks` looks at, the process itself included. */
+#define LICTOR_MAX_ANCESTORS 32
+/* Bytes of arguments kept from one execve. */
+#define LICTOR_MAX_EXEC_ARGS 4096
+/* Bytes kept of a string, a buffer or an I/O vector argument. */
+#define LICTOR_MAX_BYTES 4096
+
+/* ---- the live revision ----------------------------------------------------------------------------------- */
+
+/*
+ * One element, mapped into user space. `revision_slot` holds the revision number (low 32 bits, 0 = judge nothing) and
+ * the table slot (high 32 bits); user space changes it by one aligned 8-byte store, so an event sees one revision.
+ * `fs_generation` is written only by the invalidation programs.
+ */
+struct lictor_live {
+	__u64 revision_slot;
+	__u32 fs_generation;
+	__u32 flags;
+};
+
+/* What is live in a table slot: read back for status, never consulted for a verdict but for the two path tables. */
+struct lictor_revision {
+	__u64 number;
+	/* Word index of "empty" words by path prefix class, and how many; the same for suffix classes. */
+	__u32 prefix_empty_base;
+	__u32 prefix_classes;
+	__u32 suffix_empty_base;
+	__u32 suffix_classes;
+	/* LICTOR_REVISION_* */
+	__u32 flags;
+	__u32 policy_count;
+	__u64 applied_boot_ns;
+	__u8 digest[32];
+};
+/* Some rule asks for a path suffix: directory entries alone do not tell a path's classes. */
+#define LICTOR_REVISION_HAS_SUFFIX 1
+
+/* ---- tables of a revision -------------------------------------------------------------------------------- */
+
+/* A set of rules of one hook point. Bit w of `summary` is set when words[w] is not zero. */
+struct lictor_vector {
+	__u64 summary;
+	__u64 words[LICTOR_VECTOR_WORDS];
+};
+
+/* The revision's data for one column of a hook point. */
+struct lictor_column {
+	/* NUMBER: word index of the intervals; MASK: of the 64 bit entries; PATH_*: of the class map; TEXT_*: root state. */
+	__u32 base;
+	/* NUMBER: number of intervals; PATH_*: number of classes in the class map. */
+	__u32 length;
+	/* Vector for a value that no entry names. */
+	__u32 default_vector;
+	/* Vector for a value that could not be read. */
+	__u32 unresolved_vector;
+	/* NUMBER and ANCESTORS: `column` of the keys in the number table; 0 = no exact values. */
+	__u32 number_id;
+	__u32 pad;
+	/* MASK: bits that some rule asks for. */
+	__u64 mask;
+};
+
+/* The revision's data for one hook point, by hook slot. shape_id 0 = the revision has no rule here. */
+struct lictor_hook {
+	__u32 shape_id;
+	__u32 rule_count;
+	/* Index of the first rule in the rule table. */
+	__u32 rule_base;
+	/* Vector with one bit for each rule of this hook point: where judging starts. */
+	__u32 all_vector;
+	struct lictor_column columns[LICTOR_MAX_COLUMNS];
+};
+
+/* LICTOR_RULE_*: what a rule does when it fires. */
+#define LICTOR_RULE_RECORD 1
+#define LICTOR_RULE_DENY 2
+#define LICTOR_RULE_SIGNAL 4
+/* Count and report what would be done, but do it not. */
+#define LICTOR_RULE_MONITOR 8
+#define LICTOR_RULE_LIMIT 16
+
+/* Scope of a rate limit. */
+#define LICTOR_LIMIT_THREAD 0
+#define LICTOR_LIMIT_PROCESS 1
+#define LICTOR_LIMIT_GLOBAL 2
+
+struct lictor_rule {
+	/* Rules of one group stand together; only the first one that matches fires (one group per hook of a policy). */
+	__u32 group;
+	/* Index into the policy counters. */
+	__u32 policy;
+	__u32 flags;
+	/* DENY: a negative errno, -4095 to -1. */
+	__s16 verdict;
+	/* SIGNAL: signal number. */
+	__u16 signal;
+	/* LIMIT: at most one record in this time for the same key. */
+	__u64 limit_interval_ns;
+	__u32 limit_scope;
+	/* Identifies the rule across revisions for rate limits (a hash of policy, hook and position). */
+	__u32 limit_id;
+};
+
+/* Key of the prefix trie. `prefix_length` counts bits of `state` (32) and of the bytes in use. */
+struct lictor_lpm_key {
+	__u32 prefix_length;
+	__u32 state;
+	__u8 bytes[LICTOR_LPM_CHUNK];
+};
+/* First states: the dictionary of all paths, and the one of reversed path endings. Text columns come after. */
+#define LICTOR_STATE_PATH_PREFIX 1
+#define LICTOR_STATE_PATH_SUFFIX 2
+#define LICTOR_STATE_FIRST_FREE 3
+
+struct lictor_lpm_value {
+	/* Path dictionaries: path class; text columns: vector. */
+	__u32 class_id;
+	/* State for the bytes after a full chunk; 0 = none. */
+	__u32 next;
+	/* Bytes of this entry's string part. */
+	__u32 length;
+	/* 1 when a longer string of some rule begins with this entry's string. */
+	__u32 extended;
+};
+
+struct lictor_number_key {
+	__u32 column;
+	__u32 pad;
+	__u64 value;
+};
+/*
+ * Value of the number table, and a word of a MASK column: NUMBER: the vector; ANCESTORS and MASK: low half the vector
+ * of rules that want this element, high half the vector of rules that must not have it (0 = none in both halves).
+ */
+
+/* ---- constants of one loaded program --------------------------------------------------------------------- */
+
+enum lictor_attach {
+	LICTOR_ATTACH_NONE,
+	LICTOR_ATTACH_LSM,
+	LICTOR_ATTACH_FMOD_RET,
+	LICTOR_ATTACH_FENTRY,
+	LICTOR_ATTACH_FEXIT,
+	LICTOR_ATTACH_KPROBE,
+	LICTOR_ATTACH_TRACEPOINT,
+	LICTOR_ATTACH_RAW_TRACEPOINT,
+};
+
+enum lictor_field_kind {
+	LICTOR_FIELD_NONE,
+	LICTOR_FIELD_NUMBER,
+	LICTOR_FIELD_STRING,
+	LICTOR_FIELD_CHAR_BUF,
+	LICTOR_FIELD_CHAR_IOVEC,
+	LICTOR_FIELD_FILE,
+	LICTOR_FIELD_FD,
+	LICTOR_FIELD_PATH,
+	LICTOR_FIELD_DENTRY,
+	LICTOR_FIELD_FILENAME,
+	LICTOR_FIELD_BINPRM,
+	LICTOR_FIELD_NOP,
+};
+
+/* `source` of a field: argument index 0..5, or the return value. Tracepoints read at `offset` instead. */
+#define LICTOR_SOURCE_RETURN 6
+#define LICTOR_SOURCE_NONE 255
+
+/* Flags of a field. */
+#define LICTOR_FIELD_SIGNED 1
+/* The buffer's length is the function's return value, when that is smaller than its size argument. */
+#define LICTOR_FIELD_RETURN_COPY 2
+
+struct lictor_field_shape {
+	__u8 kind;
+	__u8 source;
+	/* NUMBER: bytes of the value: 1, 2, 4 or 8. */
+	__u8 width;
+	__u8 flags;
+	/* Tracepoints: offset of the value in the context, bytes. */
+	__u16 offset;
+	/* CHAR_BUF and CHAR_IOVEC: `source` of the length (bytes, or number of vectors); LICTOR_SOURCE_NONE = up to NUL. */
+	__u8 size_source;
+	__u8 pad;
+	/* Tracepoints: offset of the length value. */
+	__u16 size_offset;
+	__u16 pad2;
+	/* Bytes kept at most. */
+	__u32 max_length;
+};
+
+enum lictor_column_kind {
+	LICTOR_COLUMN_NONE,
+	LICTOR_COLUMN_NUMBER,
+	LICTOR_COLUMN_MASK,
+	LICTOR_COLUMN_ANCESTORS,
+	LICTOR_COLUMN_PATH_PREFIX,
+	LICTOR_COLUMN_PATH_SUFFIX,
+	LICTOR_COLUMN_TEXT_PREFIX,
+	LICTOR_COLUMN_TEXT_SUFFIX,
+};
+
+enum lictor_column_source {
+	LICTOR_FROM_FIELD,
+	LICTOR_FROM_CGROUP,
+	LICTOR_FROM_BINARY,
+	LICTOR_FROM_PID,
+	LICTOR_FROM_NAMESPACE_PID,
+	LICTOR_FROM_CAP_EFFECTIVE,
+	LICTOR_FROM_CAP_PERMITTED,
+	LICTOR_FROM_CAP_INHERITABLE,
+	LICTOR_FROM_NS_UTS,
+	LICTOR_FROM_NS_IPC,
+	LICTOR_FROM_NS_MNT,
+	LICTOR_FROM_NS_PID,
+	LICTOR_FROM_NS_PID_FOR_CHILDREN,
+	LICTOR_FROM_NS_NET,
+	LICTOR_FROM_NS_TIME,
+	LICTOR_FROM_NS_TIME_FOR_CHILDREN,
+	LICTOR_FROM_NS_CGROUP,
+	LICTOR_FROM_NS_USER,
+};
+#define LICTOR_NAMESPACES 10
+
+struct lictor_column_shape {
+	__u8 kind;
+	__u8 source;
+	/* FROM_FIELD: index of the field. */
+	__u8 field;
+	__u8 pad;
+};
+
+/* Flags of a shape. */
+/* The arguments stand in the struct pt_regs that the first argument points to. */
+#define LICTOR_SHAPE_SYSCALL 1
+/* A "no rule matched" result may be remembered: nothing but the path, the task and `memo_field` enters the verdict. */
+#define LICTOR_SHAPE_MEMO 2
+
+/* Set as `.rodata` before loading, so the verifier drops what the hook point does not use. */
+struct lictor_shape {
+	/* Not 0. Differs for each distinct shape of the same hook point. */
+	__u32 id;
+	__u16 hook_slot;
+	__u8 attach;
+	__u8 flags;
+	__u8 field_count;
+	__u8 column_count;
+	/* Index of the FILE field whose class is cached, LICTOR_SOURCE_NONE = none. */
+	__u8 path_field;
+	/* Index of the one NUMBER field that enters the memo, LICTOR_SOURCE_NONE = none. */
+	__u8 memo_field;
+	/* Number of arguments of the function: where fexit and LSM contexts hold the return value. */
+	__u8 argument_count;
+	__u8 pad[3];
+	struct lictor_field_shape fields[LICTOR_MAX_FIELDS];
+	struct lictor_column_shape columns[LICTOR_MAX_COLUMNS];
+};
+
+/* ---- counters -------------------------------------------------------------------------------------------- */
+
+/* By `policy` of the rules. All are counted when they happen in the kernel, whether or not a record gets out. */
+struct lictor_policy_counts {
+	__u64 matched;
+	__u64 posted;
+	__u64 denied;
+	__u64 signalled;
+	__u64 monitored;
+	__u64 limited;
+	__u64 lost;
+	__u64 unresolved;
+};
+
+/* By hook slot. produced = emitted + lost. */
+struct lictor_hook_counts {
+	__u64 matched;
+	__u64 emitted;
+	__u64 lost;
+	__u64 unresolved;
+};
+
+/* Sites whose failures are counted, one u64 each. */
+enum lictor_site {
+	LICTOR_SITE_NONE,
+	/* No scratch slot was free on this CPU: the event was judged as unresolved. */
+	LICTOR_SITE_SCRATCH_BUSY,
+	/* The path walk gave up: too long, too deep or unreadable. */
+	LICTOR_SITE_PATH_WALK,
+	/* A user or kernel address could not be read. */
+	LICTOR_SITE_READ,
+	/* bpf_send_signal failed. */
+	LICTOR_SITE_SIGNAL,
+	/* The tables of the live slot were not there, or not of this program's shape after a retry. */
+	LICTOR_SITE_TABLES,
+	/* The program array had no program for the live slot. */
+	LICTOR_SITE_TAIL_CALL,
+	/* More rules fired than a record can name. */
+	LICTOR_SITE_FIRED_OVERFLOW,
+	/* The rate limit table was full. */
+	LICTOR_SITE_LIMIT_TABLE,
+	/* A process record did not fit into the ring. */
+	LICTOR_SITE_EXEC_LOST,
+	LICTOR_SITE_EXIT_LOST,
+	LICTOR_SITE_FORK_LOST,
+	LICTOR_SITE_COUNT,
+};
+
+/* Not failures, but wanted by tests and by people who look for cost. */
+enum lictor_stat {
+	LICTOR_STAT_PATH_HOT,
+	LICTOR_STAT_PATH_COLD,
+	LICTOR_STAT_DIRECTORY_HIT,
+	LICTOR_STAT_MEMO_HIT,
+	LICTOR_STAT_SECOND_SLOT,
+	LICTOR_STAT_FS_GENERATION,
+	LICTOR_STAT_SHAPE_TAIL_CALL,
+	LICTOR_STAT_SCRATCH_CORRUPT,
+	LICTOR_STAT_COUNT,
+};
+
+/* ---- records --------------------------------------------------------------------------------------------- */
+
+enum lictor_record_kind {
+	LICTOR_RECORD_NONE,
+	LICTOR_RECORD_EXEC,
+	LICTOR_RECORD_EXIT,
+	LICTOR_RECORD_FORK,
+	LICTOR_RECORD_HOOK,
+};
+
+/* Begins every record. The process is (tgid, start_boot_ns); exec_id counts its execve calls. */
+struct lictor_record {
+	__u16 kind;
+	__u16 pad;
+	/* Bytes of the whole record. */
+	__u32 length;
+	/* CLOCK_BOOTTIME, nanoseconds. */
+	__u64 boot_ns;
+	__u32 tgid;
+	__u32 tid;
+	/* Start of the thread group leader, CLOCK_BOOTTIME, nanoseconds. */
+	__u64 start_boot_ns;
+	__u64 cgroup_id;
+	/* task_struct.self_exec_id of the current task. */
+	__u32 exec_id;
+	/* Revision that judged the event; 0 for process records. */
+	__u32 revision;
+};
+
+#define LICTOR_EXEC_ARGS_TRUNCATED 1
+#define LICTOR_EXEC_ARGS_UNREADABLE 2
+#define LICTOR_EXEC_CWD_ROOT 4
+#define LICTOR_EXEC_CWD_UNREADABLE 8
+#define LICTOR_EXEC_SETUID 16
+#define LICTOR_EXEC_SETGID 32
+
+/* Followed by file name, working directory and arguments (NUL-separated), of the lengths given, without padding. */
+struct lictor_exec_record {
+	struct lictor_record head;
+	__u64 parent_start_boot_ns;
+	__u32 parent_tgid;
+	__u32 flags;
+	__u32 uid, gid, euid, egid, suid, sgid, fsuid, fsgid;
+	__u32 login_uid;
+	__u32 secure_bits;
+	__u64 cap_permitted, cap_effective, cap_inheritable;
+	/* Inode numbers, in the order of LICTOR_FROM_NS_*. */
+	__u32 namespaces[LICTOR_NAMESPACES];
+	/* The executable: inode number and link count (0 = deleted or never linked). */
+	__u64 inode;
+	__u32 links;
+	__u16 filename_length;
+	__u16 cwd_length;
+	__u16 args_length;
+	/* exe_length bytes of the executable's own path come last. */
+	__u16 exe_length;
+	/* Process id in its own PID namespace. */
+	__u32 namespace_pid;
+};
+
+/* The last thread of a process has ended. */
+struct lictor_exit_record {
+	struct lictor_record head;
+	/* As wait(2) reports it. */
+	__u32 status;
+	__u32 pad;
+};
+
+/* A new process; `head` names the child. */
+struct lictor_fork_record {
+	struct lictor_record head;
+	__u64 parent_start_boot_ns;
+	__u32 parent_tgid;
+	__u32 namespace_pid;
+};
+
+/* A rule that fired, in a hook record. */
+struct lictor_fired {
+	/* Rule number within the hook point. */
+	__u16 rule;
+	/* LICTOR_FIRED_* */
+	__u16 flags;
+};
+/* The rule wants a record and its rate limit allows it. */
+#define LICTOR_FIRED_POST 1
+/* Columns that could not be read made this rule match. */
+#define LICTOR_FIRED_UNRESOLVED 2
+
+/* Followed by fired_count struct lictor_fired (padded to 8 bytes), then field_count fields. */
+struct lictor_hook_record {
+	struct lictor_record head;
+	__u16 hook_slot;
+	__u16 fired_count;
+	__u16 field_count;
+	/* What the program returned: 0 or a negative errno. */
+	__s16 verdict;
+	/* Signal sent, 0 = none. */
+	__u32 signal;
+	/* Bit i: column i could not be read. */
+	__u32 unresolved_columns;
+	/* Shape of the program that judged: tells how to read the fields. */
+	__u32 shape_id;
+	__u32 pad;
+};
+
+enum lictor_field_status {
+	LICTOR_FIELD_OK,
+	/* Longer than what was kept; `original_length` has its length. */
+	LICTOR_FIELD_TRUNCATED,
+	/* Could not be read: an address fault, a path too long or too deep. */
+	LICTOR_FIELD_UNRESOLVED,
+	/* There is no such thing: a NULL pointer, a file without a path (pipe, socket). */
+	LICTOR_FIELD_ABSENT,
+};
+
+/* Begins each field of a hook record; followed by `length` bytes, padded to a multiple of 8. */
+struct lictor_field {
+	__u8 kind;
+	__u8 status;
+	__u16 length;
+	__u32 original_length;
+};
+
+/* Data of a FILE, FD, PATH, DENTRY or BINPRM field; the path follows, without NUL. NUMBER fields are one __u64. */
+struct lictor_file {
+	__u64 inode;
+	__u32 device;
+	/* struct inode.i_mode */
+	__u32 mode;
+	/* struct file.f_flags; 0 when there is no open file. */
+	__u32 flags;
+	__u32 links;
+	/* FD: the descriptor. */
+	__s64 fd;
+};
+
+#endif
