@@ -1,1 +1,4 @@
-//! The policy language: pure, no I/O.
+//! The policy language: from YAML to the tables a kernel judges by. Pure: no clock, no file, no network, no system call.
+#![warn(missing_docs)]
+
+pub mod model;

@@ -1,0 +1,302 @@
+//! What Lictor accepts: policies that have passed validation.
+//!
+//! A value of these types is a promise: names are well formed, operators fit their values, numbers are in range. What
+//! depends on a kernel (does the function exist, does an argument have that type) is decided later, by
+//! [`crate::plan::compile`], with the facts of one node.
+
+mod predicate;
+
+pub use predicate::{
+    BinaryTest, CapabilitySet, CapabilityTest, Namespace, NamespaceTest, NamespaceValue, NumberTest, PidTest, Predicate,
+    TextMatch, TextTest, ValueTest,
+};
+
+/// Where in a policy document something was written, as `spec.kprobes[0].selectors[1].matchArgs[0]`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct FieldPath(String);
+
+impl FieldPath {
+    /// The path `text`, as users see it.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// This path, then the member `name`.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Self {
+        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+    }
+
+    /// This path, then the list element `index`.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Name of a policy: unique among the cluster-wide policies, or within its namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyKey {
+    /// Kubernetes namespace; `None` for a `TracingPolicy`.
+    pub namespace: Option<String>,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl std::fmt::Display for PolicyKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// One accepted policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub(crate) key: PolicyKey,
+    pub(crate) mode: Mode,
+    pub(crate) on_unresolved: Option<OnUnresolved>,
+    pub(crate) hooks: Vec<Hook>,
+}
+
+impl Policy {
+    /// The policy's name.
+    pub fn key(&self) -> &PolicyKey {
+        &self.key
+    }
+
+    /// Whether the policy's actions are carried out.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What a rule of this policy does when a value it asks for cannot be read; `None` = the default of each rule.
+    pub fn on_unresolved(&self) -> Option<OnUnresolved> {
+        self.on_unresolved
+    }
+
+    /// The policy's hooks, in the order of the document.
+    pub fn hooks(&self) -> &[Hook] {
+        &self.hooks
+    }
+}
+
+/// Whether enforcement actions are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Deny and signal.
+    Enforce,
+    /// Report what would have been done, and do nothing.
+    Monitor,
+}
+
+/// What a rule does when a value it asks for cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnUnresolved {
+    /// The rule's predicate on that value holds.
+    Match,
+    /// The rule does not match.
+    Skip,
+}
+
+/// One hook of a policy: where it attaches, what it reads, and its rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// Where in the document, for messages about this node's kernel.
+    pub at: FieldPath,
+    /// What it attaches to.
+    pub target: HookTarget,
+    /// Arguments to read and report, in the order of the document.
+    pub args: Vec<Arg>,
+    /// The return value to report, when the hook asks for the function's end.
+    pub return_arg: Option<Arg>,
+    /// `return: true`: the event is the function's end, not its beginning.
+    pub on_return: bool,
+    /// Rules, in order: the first one that matches fires. Never empty (no selectors = one rule without predicates).
+    pub rules: Vec<Rule>,
+    /// Text copied into each event, at most 256 bytes.
+    pub message: Option<String>,
+    /// Tags copied into each event.
+    pub tags: Vec<String>,
+    /// A target that this kernel lacks is passed over instead of failing the policy.
+    pub ignore_missing: bool,
+}
+
+/// What a hook attaches to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HookTarget {
+    /// A kernel function, by name.
+    Function(String),
+    /// A system call, by its name without prefix: `write` for `sys_write`, `__x64_sys_write` and `write`.
+    Syscall(String),
+    /// A tracepoint.
+    Tracepoint {
+        /// Directory under `events/`.
+        subsystem: String,
+        /// Directory under the subsystem.
+        event: String,
+    },
+    /// An LSM hook, by name without prefix: `file_open`.
+    Lsm(String),
+}
+
+/// One value to read at a hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arg {
+    /// Where in the document.
+    pub at: FieldPath,
+    /// Argument number from 0; for tracepoints the field number of the format file.
+    pub index: u8,
+    /// How to read it.
+    pub kind: ArgKind,
+    /// Free label shown in the event.
+    pub label: Option<String>,
+    /// `char_buf`, `char_iovec`: argument number (from 0) that holds the length.
+    pub size_arg: Option<u8>,
+    /// `char_buf`: read when the function returns, its length is the return value.
+    pub return_copy: bool,
+}
+
+/// How a value is read and shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ArgKind {
+    /// From the function's BTF signature.
+    Auto,
+    /// An integer.
+    Int(IntKind),
+    /// A NUL-terminated string in kernel or user memory.
+    String,
+    /// Bytes, of the length given by `size_arg`.
+    CharBuf,
+    /// `struct iovec *`, the number of vectors given by `size_arg`.
+    CharIovec,
+    /// `struct file *`.
+    File,
+    /// A file descriptor of the current process, shown as its file.
+    Fd,
+    /// `struct path *`.
+    Path,
+    /// `struct dentry *`: its path within its own mount.
+    Dentry,
+    /// `struct filename *`.
+    Filename,
+    /// `struct linux_binprm *`.
+    LinuxBinprm,
+    /// A capability number.
+    Capability,
+    /// Not read: a place holder.
+    Nop,
+}
+
+/// An integer type of the language: width, sign and the JSON field that shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IntKind {
+    /// 1, 2, 4 or 8 bytes.
+    pub width: u8,
+    /// Two's complement.
+    pub signed: bool,
+    /// Field of the event's argument.
+    pub shown_as: IntField,
+}
+
+/// The member of an event's argument that shows an integer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum IntField {
+    /// `int_arg`
+    Int,
+    /// `uint_arg`
+    Uint,
+    /// `long_arg`
+    Long,
+    /// `size_arg`
+    Size,
+}
+
+/// One selector of a hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Where in the document.
+    pub at: FieldPath,
+    /// Name for counters.
+    pub label: Option<String>,
+    /// All must hold. Empty = matches every event.
+    pub predicates: Vec<Predicate>,
+    /// What happens when it matches.
+    pub actions: Actions,
+}
+
+/// What happens when a rule matches, folded from its list of actions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Actions {
+    /// Report the event. Off only by `NoPost`.
+    pub post: bool,
+    /// At most one report in this time.
+    pub rate_limit: Option<RateLimit>,
+    /// Signal to send to the current process.
+    pub signal: Option<u8>,
+    /// Return this errno (negative, -4095 to -1) instead of performing the operation.
+    pub deny: Option<i16>,
+    /// URLs to call, in order.
+    pub get_urls: Vec<String>,
+    /// The last action as the document names it: `KPROBE_ACTION_*` of the event.
+    pub shown: ShownAction,
+}
+
+impl Actions {
+    /// Whether the rule changes what the workload can do.
+    pub fn enforces(&self) -> bool {
+        self.signal.is_some() || self.deny.is_some()
+    }
+}
+
+/// The action that the event names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ShownAction {
+    /// `KPROBE_ACTION_POST`
+    #[default]
+    Post,
+    /// `KPROBE_ACTION_NOPOST`
+    NoPost,
+    /// `KPROBE_ACTION_SIGKILL`
+    Sigkill,
+    /// `KPROBE_ACTION_SIGNAL`
+    Signal,
+    /// `KPROBE_ACTION_OVERRIDE`
+    Override,
+    /// `KPROBE_ACTION_GETURL`
+    GetUrl,
+}
+
+/// At most one report per interval and key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Nanoseconds, not 0.
+    pub interval_ns: u64,
+    /// What the limit counts apart.
+    pub scope: RateLimitScope,
+}
+
+/// What a rate limit counts apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RateLimitScope {
+    /// Each thread by itself.
+    #[default]
+    Thread,
+    /// Each process by itself.
+    Process,
+    /// All together.
+    Global,
+}

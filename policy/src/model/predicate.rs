@@ -1,0 +1,178 @@
+//! The filters of a rule.
+
+use super::FieldPath;
+
+/// One filter of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Predicate {
+    /// `matchArgs`: a value read at the hook.
+    Arg {
+        /// Where in the document.
+        at: FieldPath,
+        /// Position in [`super::Hook::args`].
+        arg: usize,
+        /// What must hold.
+        test: ValueTest,
+    },
+    /// `matchReturnArgs`: the function's return value ([`super::Hook::return_arg`]).
+    Return {
+        /// Where in the document.
+        at: FieldPath,
+        /// What must hold.
+        test: ValueTest,
+    },
+    /// `matchBinaries`: the path of the executable that the process runs.
+    Binary(BinaryTest),
+    /// `matchPIDs`.
+    Pid(PidTest),
+    /// `matchNamespaces`.
+    Namespace(NamespaceTest),
+    /// `matchCapabilities`.
+    Capability(CapabilityTest),
+}
+
+/// A test as written, before the type of the value is certain (`auto` is resolved with a kernel's BTF).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueTest {
+    /// For integers, capabilities and sizes.
+    Number(NumberTest),
+    /// For strings, buffers, file names and paths.
+    Text(TextTest),
+    /// `Equal` / `NotEqual` on a value of type `auto` whose words fit both kinds.
+    Either {
+        /// When the value turns out to be a number.
+        number: NumberTest,
+        /// When it turns out to be text.
+        text: TextTest,
+    },
+}
+
+/// A test on an integer. Values are the two's complement bits, widened to 64 bits (sign-extended when negative).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NumberTest {
+    /// Any of these values (`Equal`), or none of them when `negated` (`NotEqual`).
+    Equal {
+        /// Not empty.
+        values: Vec<i128>,
+        /// `NotEqual`
+        negated: bool,
+    },
+    /// Within any of these inclusive ranges (`InRange`), or within none of them when `negated`.
+    /// `GreaterThan` and `LessThan` are ranges open at the type's end: `i128::MIN` / `i128::MAX` stand for it.
+    Range {
+        /// Not empty; each with low <= high.
+        ranges: Vec<(i128, i128)>,
+        /// `NotInRange`
+        negated: bool,
+    },
+    /// Any of these bits is set.
+    Mask(u64),
+}
+
+/// Which part of the text is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TextMatch {
+    /// The whole text.
+    Equal,
+    /// Its beginning, byte by byte (not path components).
+    Prefix,
+    /// Its end.
+    Postfix,
+}
+
+/// A test on a text. Values are bytes; none is empty, none holds a NUL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextTest {
+    /// Which part is compared.
+    pub part: TextMatch,
+    /// Any of these must be there; none of them when `negated`.
+    pub values: Vec<String>,
+    /// The `Not` form of the operator.
+    pub negated: bool,
+}
+
+/// `matchBinaries`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinaryTest {
+    /// Where in the document.
+    pub at: FieldPath,
+    /// The test on the executable's path.
+    pub test: TextTest,
+}
+
+/// `matchPIDs`: the process id (of the thread group).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PidTest {
+    /// Where in the document.
+    pub at: FieldPath,
+    /// Any of these (`In`), or none of them when `negated` (`NotIn`). Not empty.
+    pub values: Vec<u32>,
+    /// `NotIn`
+    pub negated: bool,
+    /// The id within the process's own PID namespace.
+    pub in_namespace: bool,
+    /// An ancestor counts too.
+    pub follow_forks: bool,
+}
+
+/// A namespace of a process, in the order of `LICTOR_FROM_NS_*` of the wire contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each variant is the kernel's own name of the namespace")]
+pub enum Namespace {
+    Uts,
+    Ipc,
+    Mnt,
+    Pid,
+    PidForChildren,
+    Net,
+    Time,
+    TimeForChildren,
+    Cgroup,
+    User,
+}
+
+/// A namespace as a policy names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NamespaceValue {
+    /// Inode number, as `readlink /proc/PID/ns/TYPE` shows it.
+    Inode(u32),
+    /// `host_ns`: the one of process 1 of the node.
+    Host,
+}
+
+/// `matchNamespaces`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceTest {
+    /// Where in the document.
+    pub at: FieldPath,
+    /// Which namespace of the process.
+    pub namespace: Namespace,
+    /// Any of these, or none of them when `negated`. Not empty.
+    pub values: Vec<NamespaceValue>,
+    /// `NotIn`
+    pub negated: bool,
+}
+
+/// Which capability set of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each variant is the kernel's own name of the set")]
+pub enum CapabilitySet {
+    Effective,
+    Permitted,
+    Inheritable,
+}
+
+/// `matchCapabilities`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapabilityTest {
+    /// Where in the document.
+    pub at: FieldPath,
+    /// Which set.
+    pub set: CapabilitySet,
+    /// One bit per capability number: `In` = any of them is in the set, `NotIn` = none is. Not 0.
+    pub mask: u64,
+    /// `NotIn`
+    pub negated: bool,
+    /// Only for processes in a user namespace other than the node's first one.
+    pub in_namespace: bool,
+}
