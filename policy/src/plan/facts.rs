@@ -1,0 +1,121 @@
+//! What a node's kernel can do, as far as a plan depends on it.
+
+use crate::model::{ArgKind, Namespace};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Facts about one node. Gathered by the node worker, by the CLI for this machine, or made up by tests.
+#[derive(Debug, Clone)]
+pub struct NodeFacts {
+    /// `uname -r`.
+    pub kernel_release: String,
+    /// Prefix of system call functions, `__x64_sys_` or `__arm64_sys_`.
+    pub syscall_prefix: String,
+    /// `bpf` is in `/sys/kernel/security/lsm`, and programs of type LSM load.
+    pub bpf_lsm: bool,
+    /// `/sys/kernel/btf/vmlinux` could be read.
+    pub btf: bool,
+    /// Inode numbers of process 1's namespaces.
+    pub host_namespaces: BTreeMap<Namespace, u32>,
+    /// The kernel's functions and tracepoints.
+    pub symbols: Arc<dyn Symbols>,
+}
+
+/// Names that a hook can attach to. Behind a trait, so that a kernel's BTF (megabytes) stays where it is.
+pub trait Symbols: std::fmt::Debug + Send + Sync {
+    /// The signature of a function in BTF.
+    fn function(&self, name: &str) -> Option<Signature>;
+
+    /// Whether a function without BTF can be probed (it is in `/proc/kallsyms`).
+    fn probeable(&self, name: &str) -> bool;
+
+    /// The nearest function names, best first, at most `limit`.
+    fn nearest_functions(&self, name: &str, limit: usize) -> Vec<String>;
+
+    /// The fields of a tracepoint, the common ones included; `None` = no such tracepoint.
+    fn tracepoint(&self, subsystem: &str, event: &str) -> Option<Vec<TracepointField>>;
+
+    /// The nearest tracepoints as `subsystem/event`, best first, at most `limit`.
+    fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String>;
+}
+
+/// A function's signature, as BTF tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// Parameters in order.
+    pub parameters: Vec<Parameter>,
+    /// Type of the returned value; `None` = void.
+    pub returns: Option<Parameter>,
+}
+
+/// A parameter's name and type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Name in the source; may be empty.
+    pub name: String,
+    /// Its type in C, for messages: `struct file *`.
+    pub type_name: String,
+    /// What class of type it is.
+    pub class: TypeClass,
+}
+
+/// The class of a C type, as far as arguments need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TypeClass {
+    /// Integer, enum, bool or char.
+    Integer {
+        /// Bytes.
+        width: u8,
+        /// Two's complement.
+        signed: bool,
+    },
+    /// `char *`, with or without `const`.
+    CharPointer,
+    /// Pointer to a named struct or union.
+    StructPointer(String),
+    /// Any other pointer.
+    Pointer,
+    /// Anything else (a struct by value, a float).
+    Other,
+}
+
+/// A field of a tracepoint's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracepointField {
+    /// Name.
+    pub name: String,
+    /// Type in C, as the format file writes it.
+    pub type_name: String,
+    /// Bytes from the beginning of the record.
+    pub offset: u16,
+    /// Bytes.
+    pub size: u16,
+    /// Two's complement.
+    pub signed: bool,
+}
+
+/// How `auto` is resolved for a type; `None` = it cannot be.
+pub fn automatic_kind(class: &TypeClass) -> Option<ArgKind> {
+    use crate::model::{IntField, IntKind};
+    match class {
+        TypeClass::Integer { width, signed } => {
+            let shown_as = match (width, signed) {
+                (8, true) => IntField::Long,
+                (8, false) => IntField::Size,
+                (_, true) => IntField::Int,
+                (_, false) => IntField::Uint,
+            };
+            Some(ArgKind::Int(IntKind { width: *width, signed: *signed, shown_as }))
+        }
+        TypeClass::CharPointer => Some(ArgKind::String),
+        TypeClass::StructPointer(name) => match name.as_str() {
+            "file" => Some(ArgKind::File),
+            "path" => Some(ArgKind::Path),
+            "dentry" => Some(ArgKind::Dentry),
+            "filename" => Some(ArgKind::Filename),
+            "linux_binprm" => Some(ArgKind::LinuxBinprm),
+            _ => None,
+        },
+        TypeClass::Pointer | TypeClass::Other => None,
+    }
+}

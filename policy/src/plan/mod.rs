@@ -1,0 +1,280 @@
+//! A plan: what a set of policies compiles to on one node.
+//!
+//! A plan does not depend on the order in which policies arrived, nor on what was live before: the same policies and
+//! the same facts give the same plan and the same digest. Hook slots, which depend on history, enter only in
+//! [`layout`].
+
+mod facts;
+
+pub use facts::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, automatic_kind};
+
+use crate::model::{ArgKind, FieldPath, Mode, PolicyKey, ShownAction};
+use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
+use std::collections::BTreeMap;
+
+/// What a set of policies compiles to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Policies in the order of their keys; a rule's `policy` is an index into this list.
+    pub policies: Vec<PlanPolicy>,
+    /// Hook points in the order of their points; no two are the same.
+    pub hooks: Vec<HookPlan>,
+    /// The dictionaries of paths, shared by all hook points.
+    pub paths: PathDictionary,
+    /// SHA-256 over all of the above.
+    pub digest: [u8; 32],
+}
+
+/// A policy of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanPolicy {
+    /// Name.
+    pub key: PolicyKey,
+    /// Mode.
+    pub mode: Mode,
+    /// Whether any of its rules enforces.
+    pub enforces: bool,
+}
+
+/// A place that one program attaches to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HookPoint {
+    /// Kind of program.
+    pub attach: Attach,
+    /// What the program attaches to: an LSM hook (`file_open`), a function (`fd_install`), or `subsystem/event`.
+    pub symbol: String,
+}
+
+impl std::fmt::Display for HookPoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.attach.name(), self.symbol)
+    }
+}
+
+/// Kind of program and attachment, in the order of `enum lictor_attach`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attach {
+    /// BPF LSM program.
+    Lsm,
+    /// Program that can replace a `security_*` function's return value.
+    FmodRet,
+    /// Beginning of a function, by trampoline.
+    Fentry,
+    /// End of a function, by trampoline.
+    Fexit,
+    /// Beginning of a function, by breakpoint or ftrace.
+    Kprobe,
+    /// Tracepoint.
+    Tracepoint,
+    /// Raw tracepoint; also what tests run programs with.
+    RawTracepoint,
+}
+
+impl Attach {
+    /// The name shown to users.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lsm => "lsm",
+            Self::FmodRet => "fmod_ret",
+            Self::Fentry => "fentry",
+            Self::Fexit => "fexit",
+            Self::Kprobe => "kprobe",
+            Self::Tracepoint => "tracepoint",
+            Self::RawTracepoint => "raw_tracepoint",
+        }
+    }
+
+    /// The value in `enum lictor_attach`.
+    pub fn wire(self) -> u8 {
+        match self {
+            Self::Lsm => 1,
+            Self::FmodRet => 2,
+            Self::Fentry => 3,
+            Self::Fexit => 4,
+            Self::Kprobe => 5,
+            Self::Tracepoint => 6,
+            Self::RawTracepoint => 7,
+        }
+    }
+
+    /// Whether a program attached like this can deny the operation.
+    pub fn can_deny(self) -> bool {
+        matches!(self, Self::Lsm | Self::FmodRet)
+    }
+}
+
+/// One hook point: its program's constants, its rules and its tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HookPlan {
+    /// Where.
+    pub point: HookPoint,
+    /// Why this attachment was chosen, one sentence for people.
+    pub reason: String,
+    /// The program's constants.
+    pub shape: ShapePlan,
+    /// Rules in bit order; rules of one group stand together.
+    pub rules: Vec<RulePlan>,
+    /// Groups in order: one per hook of a policy that landed on this hook point.
+    pub groups: Vec<GroupPlan>,
+    /// Vectors, by number: bit i of a vector is rule i. Vector 0 is empty, vector 1 has all rules.
+    pub vectors: Vec<Vector>,
+    /// Tables of the columns, as many as `shape.columns`.
+    pub columns: Vec<ColumnPlan>,
+}
+
+/// Constants of a program, but for its slot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShapePlan {
+    /// `LICTOR_SHAPE_*`
+    pub flags: u8,
+    /// Number of arguments of the function.
+    pub argument_count: u8,
+    /// Values to read.
+    pub fields: Vec<lictor_field_shape>,
+    /// Tables to consult, cheap ones first.
+    pub columns: Vec<lictor_column_shape>,
+    /// Index of the FILE field whose class is cached.
+    pub path_field: Option<u8>,
+    /// Index of the one number that enters the memo.
+    pub memo_field: Option<u8>,
+}
+
+/// A rule, in the kernel and for the decoder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulePlan {
+    /// Index into [`HookPlan::groups`].
+    pub group: u32,
+    /// Number of the selector within its hook.
+    pub selector: u32,
+    /// The selector's label.
+    pub label: Option<String>,
+    /// `LICTOR_RULE_*`
+    pub flags: u32,
+    /// Errno for DENY, negative.
+    pub verdict: i16,
+    /// Signal for SIGNAL.
+    pub signal: u16,
+    /// Rate limit: interval (0 = none) and `LICTOR_LIMIT_*`.
+    pub limit_interval_ns: u64,
+    /// Scope of the rate limit.
+    pub limit_scope: u32,
+    /// Stable number of this rule for the rate limit table.
+    pub limit_id: u32,
+    /// The event is reported (else the record only carries actions for user space).
+    pub post: bool,
+    /// URLs to call.
+    pub get_urls: Vec<String>,
+    /// Action that the event names.
+    pub shown: ShownAction,
+}
+
+/// One hook of one policy on a hook point: what its events look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupPlan {
+    /// Index into [`Plan::policies`].
+    pub policy: u32,
+    /// Where in the policy's document.
+    pub at: FieldPath,
+    /// Function name of the event: the `call` as the kernel names it, or the LSM hook; tracepoints: `subsystem/event`.
+    pub function_name: String,
+    /// Kind of JSON event.
+    pub event: EventKind,
+    /// Arguments of the event, in order.
+    pub args: Vec<ArgPlan>,
+    /// The return value, shown as `return`.
+    pub return_arg: Option<ArgPlan>,
+    /// Copied into the event.
+    pub message: Option<String>,
+    /// Copied into the event.
+    pub tags: Vec<String>,
+}
+
+/// Kind of JSON event that a group makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// `process_kprobe`
+    Kprobe,
+    /// `process_tracepoint`
+    Tracepoint,
+    /// `process_lsm`
+    Lsm,
+}
+
+/// How one argument of an event is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArgPlan {
+    /// Index of the field in the record; `None` = the verdict of the program is shown (a denied or allowed return value).
+    pub field: Option<u8>,
+    /// How to show it; never `Auto`.
+    pub kind: ArgKind,
+    /// Label.
+    pub label: Option<String>,
+}
+
+/// A set of rules of one hook point; bit i of word i/64 is rule i. Trailing zero words are cut.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Vector(pub Vec<u64>);
+
+/// The tables of one column. Vector numbers are those of [`HookPlan::vectors`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnPlan {
+    /// For a value that no entry names.
+    pub default_vector: u32,
+    /// For a value that could not be read.
+    pub unresolved_vector: u32,
+    /// The entries.
+    pub table: ColumnTable,
+}
+
+/// The entries of a column, by kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnTable {
+    /// NUMBER.
+    Number {
+        /// Value (flipped when signed) to vector.
+        exact: BTreeMap<u64, u32>,
+        /// Begin of interval (flipped when signed) to vector; empty, or the first one begins at 0.
+        intervals: Vec<(u64, u32)>,
+    },
+    /// MASK: bit number to (positive, negative) vector, 0 = none.
+    Mask(BTreeMap<u8, (u32, u32)>),
+    /// ANCESTORS: process id to (positive, negative) vector, 0 = none.
+    Ancestors(BTreeMap<u64, (u32, u32)>),
+    /// `PATH_PREFIX`: vector by prefix class of [`PathDictionary`]; `PATH_SUFFIX`: by suffix class.
+    PathClasses(Vec<u32>),
+    /// `TEXT_PREFIX`, `TEXT_SUFFIX` (reversed): the trie; classes are vectors.
+    Text(Trie),
+}
+
+/// All path strings of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PathDictionary {
+    /// Prefixes and whole paths (with their NUL); class 0 = none.
+    pub prefixes: Trie,
+    /// Number of prefix classes, class 0 included.
+    pub prefix_classes: u32,
+    /// Reversed endings; class 0 = none.
+    pub suffixes: Trie,
+    /// Number of suffix classes, class 0 included.
+    pub suffix_classes: u32,
+}
+
+/// A chained longest-prefix-match trie. States are numbered from 0 (the root) within this trie.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trie {
+    /// Key (state, bytes; at most `LICTOR_LPM_CHUNK`) to entry.
+    pub entries: BTreeMap<(u32, Vec<u8>), TrieEntry>,
+    /// Number of states.
+    pub states: u32,
+}
+
+/// An entry of a [`Trie`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TrieEntry {
+    /// Class, or vector.
+    pub class: u32,
+    /// State for what follows a full chunk; 0 = none.
+    pub next: u32,
+    /// Some longer string begins with this one.
+    pub extended: bool,
+}
