@@ -1,1 +1,3 @@
-//! The node worker.
+//! The node worker: brings policies into this node's kernel and events out of it.
+
+pub mod port;

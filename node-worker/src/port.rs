@@ -1,0 +1,233 @@
+//! The seam between the node worker and the kernel: what the rest of the crate asks of the BPF half.
+//!
+//! Everything that issues a BPF system call implements these traits; everything else is written against them, so the
+//! whole node worker runs in tests on a machine whose kernel refuses BPF.
+
+use lictor_node_worker_ebpf::{lictor_hook_counts, lictor_policy_counts};
+use lictor_policy::model::PolicyKey;
+use lictor_policy::plan::{HookPlan, HookPoint, Plan};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The kernel's tables and programs, seen from the node worker. Used by one thread at a time.
+pub trait KernelPort: Send {
+    /// Takes over the live revision when `plan` is what it was made from (the digests are equal), without changing
+    /// anything; `None` when it was made from something else, or when nothing is live.
+    fn adopt(&mut self, plan: &Arc<Plan>) -> Result<Option<Applied>, KernelError>;
+
+    /// Makes `plan` live as one revision. On error the old revision stays live, unchanged.
+    ///
+    /// `announce` is called with the new revision's decoder before the switch, so that the first record of the new
+    /// revision can already be read. When the switch then fails, the announced decoder has no records.
+    fn apply(
+        &mut self,
+        plan: &Arc<Plan>,
+        announce: &mut dyn FnMut(RevisionDecoder),
+    ) -> Result<Applied, ApplyError>;
+
+    /// The live revision as the kernel holds it now; `None` = nothing is judged.
+    fn live(&self) -> Result<Option<LiveRevision>, KernelError>;
+
+    /// Every hook point that holds a slot, by slot.
+    fn hook_states(&self) -> Result<Vec<HookState>, KernelError>;
+
+    /// Counters of each policy of the live revision.
+    fn policy_counts(&self) -> Result<BTreeMap<PolicyKey, lictor_policy_counts>, KernelError>;
+
+    /// Failures in the kernel by site, in the order of `enum lictor_site`, without `NONE`.
+    fn site_counts(&self) -> Result<Vec<NamedCount>, KernelError>;
+
+    /// How often the engine took which way, in the order of `enum lictor_stat`.
+    fn stat_counts(&self) -> Result<Vec<NamedCount>, KernelError>;
+
+    /// Kernel memory of all maps and programs, bytes, as the kernel accounts it; 0 = unknown.
+    fn memory_bytes(&self) -> u64;
+
+    /// Detaches every program and removes every pin: nothing is enforced or observed afterwards.
+    fn release(&mut self) -> Result<(), KernelError>;
+}
+
+/// Raw records from the kernel, oldest first. Used by one thread.
+pub trait RecordSource: Send {
+    /// Waits at most `timeout` for a record, then hands every record that waits to `take`, at most [`BATCH_RECORDS`].
+    /// The kernel keeps the records until [`RecordSource::commit`], so what was not written before a crash comes again.
+    fn poll(&mut self, timeout: Duration, take: &mut dyn FnMut(&[u8])) -> Result<Batch, KernelError>;
+
+    /// Gives the space of all records handed out so far back to the kernel.
+    fn commit(&mut self) -> Result<(), KernelError>;
+}
+
+/// Records of one batch at most. A batch is serialized into one buffer and written at once: 1,024 lines of 6 KiB are
+/// 6 MiB, the most that this buffer grows to.
+pub const BATCH_RECORDS: usize = 1024;
+
+/// What one poll brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// Records handed out.
+    pub records: usize,
+    /// Bytes that wait in the ring after this batch; 0 = it is empty.
+    pub waiting_bytes: u64,
+}
+
+/// A revision that is live.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// Its number.
+    pub revision: u32,
+    /// Reads its records.
+    pub decoder: RevisionDecoder,
+    /// The kernel already held exactly this plan: nothing was switched.
+    pub unchanged: bool,
+}
+
+/// What the kernel says about its live revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveRevision {
+    /// Rising number.
+    pub number: u32,
+    /// SHA-256 of the plan.
+    pub digest: [u8; 32],
+    /// Policies in it.
+    pub policy_count: u32,
+    /// When it went live, nanoseconds of the boot clock.
+    pub applied_boot_ns: u64,
+}
+
+/// A hook point that holds a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookState {
+    /// Where.
+    pub point: HookPoint,
+    /// Slot number.
+    pub slot: u16,
+    /// A program is attached.
+    pub attached: bool,
+    /// Why it is attached like this, or why it is not attached. One sentence for people.
+    pub reason: String,
+    /// Rules of the live revision here; 0 = the hook point is kept from an earlier revision.
+    pub rules: u32,
+    /// Runs that the kernel skipped (recursion, missed probes).
+    pub missed_runs: u64,
+    /// Counted by the program.
+    pub counts: lictor_hook_counts,
+}
+
+/// A counter and its name in metrics: lower case, words joined by `_`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedCount {
+    /// For example `path_walk`.
+    pub name: &'static str,
+    /// Since the maps were created.
+    pub count: u64,
+}
+
+/// Reads the hook records of one revision.
+#[derive(Debug, Clone)]
+pub struct RevisionDecoder {
+    revision: u32,
+    plan: Arc<Plan>,
+    slots: BTreeMap<u16, SlotDecoder>,
+}
+
+/// Which hook of the plan sits in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SlotDecoder {
+    hook: usize,
+    shape_id: u32,
+}
+
+impl RevisionDecoder {
+    /// A decoder for the records of `revision`, which was made from `plan`. `slots` says, for each hook of the plan in
+    /// order, its hook slot and the shape id that the revision's table holds there. Surplus entries are ignored.
+    pub fn new(revision: u32, plan: Arc<Plan>, slots: &[(u16, u32)]) -> Self {
+        let slots = slots
+            .iter()
+            .take(plan.hooks.len())
+            .enumerate()
+            .map(|(hook, &(slot, shape_id))| (slot, SlotDecoder { hook, shape_id }))
+            .collect();
+        Self { revision, plan, slots }
+    }
+
+    /// The revision that this decoder is for.
+    pub fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    /// What the revision was made from.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The hook in `slot`, whatever the shape of its program.
+    pub fn hook(&self, slot: u16) -> Option<&HookPlan> {
+        self.plan.hooks.get(self.slots.get(&slot)?.hook)
+    }
+
+    /// The hook in `slot`, when a program of shape `shape_id` wrote the record: then its fields are those of the plan.
+    pub fn hook_of_shape(&self, slot: u16, shape_id: u32) -> Option<&HookPlan> {
+        let entry = self.slots.get(&slot)?;
+        if entry.shape_id == shape_id { self.plan.hooks.get(entry.hook) } else { None }
+    }
+}
+
+/// Why a plan did not go live.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A program for one hook point was refused or could not be attached. The policies on it are to blame.
+    #[error("hook point {point}: {reason}")]
+    HookPoint {
+        /// Where.
+        point: HookPoint,
+        /// What the kernel said, for people.
+        reason: String,
+    },
+    /// The plan does not fit a named limit.
+    #[error("the plan needs {needed} {what}, the limit is {limit}")]
+    Limit {
+        /// What there is too much of, plural: `hook slots`.
+        what: &'static str,
+        /// How many.
+        needed: u64,
+        /// How many there may be.
+        limit: u64,
+    },
+    /// The kernel failed in a way that no policy is to blame for.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// An operation on the kernel failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {target}")]
+pub struct KernelError {
+    /// What was tried: `create map`, `pin`, `read`.
+    pub operation: &'static str,
+    /// On what.
+    pub target: String,
+    /// The system's answer.
+    #[source]
+    pub source: io::Error,
+}
+
+impl KernelError {
+    /// An operation on `target` that ended in `source`.
+    pub fn new(operation: &'static str, target: impl Into<String>, source: io::Error) -> Self {
+        Self { operation, target: target.into(), source }
+    }
+}
+
+/// An error and its causes on one line, for logs and status documents.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
