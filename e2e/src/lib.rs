@@ -1,1 +1,3 @@
-//! End-to-end tests.
+//! End-to-end tests and the lab that they run in.
+
+pub mod lab;
