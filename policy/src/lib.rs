@@ -3,3 +3,6 @@
 
 pub mod model;
 pub mod plan;
+mod violation;
+
+pub use violation::{Violation, Violations, Warning, did_you_mean, nearest};
