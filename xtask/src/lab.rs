@@ -10,6 +10,7 @@ use lictor_e2e::lab::{Acceleration, KernelName, Lab, Options, Outcome};
 
 use crate::progress;
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Kernel to boot: 6.1, 6.12 or sid; may be given several times
@@ -27,7 +28,7 @@ pub(crate) struct Arguments {
     /// File or directory to put into the guest; without GUEST it goes to /usr/bin
     #[arg(long = "file", short = 'f', value_name = "HOST[:GUEST]")]
     files: Vec<String>,
-    /// Directory for the files that the command leaves in $LAB_OUT
+    /// Directory for the files that the command leaves in `$LAB_OUT`
     #[arg(long, value_name = "DIRECTORY")]
     out: Option<std::path::PathBuf>,
     /// Limit for one run, boot included
@@ -43,8 +44,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "LIST")]
     lsm: Option<String>,
     /// Further kernel argument
-    #[arg(long = "append", value_name = "ARGUMENT", allow_hyphen_values = true)]
-    kernel_arguments: Vec<String>,
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    append: Vec<String>,
     /// Kernel module to insert first, with what it depends on
     #[arg(long = "module", value_name = "NAME")]
     modules: Vec<String>,
@@ -104,7 +105,7 @@ fn options(arguments: &Arguments) -> Options {
             _ => Acceleration::Emulated,
         },
         security_modules: arguments.lsm.clone().unwrap_or(defaults.security_modules),
-        kernel_arguments: arguments.kernel_arguments.clone(),
+        kernel_arguments: arguments.append.clone(),
         modules: arguments.modules.clone(),
         live: Some(|bytes| {
             let mut out = std::io::stdout();
@@ -119,13 +120,15 @@ fn options(arguments: &Arguments) -> Options {
 fn split(file: &str) -> Result<(String, String)> {
     let (host, guest) = match file.split_once(':') {
         Some((host, guest)) => (host, guest.to_owned()),
-        None => {
-            let name = Path::new(file).file_name().with_context(|| format!("`{file}` names no file"))?;
-            (file, format!("/usr/bin/{}", name.to_string_lossy()))
-        }
+        None => (file, in_usr_bin(file)?),
     };
     ensure!(Path::new(host).exists(), "{host} does not exist");
     Ok((host.to_owned(), guest))
+}
+
+fn in_usr_bin(file: &str) -> Result<String> {
+    let name = Path::new(file).file_name().with_context(|| format!("`{file}` names no file"))?;
+    Ok(format!("/usr/bin/{}", name.to_string_lossy()))
 }
 
 /// Writes the files of a run to the directory asked for, one directory for each kernel if there are several.

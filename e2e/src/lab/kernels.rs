@@ -252,11 +252,19 @@ impl Apt {
         }
         let keyring = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
         ensure!(keyring.exists(), "{} is missing: install debian-archive-keyring", keyring.display());
-        let source = format!(
-            "Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\nArchitectures: amd64\nSigned-By: {}\n",
-            mirror::debian_mirror()?,
-            keyring.display()
-        );
+        let stanza = |uri: &str, suite: &str| {
+            format!(
+                "Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: main\nArchitectures: amd64\n\
+                 Signed-By: {}\n\n",
+                keyring.display()
+            )
+        };
+        let mut source = stanza(&mirror::debian_mirror()?, suite);
+        // Kernels of a stable release are newest in its security archive.
+        let stable = suite != "sid" && !suite.contains('-');
+        if let Some(uri) = mirror::security_mirror().filter(|_| stable) {
+            source.push_str(&stanza(&uri, &format!("{suite}-security")));
+        }
         fs::write(dir.join("sources/lictor.sources"), source)?;
         fs::write(dir.join("status"), "")?;
         Ok(Self { dir, suite: suite.to_owned() })

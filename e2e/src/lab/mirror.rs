@@ -3,42 +3,52 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
 
 /// Releases whose presence in a source entry shows that its mirror is Debian's main archive.
 const RELEASES: &[&str] =
     &["bullseye", "bookworm", "trixie", "forky", "duke", "sid", "stable", "testing", "unstable"];
 
+/// The archives that Debian runs beside each other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Archive {
+    Main,
+    Security,
+}
+
 /// The URI of the Debian mirror that this machine's own apt sources name.
 pub(super) fn debian_mirror() -> Result<String> {
+    find(Archive::Main).context(
+        "no Debian mirror is known: none of the files under /etc/apt has an active `deb` entry for a Debian release; \
+         add one to /etc/apt/sources.list",
+    )
+}
+
+/// The URI of the mirror of Debian's security archive, where this machine uses one.
+pub(super) fn security_mirror() -> Option<String> {
+    find(Archive::Security)
+}
+
+fn find(archive: Archive) -> Option<String> {
     let mut sources = vec![PathBuf::from("/etc/apt/sources.list")];
     if let Ok(entries) = fs::read_dir("/etc/apt/sources.list.d") {
         let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         found.sort();
         sources.extend(found);
     }
-    for path in &sources {
-        let Ok(text) = fs::read_to_string(path) else { continue };
-        if let Some(uri) = mirror_in(path, &text) {
-            return Ok(uri);
-        }
-    }
-    bail!(
-        "no Debian mirror is known: none of the files under /etc/apt has an active `deb` entry for a Debian release; \
-         add one to /etc/apt/sources.list"
-    )
+    sources.iter().find_map(|path| mirror_in(path, &fs::read_to_string(path).ok()?, archive))
 }
 
-fn mirror_in(path: &Path, text: &str) -> Option<String> {
+fn mirror_in(path: &Path, text: &str, archive: Archive) -> Option<String> {
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("list") => text.lines().find_map(one_line_entry),
-        Some("sources") => text.split("\n\n").find_map(stanza),
+        Some("list") => text.lines().find_map(|line| one_line_entry(line, archive)),
+        Some("sources") => text.split("\n\n").find_map(|stanza| deb822_entry(stanza, archive)),
         _ => None,
     }
 }
 
 /// An entry in one-line style: `deb [options] URI SUITE COMPONENT...`.
-fn one_line_entry(line: &str) -> Option<String> {
+fn one_line_entry(line: &str, archive: Archive) -> Option<String> {
     let rest = line.trim().strip_prefix("deb ")?.trim_start();
     let rest = match rest.strip_prefix('[') {
         Some(options) => options.split_once(']')?.1,
@@ -46,11 +56,11 @@ fn one_line_entry(line: &str) -> Option<String> {
     };
     let mut words = rest.split_whitespace();
     let (uri, suite) = (words.next()?, words.next()?);
-    usable(uri, &[suite])
+    usable(uri, &[suite], archive)
 }
 
 /// An entry in deb822 style.
-fn stanza(text: &str) -> Option<String> {
+fn deb822_entry(text: &str, archive: Archive) -> Option<String> {
     let value = |name: &str| {
         text.lines()
             .find_map(|line| line.split_once(':').filter(|(key, _)| key.eq_ignore_ascii_case(name)))
@@ -63,14 +73,18 @@ fn stanza(text: &str) -> Option<String> {
         return None;
     }
     let suites: Vec<&str> = value("Suites")?.split_whitespace().collect();
-    value("URIs")?.split_whitespace().find_map(|uri| usable(uri, &suites))
+    value("URIs")?.split_whitespace().find_map(|uri| usable(uri, &suites, archive))
 }
 
-/// The main archive has plain release names; the security archive and other vendors' repositories do not.
-fn usable(uri: &str, suites: &[&str]) -> Option<String> {
+/// The main archive has plain release names as suites, the security archive adds `-security` to them; other vendors'
+/// repositories have neither.
+fn usable(uri: &str, suites: &[&str], archive: Archive) -> Option<String> {
     let known = uri.contains("://") && !uri.starts_with("cdrom");
-    (known && suites.iter().any(|suite| RELEASES.contains(suite)) && !uri.contains("security"))
-        .then(|| uri.trim_end_matches('/').to_owned())
+    let release = |suite: &&str| match archive {
+        Archive::Main => RELEASES.contains(suite),
+        Archive::Security => suite.strip_suffix("-security").is_some_and(|name| RELEASES.contains(&name)),
+    };
+    (known && suites.iter().any(release)).then(|| uri.trim_end_matches('/').to_owned())
 }
 
 #[cfg(test)]
@@ -78,7 +92,7 @@ mod tests {
     use super::*;
 
     fn mirror(file: &str, text: &str) -> Option<String> {
-        mirror_in(Path::new(file), text)
+        mirror_in(Path::new(file), text, Archive::Main)
     }
 
     #[test]
@@ -90,6 +104,14 @@ mod tests {
         let deb822 = "# mirror\nTypes: deb deb-src\nURIs: https://mirror.example/debian\nSuites: trixie trixie-updates\n\
                       Components: main\n";
         assert_eq!(mirror("a.sources", deb822).as_deref(), Some("https://mirror.example/debian"));
+    }
+
+    #[test]
+    fn the_security_archive_is_told_from_the_main_one() {
+        let text = "deb http://m.example/debian bookworm main\ndeb http://s.example/security bookworm-security main\n";
+        let found = |archive| mirror_in(Path::new("a.list"), text, archive).unwrap();
+        assert_eq!(found(Archive::Main), "http://m.example/debian");
+        assert_eq!(found(Archive::Security), "http://s.example/security");
     }
 
     #[test]

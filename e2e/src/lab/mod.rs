@@ -63,7 +63,7 @@ impl Default for Options {
         Self {
             cpus: 2,
             memory_mib: 1024,
-            timeout: Duration::from_secs(180),
+            timeout: Duration::from_mins(3),
             acceleration: Acceleration::Emulated,
             security_modules: "landlock,lockdown,yama,bpf".to_owned(),
             kernel_arguments: Vec::new(),
@@ -81,7 +81,7 @@ pub struct Outcome {
     pub exit_code: i32,
     /// What it wrote to stdout and stderr, byte for byte.
     pub output: Vec<u8>,
-    /// The files it left in `/out`, by path relative to that.
+    /// The files it left in the directory `$LAB_OUT` (`/out` in a guest), by path relative to that.
     pub files: BTreeMap<String, Vec<u8>>,
     /// Messages of the guest's kernel.
     pub console: String,

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Options, Outcome};
+use super::{Options, Outcome, process};
 
 /// What this machine lacks, in words; empty when it can be used.
 fn missing() -> Vec<String> {
@@ -43,44 +42,32 @@ pub(super) fn run(options: &Options, script: &str) -> Result<Outcome> {
 
 fn execute(options: &Options, script: &str) -> Result<Outcome> {
     let started = Instant::now();
-    let out = tempfile::tempdir().context("creating a directory for the files")?;
-    let (mut reader, writer) = std::io::pipe().context("creating a pipe")?;
+    let directory = tempfile::tempdir().context("creating a directory")?;
+    let (out, output) = (directory.path().join("out"), directory.path().join("output"));
+    fs::create_dir(&out)?;
+    // A file, not a pipe: a daemon that the script leaves behind would keep a pipe open.
+    let writer = fs::File::create(&output)?;
     let mut child = Command::new("bash")
         .args(["-c", script])
-        .env("LAB_OUT", out.path())
+        .env("LAB_OUT", &out)
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer)
         .spawn()
         .context("starting bash")?;
-    let live = options.live;
-    let output = thread::spawn(move || {
-        let (mut all, mut buffer) = (Vec::new(), [0; 8192]);
-        while let Ok(count @ 1..) = reader.read(&mut buffer) {
-            all.extend_from_slice(&buffer[..count]);
-            if let Some(live) = live {
-                live(&buffer[..count]);
-            }
-        }
-        all
-    });
-    let status = loop {
-        if let Some(status) = child.try_wait().context("waiting for the command")? {
-            break status;
-        }
-        if started.elapsed() >= options.timeout {
-            child.kill().context("ending the command")?;
-            child.wait()?;
-            bail!("the command did not end within {} s", options.timeout.as_secs());
-        }
-        thread::sleep(Duration::from_millis(20));
-    };
+    if !process::watch(&mut child, options, &output, started)? {
+        child.kill().context("ending the command")?;
+        child.wait()?;
+        bail!("the command did not end within {} s", options.timeout.as_secs());
+    }
+    let status = child.wait()?;
     let seconds = started.elapsed().as_secs_f64();
+    let mut files = BTreeMap::new();
+    collect(&out, "", &mut files)?;
     Ok(Outcome {
-        exit_code: std::os::unix::process::ExitStatusExt::signal(&status)
-            .map_or_else(|| status.code().unwrap_or(-1), |signal| 128 + signal),
-        output: output.join().unwrap_or_default(),
-        files: files(out.path())?,
+        exit_code: status.signal().map_or_else(|| status.code().unwrap_or(-1), |signal| 128 + signal),
+        output: fs::read(&output)?,
+        files,
         console: String::new(),
         release: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
         boot_seconds: 0.0,
@@ -90,13 +77,40 @@ fn execute(options: &Options, script: &str) -> Result<Outcome> {
     })
 }
 
-fn files(directory: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
+/// Reads every file below a directory; `prefix` is what their names begin with.
+fn collect(directory: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) -> Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
-            files.insert(entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path())?);
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            collect(&entry.path(), &format!("{name}/"), files)?;
+        } else if kind.is_file() {
+            files.insert(name, fs::read(entry.path())?);
         }
     }
-    Ok(files)
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_script_gives_output_files_and_exit_code() {
+        let script = "echo out; echo err >&2; mkdir $LAB_OUT/d; echo x >$LAB_OUT/d/f; sleep 60 & exit 3";
+        let outcome = execute(&Options::default(), script).unwrap();
+        assert_eq!((outcome.exit_code, outcome.text().as_str()), (3, "out\nerr\n"));
+        assert_eq!(outcome.files["d/f"], b"x\n");
+        assert!(outcome.seconds < 30.0, "a process left behind must not be waited for");
+        assert_eq!(execute(&Options::default(), "kill -9 $$").unwrap().exit_code, 137);
+    }
+
+    #[test]
+    fn the_time_limit_holds() {
+        let options = Options { timeout: Duration::from_millis(200), ..Options::default() };
+        assert!(execute(&options, "exec sleep 60").unwrap_err().to_string().contains("did not end"));
+    }
 }

@@ -1,15 +1,23 @@
 //! Running helper programs.
 
-use std::io::ErrorKind;
-use std::process::{Command, Output};
+use std::fs;
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+
+use super::Options;
 
 /// Called with one line of progress for a person who waits.
 pub type Report = fn(&str);
 
 /// Lines of a failed program's output that are worth showing.
 const TAIL_LINES: usize = 12;
+
+/// How often a running program and its output are looked at.
+const POLL: Duration = Duration::from_millis(20);
 
 /// Runs a program and returns its stdout.
 ///
@@ -27,10 +35,24 @@ pub(super) fn capture(command: &mut Command) -> Result<String> {
 
 /// Runs a program and returns all of its output, whatever its exit status.
 pub(super) fn output(command: &mut Command) -> Result<Output> {
-    command.output().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => anyhow::anyhow!("{} is not installed: run `cargo xtask setup`", name(command)),
-        _ => anyhow::Error::new(error).context(format!("starting {}", name(command))),
+    command.output().map_err(|error| {
+        if error.kind() == ErrorKind::NotFound {
+            not_installed(&name(command))
+        } else {
+            anyhow::Error::new(error).context(format!("starting {}", name(command)))
+        }
     })
+}
+
+/// Checks that a program is in the search path, for programs that another one starts.
+pub(super) fn require(program: &str) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    if found { Ok(()) } else { Err(not_installed(program)) }
+}
+
+fn not_installed(program: &str) -> anyhow::Error {
+    anyhow::anyhow!("{program} is not installed: run `cargo xtask setup`")
 }
 
 /// As [`capture`], for output that is not text.
@@ -46,6 +68,37 @@ pub(super) fn capture_bytes(command: &mut Command) -> Result<Vec<u8>> {
 pub(super) fn tail(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.trim_end().lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// Waits for a program whose output goes to a file, passing that on; false when the time is up.
+pub(super) fn watch(child: &mut Child, options: &Options, output: &Path, started: Instant) -> Result<bool> {
+    let mut shown = 0;
+    loop {
+        let ended = child.try_wait().context("waiting for the program")?.is_some();
+        if let Some(live) = options.live {
+            shown += show(live, output, shown);
+        }
+        if ended {
+            return Ok(true);
+        }
+        if started.elapsed() >= options.timeout {
+            return Ok(false);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Passes on what was added to the output since `from`; returns how much.
+fn show(live: fn(&[u8]), output: &Path, from: u64) -> u64 {
+    let mut added = Vec::new();
+    let read = fs::File::open(output).and_then(|mut file| {
+        file.seek(SeekFrom::Start(from))?;
+        file.read_to_end(&mut added)
+    });
+    if read.is_ok() && !added.is_empty() {
+        live(&added);
+    }
+    added.len() as u64
 }
 
 fn name(command: &Command) -> String {
@@ -69,5 +122,7 @@ mod tests {
     fn a_missing_program_is_named() {
         let error = capture(&mut Command::new("no-such-program-here")).unwrap_err().to_string();
         assert!(error.contains("no-such-program-here") && error.contains("xtask setup"), "{error}");
+        assert_eq!(require("no-such-program-here").unwrap_err().to_string(), error);
+        assert!(require("sh").is_ok());
     }
 }

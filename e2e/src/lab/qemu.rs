@@ -1,11 +1,12 @@
 //! Boots a guest and collects what it reports.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -29,7 +30,6 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 }
 
 const CONSOLE_TAIL_LINES: usize = 25;
-const POLL: Duration = Duration::from_millis(20);
 
 /// The processor model, one that the kernel is known to run on under QEMU 7.2.
 ///
@@ -82,6 +82,7 @@ fn command(kernel: &Kernel, options: &Options, directory: &Path) -> Command {
 
 /// Boots the guest once. `tree` is its root file system.
 pub(super) fn boot(kernel: &Kernel, options: &Options, tree: &super::cpio::Tree) -> Result<Outcome, Failure> {
+    process::require("qemu-system-x86_64")?;
     let directory =
         tempfile::Builder::new().prefix("lictor-lab-").tempdir().context("creating a directory")?;
     let mut initrd = BufWriter::new(fs::File::create(directory.path().join("initrd"))?);
@@ -95,8 +96,8 @@ pub(super) fn boot(kernel: &Kernel, options: &Options, tree: &super::cpio::Tree)
         .stdout(Stdio::null())
         .stderr(fs::File::create(&errors)?)
         .spawn()
-        .context("starting the guest: is qemu-system-x86 installed? `cargo xtask setup` does it")?;
-    let ended = watch(&mut child, options, &directory.path().join("output"), started);
+        .context("starting the guest")?;
+    let ended = process::watch(&mut child, options, &directory.path().join("output"), started);
     let killed = ended.as_ref().is_ok_and(|ended| !ended);
     if ended.is_err() || killed {
         child.kill().context("ending the guest")?;
@@ -106,10 +107,6 @@ pub(super) fn boot(kernel: &Kernel, options: &Options, tree: &super::cpio::Tree)
     let read = |name: &str| fs::read(directory.path().join(name)).unwrap_or_default();
     let console = String::from_utf8_lossy(&read("console")).replace('\r', "");
     let report = read("report");
-    let tail = || {
-        let complaints = String::from_utf8_lossy(&read("errors")).into_owned();
-        format!("last lines of the console:\n{}\n{complaints}", process::tail(&console, CONSOLE_TAIL_LINES))
-    };
     let seconds = started.elapsed().as_secs_f64();
     let Some(report) = Report::parse(&report) else {
         let booted = report.starts_with(b"boot ");
@@ -121,8 +118,17 @@ pub(super) fn boot(kernel: &Kernel, options: &Options, tree: &super::cpio::Tree)
             (false, true) => "the guest went down before the command ended".to_owned(),
             (false, false) => format!("the guest never reached its init ({status})"),
         };
-        let output = process::tail(&String::from_utf8_lossy(&read("output")), CONSOLE_TAIL_LINES);
-        let error = anyhow::anyhow!("kernel {}: {why}\nlast output:\n{output}\n{}", kernel.name, tail());
+        let mut message = format!("kernel {}: {why}", kernel.name);
+        let complaints = read("errors");
+        for (what, bytes) in
+            [("output", &read("output")), ("console", &read("console")), ("QEMU", &complaints)]
+        {
+            let text = process::tail(&String::from_utf8_lossy(bytes).replace('\r', ""), CONSOLE_TAIL_LINES);
+            if !text.is_empty() {
+                write!(message, "\nlast lines of {what}:\n{text}")?;
+            }
+        }
+        let error = anyhow::Error::msg(message);
         return Err(if booted { Failure::Other(error) } else { Failure::NeverBooted(error) });
     };
     Ok(Outcome {
@@ -136,37 +142,6 @@ pub(super) fn boot(kernel: &Kernel, options: &Options, tree: &super::cpio::Tree)
         seconds,
         retried: false,
     })
-}
-
-/// Waits for the guest; false when the time is up.
-fn watch(child: &mut Child, options: &Options, output: &Path, started: Instant) -> Result<bool> {
-    let mut shown = 0;
-    loop {
-        let ended = child.try_wait().context("waiting for the guest")?.is_some();
-        if let Some(live) = options.live {
-            shown += show(live, output, shown);
-        }
-        if ended {
-            return Ok(true);
-        }
-        if started.elapsed() >= options.timeout {
-            return Ok(false);
-        }
-        std::thread::sleep(POLL);
-    }
-}
-
-/// Passes on what was added to the output since `from`; returns how much.
-fn show(live: fn(&[u8]), output: &Path, from: u64) -> u64 {
-    let mut added = Vec::new();
-    let read = fs::File::open(output).and_then(|mut file| {
-        file.seek(SeekFrom::Start(from))?;
-        file.read_to_end(&mut added)
-    });
-    if read.is_ok() && !added.is_empty() {
-        live(&added);
-    }
-    added.len() as u64
 }
 
 /// What the guest said about itself.
