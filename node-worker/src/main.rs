@@ -1,0 +1,3 @@
+//! `lictor-node`: the node worker.
+
+fn main() {}
