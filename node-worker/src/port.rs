@@ -5,7 +5,7 @@
 
 use lictor_node_worker_ebpf::{lictor_hook_counts, lictor_policy_counts};
 use lictor_policy::model::PolicyKey;
-use lictor_policy::plan::{HookPlan, HookPoint, Plan};
+use lictor_policy::plan::{GroupPlan, HookPoint, Plan, PlanPolicy, RulePlan};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -124,32 +124,47 @@ pub struct NamedCount {
     pub count: u64,
 }
 
-/// Reads the hook records of one revision.
-#[derive(Debug, Clone)]
+/// Reads the hook records of one revision. Holds what decoding needs of the plan, not its tables, so that several
+/// revisions can be kept.
+#[derive(Debug, Clone, PartialEq)]
 pub struct RevisionDecoder {
     revision: u32,
-    plan: Arc<Plan>,
-    slots: BTreeMap<u16, SlotDecoder>,
+    policies: Vec<PlanPolicy>,
+    hooks: BTreeMap<u16, HookDecoder>,
 }
 
-/// Which hook of the plan sits in a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct SlotDecoder {
-    hook: usize,
-    shape_id: u32,
+/// What decoding needs of one hook of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HookDecoder {
+    /// Where.
+    pub point: HookPoint,
+    /// Shape of the programs whose records have the plan's fields.
+    pub shape_id: u32,
+    /// Rules in bit order.
+    pub rules: Vec<RulePlan>,
+    /// Groups in order.
+    pub groups: Vec<GroupPlan>,
 }
 
 impl RevisionDecoder {
     /// A decoder for the records of `revision`, which was made from `plan`. `slots` says, for each hook of the plan in
     /// order, its hook slot and the shape id that the revision's table holds there. Surplus entries are ignored.
-    pub fn new(revision: u32, plan: Arc<Plan>, slots: &[(u16, u32)]) -> Self {
-        let slots = slots
+    pub fn new(revision: u32, plan: &Plan, slots: &[(u16, u32)]) -> Self {
+        let hooks = plan
+            .hooks
             .iter()
-            .take(plan.hooks.len())
-            .enumerate()
-            .map(|(hook, &(slot, shape_id))| (slot, SlotDecoder { hook, shape_id }))
+            .zip(slots)
+            .map(|(hook, &(slot, shape_id))| {
+                let decoder = HookDecoder {
+                    point: hook.point.clone(),
+                    shape_id,
+                    rules: hook.rules.clone(),
+                    groups: hook.groups.clone(),
+                };
+                (slot, decoder)
+            })
             .collect();
-        Self { revision, plan, slots }
+        Self { revision, policies: plan.policies.clone(), hooks }
     }
 
     /// The revision that this decoder is for.
@@ -157,20 +172,14 @@ impl RevisionDecoder {
         self.revision
     }
 
-    /// What the revision was made from.
-    pub fn plan(&self) -> &Arc<Plan> {
-        &self.plan
+    /// The policy that a group names.
+    pub fn policy(&self, index: u32) -> Option<&PlanPolicy> {
+        self.policies.get(usize::try_from(index).ok()?)
     }
 
-    /// The hook in `slot`, whatever the shape of its program.
-    pub fn hook(&self, slot: u16) -> Option<&HookPlan> {
-        self.plan.hooks.get(self.slots.get(&slot)?.hook)
-    }
-
-    /// The hook in `slot`, when a program of shape `shape_id` wrote the record: then its fields are those of the plan.
-    pub fn hook_of_shape(&self, slot: u16, shape_id: u32) -> Option<&HookPlan> {
-        let entry = self.slots.get(&slot)?;
-        if entry.shape_id == shape_id { self.plan.hooks.get(entry.hook) } else { None }
+    /// The hook in `slot`. Fields of a record are those of the plan only when its shape is the same.
+    pub fn hook(&self, slot: u16) -> Option<&HookDecoder> {
+        self.hooks.get(&slot)
     }
 }
 
