@@ -110,6 +110,9 @@ struct lictor_hook {
 	__u32 rule_base;
 	/* Vector with one bit for each rule of this hook point: where judging starts. */
 	__u32 all_vector;
+	/* Verdict when nothing at all can be read (no scratch memory): that of an event whose columns are all unresolved. */
+	__s32 fallback_verdict;
+	__u32 pad;
 	struct lictor_column columns[LICTOR_MAX_COLUMNS];
 };
 

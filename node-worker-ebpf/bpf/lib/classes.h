@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Path classes, remembered per file and per directory.
+ *
+ * Both caches are direct-mapped arrays indexed by the dentry's address. An entry holds everything that its
+ * answer depends on (struct identity, the file system generation, the revision), so it needs no owner and no
+ * eviction, works in every program type, and cannot fail to be allocated. What its fields cannot tell (a
+ * renamed ancestor, a moved mount) is told by fs_generation, which the programs of invalidate.bpf.c raise
+ * after such a change; it is read before the walk, so a walk that raced with a change is stored under the old
+ * generation.
+ *
+ * The sequence relies on stores being seen in order (x86).
+ */
+#ifndef LICTOR_CLASSES_H
+#define LICTOR_CLASSES_H
+
+#include "path.h"
+
+/*
+ * Programs whose arguments have types (LSM, trampolines) read members directly, which costs one instruction;
+ * the others go through a helper.
+ */
+#ifdef LICTOR_TYPED_ARGUMENTS
+#define KERNEL(pointer, member) ((pointer)->member)
+#else
+#define KERNEL(pointer, member) BPF_CORE_READ(pointer, member)
+#endif
+
+static __always_inline __u32 cache_index(__u64 dentry, __u32 bits)
+{
+	return (dentry * 0x9E3779B97F4A7C15ULL) >> (64 - bits);
+}
+
+/* Fills `id` for a dentry with `read` as the way to its members. */
+#define IDENTITY_OF(id, leaf_, mount, read)                                                                  \
+	do {                                                                                                 \
+		struct dentry *above_ = read(leaf_, d_parent);                                               \
+		struct inode *directory_ = read(above_, d_inode);                                            \
+                                                                                                             \
+		(id)->dentry = (__u64)(leaf_);                                                               \
+		(id)->mnt = mount;                                                                           \
+		(id)->parent = (__u64)above_;                                                                \
+		(id)->name = pair(read(leaf_, d_name.len), read(leaf_, d_name.hash));                        \
+		(id)->inode = (__u64)read(leaf_, d_inode);                                                   \
+		(id)->parent_inode = read(directory_, i_ino);                                                \
+		(id)->parent_generation = read(directory_, i_generation);                                    \
+		(id)->pad = 0;                                                                               \
+	} while (0)
+
+static __always_inline void identity_of_file(struct file *file, struct identity *id)
+{
+	struct dentry *leaf = KERNEL(file, f_path.dentry);
+
+	IDENTITY_OF(id, leaf, (__u64)KERNEL(file, f_path.mnt), KERNEL);
+	id->inode = (__u64)KERNEL(file, f_inode);
+}
+
+/* Of the directory that `file` lies in. */
+static __always_inline void identity_of_directory(struct file *file, struct identity *id)
+{
+	struct dentry *leaf = KERNEL(file, f_path.dentry);
+	struct dentry *above = KERNEL(leaf, d_parent);
+
+	IDENTITY_OF(id, above, (__u64)KERNEL(file, f_path.mnt), KERNEL);
+}
+
+/* The same for a dentry without an open file; mnt may be 0. Reads through the helper: the pointer has no
+ * type. */
+static __noinline int identity_of_dentry(struct dentry *leaf, __u64 mnt, struct identity *id)
+{
+	if (!id)
+		return 0;
+	IDENTITY_OF(id, leaf, mnt, BPF_CORE_READ);
+	return 0;
+}
+
+static __always_inline bool same_identity(const struct identity *a, const struct identity *b)
+{
+	return a->dentry == b->dentry && a->mnt == b->mnt && a->parent == b->parent && a->name == b->name &&
+	       a->inode == b->inode && a->parent_inode == b->parent_inode &&
+	       a->parent_generation == b->parent_generation;
+}
+
+static __always_inline bool entry_is_for(const struct path_entry *entry, const struct moment *at,
+					 const struct identity *id)
+{
+	return entry->revision == at->revision && entry->fs_generation == at->fs_generation &&
+	       same_identity(&entry->id, id);
+}
+
+/* Copies what `entry` knows of `id`; false when it is for something else, or is being written. */
+static __always_inline bool entry_read(struct path_entry *entry, const struct moment *at,
+				       const struct identity *id, struct path_classes *classes)
+{
+	__u32 sequence = *(volatile __u32 *)&entry->sequence;
+
+	if (!entry_is_for(entry, at, id))
+		return false;
+	*classes = entry->classes;
+	return !(sequence & 1) && *(volatile __u32 *)&entry->sequence == sequence;
+}
+
+/* Whoever loses the race for the entry leaves it to the other. */
+static __always_inline void entry_write(struct path_entry *entry, const struct moment *at,
+					const struct identity *id, const struct path_classes *classes)
+{
+	__u32 sequence = *(volatile __u32 *)&entry->sequence;
+
+	if (sequence & 1 || __sync_val_compare_and_swap(&entry->sequence, sequence, sequence + 1) != sequence)
+		return;
+	entry->revision = at->revision;
+	entry->fs_generation = at->fs_generation;
+	entry->id = *id;
+	entry->classes = *classes;
+	entry->memo_shape = 0;
+	__sync_fetch_and_add(&entry->sequence, 1);
+}
+
+/* The words that tell for which hook points a class matches nothing. */
+static __always_inline __u64 empty_word(void *inner, __u32 base, __u32 count, __u32 class_id)
+{
+	__u32 index = base + class_id;
+	__u64 *word;
+
+	if (class_id >= count)
+		return 0;
+	word = bpf_map_lookup_elem(inner, &index);
+	return word ? *word : 0;
+}
+
+/*
+ * An overlay opens the file below it, too. Later kernels do so through a mount that no namespace has; 6.1
+ * with the overlay's path, but the real file's inode.
+ */
+static __always_inline bool is_inner_file(const struct identity *id)
+{
+	struct vfsmount *vfsmount = (void *)id->mnt;
+	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	__u64 namespace = (__u64)BPF_CORE_READ(mount, mnt_ns);
+	struct dentry *dentry = (void *)id->dentry;
+
+	if ((__u64)BPF_CORE_READ(dentry, d_inode) != id->inode)
+		return true;
+	/* Mounts of the kernel's own have no namespace either, but their files are nobody's inner file. */
+	return namespace > (__u64)-MAX_ERRNO && !(BPF_CORE_READ(vfsmount, mnt_sb, s_flags) & SB_KERNMOUNT);
+}
+
+/*
+ * When no string of any rule extends the directory of text[start, end), its prefix class holds for everything
+ * in it. Returns the class + 1, or 0.
+ */
+static __noinline __u32 closed_directory(__u32 slot, struct scratch *s, __u32 start, __u32 name_length)
+{
+	struct lictor_lpm_value *found;
+	__u32 end = LICTOR_PATH_MAX - (name_length & 255), length;
+	void *trie;
+
+	if (!s || start >= end)
+		return 0;
+	length = end - start;
+	if (length > LICTOR_LPM_CHUNK)
+		return 0;
+	trie = bpf_map_lookup_elem(&strings, &slot);
+	if (!trie)
+		return 0;
+	s->key.state = LICTOR_STATE_PATH_PREFIX;
+	s->key.prefix_length = 32 + length * 8;
+	bpf_probe_read_kernel(s->key.bytes, length, &s->text[start & TEXT_MASK]);
+	found = bpf_map_lookup_elem(trie, &s->key);
+	if (!found)
+		return 1;
+	if ((found->length == length && found->extended) || found->next)
+		return 0;
+	return found->class_id + 1;
+}
+
+/* Walks the path and looks its classes up; tells through `directory_class` (+ 1) when they hold for the
+ * directory. */
+static __noinline int classify_path(struct event *e, struct scratch *s, const struct identity *id,
+				    struct path_classes *classes, __u32 flags)
+{
+	__u64 walked;
+	__u32 start, closed;
+
+	if (!e || !s || !id || !classes)
+		return 0;
+	count_stat(LICTOR_STAT_PATH_COLD);
+	walked = path_walk(id->dentry, id->mnt, s);
+	start = (__u32)walked;
+	classes->status = walked >> 32;
+	if (classes->status != PATH_OK || start >= LICTOR_PATH_MAX)
+		return 0;
+	if (!(flags & LICTOR_REVISION_HAS_SUFFIX)) {
+		closed = closed_directory(e->at.slot, s, start, id->name >> 32);
+		if (closed) {
+			classes->prefix_class = closed - 1;
+			return 1;
+		}
+	}
+	classes->prefix_class =
+	    prefix_class(e->at.slot, s, pair(start, LICTOR_PATH_MAX + 1), pair(LICTOR_STATE_PATH_PREFIX, 0));
+	if (flags & LICTOR_REVISION_HAS_SUFFIX)
+		classes->suffix_class = suffix_class(e->at.slot, s, pair(start, LICTOR_PATH_MAX),
+						     pair(LICTOR_STATE_PATH_SUFFIX, 0));
+	return 0;
+}
+
+/* Through the directory's entry when it has one, else by a walk. */
+static __always_inline void classify_cold(struct event *e, struct scratch *s, const struct identity *id,
+					  struct path_classes *classes, __u32 flags)
+{
+	struct path_entry *entry = NULL;
+	struct path_classes known = {};
+	__u32 index;
+
+	if (!(flags & LICTOR_REVISION_HAS_SUFFIX) && id->parent != id->dentry) {
+		index = cache_index(id->parent, DIRECTORY_CACHE_BITS);
+		entry = bpf_map_lookup_elem(&directory_cache, &index);
+		if (entry && entry_read(entry, &e->at, &e->directory, &known)) {
+			count_stat(LICTOR_STAT_DIRECTORY_HIT);
+			classes->prefix_class = known.prefix_class;
+			return;
+		}
+	}
+	if (classify_path(e, s, id, classes, flags) && entry)
+		entry_write(entry, &e->at, &e->directory, classes);
+}
+
+/*
+ * The classes of a file whose cache entry did not know it: computes and remembers them. `e->directory` is the
+ * file's directory; `dentry_only` tells that there is no open file behind `id`.
+ */
+static __noinline int classes_of(struct event *e, struct scratch *s, const struct identity *id,
+				 struct path_classes *classes, bool dentry_only)
+{
+	struct lictor_revision *revision;
+	struct path_entry *entry;
+	__u32 slot, index;
+	void *inner;
+
+	if (!e || !s || !id || !classes)
+		return 0;
+	classes->prefix_class = classes->suffix_class = 0;
+	classes->status = PATH_OK;
+	classes->empty = 0;
+	slot = e->at.slot;
+	revision = bpf_map_lookup_elem(&revisions, &slot);
+	inner = bpf_map_lookup_elem(&words, &slot);
+	if (!revision || !inner) {
+		classes->status = PATH_UNRESOLVED;
+		count_site(LICTOR_SITE_TABLES);
+		return 0;
+	}
+	if (!dentry_only && is_inner_file(id)) {
+		classes->status = PATH_INNER;
+		classes->empty = ~0ULL;
+	} else {
+		classify_cold(e, s, id, classes, revision->flags);
+		if (classes->status != PATH_UNRESOLVED)
+			classes->empty = empty_word(inner, revision->prefix_empty_base,
+						    revision->prefix_classes, classes->prefix_class) |
+					 empty_word(inner, revision->suffix_empty_base,
+						    revision->suffix_classes, classes->suffix_class);
+	}
+	index = cache_index(id->dentry, PATH_CACHE_BITS);
+	entry = bpf_map_lookup_elem(&path_cache, &index);
+	if (entry)
+		entry_write(entry, &e->at, id, classes);
+	return 0;
+}
+
+/* The same, asking the cache first. */
+static __noinline int cached_classes_of(struct event *e, struct scratch *s, const struct identity *id,
+					struct path_classes *classes, bool dentry_only)
+{
+	struct path_entry *entry;
+	__u32 index;
+
+	if (!e || !id || !classes)
+		return 0;
+	index = cache_index(id->dentry, PATH_CACHE_BITS);
+	entry = bpf_map_lookup_elem(&path_cache, &index);
+	if (entry && entry_read(entry, &e->at, id, classes))
+		return 0;
+	identity_of_dentry((struct dentry *)id->parent, id->mnt, &e->directory);
+	return classes_of(e, s, id, classes, dentry_only);
+}
+
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Columns: each turns one value of the event into the set of rules that can still match, and narrows `left`
+ * by it. */
+#ifndef LICTOR_COLUMNS_H
+#define LICTOR_COLUMNS_H
+
+#include "fields.h"
+#include "vectors.h"
+
+/* 2^14 intervals: more than 4,096 rules with two ends each can make. */
+#define INTERVAL_STEPS 14
+
+static __always_inline __u64 *word_get(__u32 slot, __u32 index)
+{
+	void *inner = bpf_map_lookup_elem(&words, &slot);
+
+	return inner ? bpf_map_lookup_elem(inner, &index) : NULL;
+}
+
+static __always_inline __u64 *number_get(__u32 slot, __u32 column, __u64 value)
+{
+	struct lictor_number_key key = {.column = column, .value = value};
+	void *inner = bpf_map_lookup_elem(&numbers, &slot);
+
+	return inner ? bpf_map_lookup_elem(inner, &key) : NULL;
+}
+
+static __noinline __u64 capability_set(__u32 source)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+	__u64 set = 0;
+	__u32 offset;
+
+	if (source == LICTOR_FROM_CAP_EFFECTIVE)
+		offset = bpf_core_field_offset(struct cred, cap_effective);
+	else if (source == LICTOR_FROM_CAP_PERMITTED)
+		offset = bpf_core_field_offset(struct cred, cap_permitted);
+	else
+		offset = bpf_core_field_offset(struct cred, cap_inheritable);
+	bpf_probe_read_kernel(&set, sizeof(set), (void *)cred + offset);
+	return set;
+}
+
+/* Inode number of a namespace of `task`; 0 when it has none (it is exiting). */
+static __noinline __u32 namespace_of(struct task_struct *task, __u32 source)
+{
+	struct pid *pid;
+	struct upid upid;
+	__u32 level;
+
+	switch (source) {
+	case LICTOR_FROM_NS_UTS:
+		return BPF_CORE_READ(task, nsproxy, uts_ns, ns.inum);
+	case LICTOR_FROM_NS_IPC:
+		return BPF_CORE_READ(task, nsproxy, ipc_ns, ns.inum);
+	case LICTOR_FROM_NS_MNT:
+		return BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	case LICTOR_FROM_NS_PID:
+		pid = BPF_CORE_READ(task, thread_pid);
+		level = BPF_CORE_READ(pid, level);
+		if (level > 32 || bpf_core_read(&upid, sizeof(upid), &pid->numbers[level]))
+			return 0;
+		return BPF_CORE_READ(upid.ns, ns.inum);
+	case LICTOR_FROM_NS_PID_FOR_CHILDREN:
+		return BPF_CORE_READ(task, nsproxy, pid_ns_for_children, ns.inum);
+	case LICTOR_FROM_NS_NET:
+		return BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	case LICTOR_FROM_NS_TIME:
+		return BPF_CORE_READ(task, nsproxy, time_ns, ns.inum);
+	case LICTOR_FROM_NS_TIME_FOR_CHILDREN:
+		return BPF_CORE_READ(task, nsproxy, time_ns_for_children, ns.inum);
+	case LICTOR_FROM_NS_CGROUP:
+		return BPF_CORE_READ(task, nsproxy, cgroup_ns, ns.inum);
+	case LICTOR_FROM_NS_USER:
+		return BPF_CORE_READ(task, cred, user_ns, ns.inum);
+	default:
+		return 0;
+	}
+}
+
+/* Process id of the thread group in its own PID namespace. */
+static __noinline __u32 namespace_pid(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	__u32 level = BPF_CORE_READ(pid, level);
+	struct upid upid;
+
+	if (level > 32 || bpf_core_read(&upid, sizeof(upid), &pid->numbers[level]))
+		return 0;
+	return upid.nr;
+}
+
+static __always_inline __u64 current_cgroup(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return task->cgroups->dfl_cgrp->kn->id;
+}
+
+static __always_inline __u64 column_number(struct event *e, __u32 i)
+{
+	__u32 source = shape.columns[i].source, field = shape.columns[i].field & 7;
+	__u64 value;
+
+	switch (source) {
+	case LICTOR_FROM_FIELD:
+		value = number_of(e->raw[field], shape.fields[field].width, shape.fields[field].flags);
+		if (shape.columns[i].kind == LICTOR_COLUMN_NUMBER &&
+		    shape.fields[field].flags & LICTOR_FIELD_SIGNED)
+			value ^= 1ULL << 63;
+		return value;
+	case LICTOR_FROM_CGROUP:
+		return current_cgroup();
+	case LICTOR_FROM_PID:
+		return bpf_get_current_pid_tgid() >> 32;
+	case LICTOR_FROM_NAMESPACE_PID:
+		return namespace_pid(bpf_get_current_task_btf());
+	case LICTOR_FROM_CAP_EFFECTIVE:
+	case LICTOR_FROM_CAP_PERMITTED:
+	case LICTOR_FROM_CAP_INHERITABLE:
+		return capability_set(source);
+	default:
+		return namespace_of(bpf_get_current_task_btf(), source);
+	}
+}
+
+struct interval_search {
+	__u64 value;
+	__u32 slot;
+	__u32 base;
+	__u32 low;
+	__u32 high;
+};
+
+static long interval_step(__u32 index, struct interval_search *search)
+{
+	__u32 middle = (search->low + search->high) / 2;
+	__u64 *start;
+
+	if (search->low + 1 >= search->high)
+		return 1;
+	start = word_get(search->slot, search->base + 2 * middle);
+	if (!start)
+		return 1;
+	if (*start <= search->value)
+		search->low = middle;
+	else
+		search->high = middle;
+	return 0;
+}
+
+static __noinline __u32 number_vector(struct event *e, const struct lictor_column *column, __u64 value)
+{
+	struct interval_search search = {.value = value, .slot = e->at.slot};
+	__u64 *found;
+
+	if (!column)
+		return 0;
+	if (column->number_id) {
+		found = number_get(e->at.slot, column->number_id, value);
+		if (found)
+			return *found;
+	}
+	if (!column->length)
+		return column->default_vector;
+	search.base = column->base;
+	search.high = column->length;
+	if (search.high > 1)
+		bpf_loop(INTERVAL_STEPS + 1, interval_step, &search, 0);
+	found = word_get(e->at.slot, search.base + 2 * search.low + 1);
+	return found ? *found : column->default_vector;
+}
+
+/* One element of a set-valued column: its rules join `folded` (those that want it) or leave `left` (those
+   that must not have it). */
+static __always_inline void fold_element(struct scratch *s, __u32 slot, __u64 wanted_unwanted)
+{
+	struct lictor_vector *vector;
+
+	if ((__u32)wanted_unwanted) {
+		vector = vector_get(slot, wanted_unwanted);
+		if (vector)
+			vector_or(&s->folded, vector);
+	}
+	if (wanted_unwanted >> 32) {
+		vector = vector_get(slot, wanted_unwanted >> 32);
+		if (vector)
+			vector_and_not(&s->left, vector);
+	}
+}
+
+struct mask_loop {
+	struct scratch *s;
+	__u64 bits;
+	__u32 slot;
+	__u32 base;
+	__u32 bit;
+};
+
+static long mask_step(__u32 index, struct mask_loop *loop)
+{
+	__u64 *word;
+
+	if (!loop->bits)
+		return 1;
+	if (loop->bits & 1) {
+		word = word_get(loop->slot, loop->base + index);
+		if (word)
+			fold_element(loop->s, loop->slot, *word);
+	}
+	loop->bits >>= 1;
+	return 0;
+}
+
+static __noinline int fold_mask(struct event *e, struct scratch *s, const struct lictor_column *column,
+				__u64 value)
+{
+	struct mask_loop loop = {.s = s, .slot = e->at.slot};
+
+	if (!s || !column)
+		return 0;
+	loop.bits = value & column->mask;
+	loop.base = column->base;
+	bpf_loop(64, mask_step, &loop, 0);
+	return 0;
+}
+
+struct ancestor_loop {
+	struct scratch *s;
+	struct task_struct *task;
+	__u32 slot;
+	__u32 number_id;
+};
+
+static long ancestor_step(__u32 index, struct ancestor_loop *loop)
+{
+	struct task_struct *task = loop->task, *parent;
+	__u64 *found;
+	__u32 pid;
+
+	pid = BPF_CORE_READ(task, tgid);
+	if (!pid)
+		return 1;
+	found = number_get(loop->slot, loop->number_id, pid);
+	if (found)
+		fold_element(loop->s, loop->slot, *found);
+	parent = BPF_CORE_READ(task, real_parent);
+	if (!parent || parent == task)
+		return 1;
+	loop->task = parent;
+	return 0;
+}
+
+static __noinline int fold_ancestors(struct event *e, struct scratch *s, const struct lictor_column *column)
+{
+	struct ancestor_loop loop = {.s = s, .slot = e->at.slot, .task = (void *)bpf_get_current_task()};
+
+	if (!s || !column)
+		return 0;
+	loop.number_id = column->number_id;
+	bpf_loop(LICTOR_MAX_ANCESTORS, ancestor_step, &loop, 0);
+	return 0;
+}
+
+/* Mask and ancestors: left &= (default | wanted) & ~unwanted. */
+static __always_inline bool narrow_by_set(struct event *e, struct scratch *s,
+					  const struct lictor_column *column, __u32 i)
+{
+	struct lictor_vector *rest = vector_get(e->at.slot, column->default_vector);
+
+	if (!rest)
+		return false;
+	s->folded.summary = 0;
+	if (shape.columns[i].kind == LICTOR_COLUMN_MASK)
+		fold_mask(e, s, column, column_number(e, i));
+	else
+		fold_ancestors(e, s, column);
+	vector_or(&s->folded, rest);
+	vector_and(&s->left, &s->folded);
+	return true;
+}
+
+/* Classes of the executable that the current process runs; kernel threads have none. */
+static __noinline int binary_classes(struct event *e, struct scratch *s, struct path_classes *classes)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+	struct identity id;
+
+	if (!classes)
+		return 0;
+	classes->prefix_class = classes->suffix_class = 0;
+	classes->status = PATH_NONE;
+	if (!file)
+		return 0;
+	identity_of_dentry(BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt), &id);
+	id.inode = (__u64)BPF_CORE_READ(file, f_inode);
+	return cached_classes_of(e, s, &id, classes, false);
+}
+
+static __always_inline void field_classes(struct event *e, struct scratch *s, __u32 field,
+					  struct path_classes *classes)
+{
+	struct file *open_file;
+	struct identity id;
+
+	if (field == shape.path_field) {
+		*classes = e->path;
+		return;
+	}
+	classes->prefix_class = classes->suffix_class = 0;
+	classes->status = PATH_NONE;
+	if (place_of_field(e, field, &id, &open_file))
+		cached_classes_of(e, s, &id, classes, !open_file);
+}
+
+static __always_inline __u32 path_vector(struct event *e, struct scratch *s,
+					 const struct lictor_column *column, __u32 i)
+{
+	struct path_classes classes = {};
+	__u32 class_id;
+	__u64 *vector;
+
+	if (shape.columns[i].source == LICTOR_FROM_BINARY)
+		binary_classes(e, s, &classes);
+	else
+		field_classes(e, s, shape.columns[i].field & 7, &classes);
+	if (classes.status == PATH_UNRESOLVED) {
+		e->unresolved |= 1 << i;
+		return column->unresolved_vector;
+	}
+	class_id =
+	    shape.columns[i].kind == LICTOR_COLUMN_PATH_PREFIX ? classes.prefix_class : classes.suffix_class;
+	if (class_id >= column->length)
+		return column->default_vector;
+	vector = word_get(e->at.slot, column->base + class_id);
+	return vector ? *vector : column->default_vector;
+}
+
+static __always_inline __u32 text_vector(struct event *e, struct scratch *s,
+					 const struct lictor_column *column, __u32 i)
+{
+	long length = text_of_field(e, s, shape.columns[i].field);
+
+	if (length < 0 || length >= LICTOR_PATH_MAX) {
+		e->unresolved |= 1 << i;
+		return column->unresolved_vector;
+	}
+	if (shape.columns[i].kind == LICTOR_COLUMN_TEXT_PREFIX)
+		return prefix_class(e->at.slot, s, pair(0, length + 1),
+				    pair(column->base, column->default_vector));
+	return suffix_class(e->at.slot, s, pair(0, length), pair(column->base, column->default_vector));
+}
+
+/* Narrows s->left by column i; `i` is known to the verifier. False when no rule is left. */
+static __always_inline bool narrow(struct event *e, struct scratch *s, const struct lictor_hook *hook,
+				   __u32 i)
+{
+	const struct lictor_column *column = &hook->columns[i];
+	struct lictor_vector *vector;
+	__u32 number;
+
+	switch (shape.columns[i].kind) {
+	case LICTOR_COLUMN_NUMBER:
+		number = number_vector(e, column, column_number(e, i));
+		break;
+	case LICTOR_COLUMN_MASK:
+	case LICTOR_COLUMN_ANCESTORS:
+		return narrow_by_set(e, s, column, i) && s->left.summary;
+	case LICTOR_COLUMN_PATH_PREFIX:
+	case LICTOR_COLUMN_PATH_SUFFIX:
+		number = path_vector(e, s, column, i);
+		break;
+	case LICTOR_COLUMN_TEXT_PREFIX:
+	case LICTOR_COLUMN_TEXT_SUFFIX:
+		number = text_vector(e, s, column, i);
+		break;
+	default:
+		return true;
+	}
+	vector = vector_get(e->at.slot, number);
+	if (!vector) {
+		count_site(LICTOR_SITE_TABLES);
+		return false;
+	}
+	vector_and(&s->left, vector);
+	return s->left.summary;
+}
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Values at a hook: raw arguments, numbers of a given width, text in kernel or user memory, files behind
+ * pointers. */
+#ifndef LICTOR_FIELDS_H
+#define LICTOR_FIELDS_H
+
+#include "classes.h"
+
+const volatile struct lictor_shape shape = {};
+
+/* One load at a constant offset each: the verifier refuses a context pointer that has been moved. */
+#define CONTEXT_WORD(word)                                                                                   \
+	({                                                                                                   \
+		__u64 value;                                                                                 \
+		asm volatile("%0 = *(u64 *)(%1 + " #word " * 8)" : "=r"(value) : "r"(ctx));                  \
+		value;                                                                                       \
+	})
+
+#if defined(LICTOR_TYPED_ARGUMENTS) || defined(LICTOR_RAW_ARGUMENTS)
+static __always_inline __u64 context_word(void *ctx, __u32 index)
+{
+	switch (index) {
+	case 0:
+		return CONTEXT_WORD(0);
+	case 1:
+		return CONTEXT_WORD(1);
+	case 2:
+		return CONTEXT_WORD(2);
+	case 3:
+		return CONTEXT_WORD(3);
+	case 4:
+		return CONTEXT_WORD(4);
+	case 5:
+		return CONTEXT_WORD(5);
+	case 6:
+		return CONTEXT_WORD(6);
+	default:
+		return 0;
+	}
+}
+#endif
+
+static __always_inline __u64 register_argument(const struct pt_regs *regs, __u32 index, bool syscall)
+{
+	switch (index) {
+	case 0:
+		return BPF_CORE_READ(regs, di);
+	case 1:
+		return BPF_CORE_READ(regs, si);
+	case 2:
+		return BPF_CORE_READ(regs, dx);
+	case 3:
+		/* The fourth argument of a system call comes in another register than a function's. */
+		return syscall ? BPF_CORE_READ(regs, r10) : BPF_CORE_READ(regs, cx);
+	case 4:
+		return BPF_CORE_READ(regs, r8);
+	case 5:
+		return BPF_CORE_READ(regs, r9);
+	default:
+		return 0;
+	}
+}
+
+static __always_inline __u64 source_value(void *ctx, __u32 source)
+{
+#if defined(LICTOR_TYPED_ARGUMENTS) || defined(LICTOR_RAW_ARGUMENTS)
+	if (source == LICTOR_SOURCE_RETURN)
+		return context_word(ctx, shape.argument_count);
+	if (shape.flags & LICTOR_SHAPE_SYSCALL)
+		return register_argument((struct pt_regs *)context_word(ctx, 0), source, true);
+	return context_word(ctx, source);
+#else
+	const struct pt_regs *regs = ctx;
+
+	if (shape.flags & LICTOR_SHAPE_SYSCALL)
+		regs = (const struct pt_regs *)BPF_CORE_READ(regs, di);
+	return register_argument(regs, source, shape.flags & LICTOR_SHAPE_SYSCALL);
+#endif
+}
+
+static __always_inline __u64 tracepoint_value(void *ctx, __u32 offset)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), ctx + offset);
+	return value;
+}
+
+/* Fills raw[i] and size[i]; `i` and with it every branch is known to the verifier. */
+static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
+{
+	__u32 source = shape.fields[i].source, size_source = shape.fields[i].size_source;
+
+	if (shape.attach == LICTOR_ATTACH_TRACEPOINT) {
+		e->raw[i] = tracepoint_value(ctx, shape.fields[i].offset);
+		if (size_source != LICTOR_SOURCE_NONE)
+			e->size[i] = tracepoint_value(ctx, shape.fields[i].size_offset);
+		return;
+	}
+	e->raw[i] = source_value(ctx, source);
+	if (size_source != LICTOR_SOURCE_NONE)
+		e->size[i] = source_value(ctx, size_source);
+	if (shape.fields[i].flags & LICTOR_FIELD_RETURN_COPY) {
+		__s64 returned = source_value(ctx, LICTOR_SOURCE_RETURN);
+
+		e->size[i] = returned > 0 ? returned : 0;
+	}
+}
+
+/* Widened to 64 bits, by sign when the type has one. */
+static __always_inline __u64 number_of(__u64 raw, __u32 width, __u32 flags)
+{
+	__u32 shift = 64 - 8 * width;
+
+	if (!width || width > 8)
+		return raw;
+	if (flags & LICTOR_FIELD_SIGNED)
+		return (__u64)((__s64)(raw << shift) >> shift);
+	return raw << shift >> shift;
+}
+
+static __always_inline bool is_kernel_address(__u64 address)
+{
+	return (__s64)address < 0;
+}
+
+static __always_inline long read_memory(void *to, __u32 length, __u64 from)
+{
+	return is_kernel_address(from) ? bpf_probe_read_kernel(to, length, (void *)from)
+				       : bpf_probe_read_user(to, length, (void *)from);
+}
+
+static __always_inline long read_string(void *to, __u32 length, __u64 from)
+{
+	return is_kernel_address(from) ? bpf_probe_read_kernel_str(to, length, (void *)from)
+				       : bpf_probe_read_user_str(to, length, (void *)from);
+}
+
+/* The open file behind a descriptor of the current process; NULL when there is none. */
+static __noinline __u64 file_of_descriptor(__u32 fd)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **slots, *file = NULL;
+
+	if (fd >= BPF_CORE_READ(table, max_fds))
+		return 0;
+	slots = BPF_CORE_READ(table, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
+	/* The low bits are used for flags by some kernels. */
+	return (__u64)file & ~3ULL;
+}
+
+/* A file-like field's place: fills `id`, tells whether there is an open file. False when there is nothing. */
+static __always_inline bool place_of_field(struct event *e, __u32 i, struct identity *id,
+					   struct file **open_file)
+{
+	__u64 raw = e->raw[i];
+	struct dentry *dentry;
+	struct path *path;
+	struct file *file;
+	__u64 mnt = 0;
+
+	*open_file = NULL;
+	switch (shape.fields[i].kind) {
+	case LICTOR_FIELD_DENTRY:
+		dentry = (struct dentry *)raw;
+		break;
+	case LICTOR_FIELD_PATH:
+		path = (struct path *)raw;
+		dentry = BPF_CORE_READ(path, dentry);
+		mnt = (__u64)BPF_CORE_READ(path, mnt);
+		break;
+	case LICTOR_FIELD_FILE:
+	case LICTOR_FIELD_FD:
+	case LICTOR_FIELD_BINPRM:
+		file = (struct file *)raw;
+		if (shape.fields[i].kind == LICTOR_FIELD_FD)
+			file = (struct file *)file_of_descriptor(raw);
+		if (shape.fields[i].kind == LICTOR_FIELD_BINPRM) {
+			struct linux_binprm *binprm = (struct linux_binprm *)raw;
+
+			file = BPF_CORE_READ(binprm, file);
+		}
+		if (!file)
+			return false;
+		*open_file = file;
+		dentry = BPF_CORE_READ(file, f_path.dentry);
+		mnt = (__u64)BPF_CORE_READ(file, f_path.mnt);
+		break;
+	default:
+		return false;
+	}
+	if (!dentry)
+		return false;
+	identity_of_dentry(dentry, mnt, id);
+	if (*open_file)
+		id->inode = (__u64)BPF_CORE_READ(*open_file, f_inode);
+	return true;
+}
+
+/*
+ * Reads a text field to the front of s->text. Returns its length without NUL (text[length] is the NUL), or -1
+ * when it cannot be read whole. A buffer is text up to its first NUL.
+ */
+static __noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
+{
+	__u32 kind = shape.fields[i & 7].kind, length;
+	__u64 raw = e->raw[i & 7];
+	struct filename *filename;
+	long result;
+
+	if (!s || !raw)
+		return -1;
+	if (kind == LICTOR_FIELD_FILENAME) {
+		filename = (struct filename *)raw;
+		raw = (__u64)BPF_CORE_READ(filename, name);
+	}
+	if (kind == LICTOR_FIELD_CHAR_BUF) {
+		if (e->size[i & 7] > LICTOR_MAX_BYTES - 1)
+			return -1;
+		length = e->size[i & 7] & (LICTOR_MAX_BYTES - 1);
+		if (read_memory(&s->text[LICTOR_PATH_MAX], length, raw))
+			return -1;
+		s->text[(LICTOR_PATH_MAX + length) & (LICTOR_PATH_MAX * 2 - 1)] = 0;
+		result = bpf_probe_read_kernel_str(s->text, LICTOR_PATH_MAX, &s->text[LICTOR_PATH_MAX]);
+	} else {
+		result = read_string(s->text, LICTOR_PATH_MAX, raw);
+		/* As long as the buffer: perhaps there was more. */
+		if (result == LICTOR_PATH_MAX)
+			return -1;
+	}
+	return result > 0 ? result - 1 : -1;
+}
+
+#endif

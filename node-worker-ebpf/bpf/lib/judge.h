@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Judging an event: read the live revision once, leave as early as possible, narrow the set of rules column
+ * by column, then carry out what the remaining rules say.
+ */
+#ifndef LICTOR_JUDGE_H
+#define LICTOR_JUDGE_H
+
+#include "record.h"
+
+/* More steps than rules and blocks together. */
+#define RULE_STEPS (LICTOR_MAX_RULES + LICTOR_VECTOR_WORDS)
+
+static const __u8 debruijn[64] = {0,  1,  2,  53, 3,  7,  54, 27, 4,  38, 41, 8,  34, 55, 48, 28,
+				  62, 5,  39, 46, 44, 42, 22, 9,  24, 35, 59, 56, 49, 18, 29, 11,
+				  63, 52, 6,  26, 37, 40, 33, 47, 61, 45, 43, 21, 23, 58, 17, 10,
+				  51, 25, 36, 32, 60, 20, 57, 16, 50, 31, 19, 15, 30, 14, 13, 12};
+
+/* Number of the lowest bit set; x is not 0. */
+static __always_inline __u32 lowest_bit(__u64 x)
+{
+	return debruijn[((x & -x) * 0x022fdd63cc95386dULL) >> 58 & 63];
+}
+
+struct task_key {
+	__u64 start;
+	__u64 task;
+	__u64 cgroup;
+	__u64 number;
+};
+
+static __always_inline void task_key_fill(struct task_key *key, __u64 number)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	key->start = task->start_time;
+	key->task = pair(task->pid, task->self_exec_id);
+	key->cgroup = task->cgroups->dfl_cgrp->kn->id;
+	key->number = number;
+}
+
+/* Whether the same task met the same file with the same number before, in this revision, and no rule matched.
+ */
+static __always_inline bool memo_hit(struct path_entry *entry, const struct moment *at,
+				     const struct identity *id, __u64 number)
+{
+	__u32 sequence = *(volatile __u32 *)&entry->sequence;
+	struct task_key key;
+	bool hit;
+
+	if (entry->memo_shape != shape.id)
+		return false;
+	task_key_fill(&key, number);
+	hit = entry->memo_start == key.start && entry->memo_task == key.task &&
+	      entry->memo_cgroup == key.cgroup && entry->memo_number == key.number &&
+	      entry_is_for(entry, at, id);
+	return hit && !(sequence & 1) && *(volatile __u32 *)&entry->sequence == sequence;
+}
+
+static __noinline int memo_store(struct event *e)
+{
+	struct path_entry *entry;
+	struct task_key key;
+	__u32 index, sequence;
+
+	if (!e || e->unresolved)
+		return 0;
+	index = cache_index(e->id.dentry, PATH_CACHE_BITS);
+	entry = bpf_map_lookup_elem(&path_cache, &index);
+	if (!entry)
+		return 0;
+	task_key_fill(&key, shape.memo_field == LICTOR_SOURCE_NONE ? 0 : e->raw[shape.memo_field & 7]);
+	sequence = *(volatile __u32 *)&entry->sequence;
+	if (sequence & 1 || __sync_val_compare_and_swap(&entry->sequence, sequence, sequence + 1) != sequence)
+		return 0;
+	if (entry_is_for(entry, &e->at, &e->id)) {
+		entry->memo_start = key.start;
+		entry->memo_task = key.task;
+		entry->memo_cgroup = key.cgroup;
+		entry->memo_number = key.number;
+		entry->memo_shape = shape.id;
+	}
+	__sync_fetch_and_add(&entry->sequence, 1);
+	return 0;
+}
+
+/* A hash over what was read: numbers by value, text by its first 40 bytes, files by inode. */
+static __noinline __u64 values_hash(struct event *e)
+{
+	__u64 hash = 0xcbf29ce484222325ULL;
+
+	if (!e)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
+		__u64 part = 0, words[5] = {};
+		struct file *open_file;
+		struct identity id;
+
+		if (i >= shape.field_count)
+			break;
+		switch (shape.fields[i].kind) {
+		case LICTOR_FIELD_STRING:
+		case LICTOR_FIELD_CHAR_BUF:
+			read_string(words, sizeof(words), e->raw[i]);
+			for (int j = 0; j < 5; j++)
+				part = (part ^ words[j]) * 0x100000001b3ULL;
+			break;
+		case LICTOR_FIELD_FILE:
+		case LICTOR_FIELD_FD:
+		case LICTOR_FIELD_PATH:
+		case LICTOR_FIELD_DENTRY:
+		case LICTOR_FIELD_BINPRM:
+			if (place_of_field(e, i, &id, &open_file))
+				part = id.inode ^ id.dentry << 1;
+			break;
+		default:
+			part = e->raw[i];
+		}
+		hash = (hash ^ part) * 0x100000001b3ULL;
+		hash ^= hash >> 29;
+	}
+	return hash ? hash : 1;
+}
+
+/* Whether a record of this rule is due, by its rate limit. */
+static __noinline bool within_limit(struct event *e, const struct lictor_rule *rule)
+{
+	__u64 now = bpf_ktime_get_ns(), *last, task = bpf_get_current_pid_tgid();
+	struct limit_key key = {};
+
+	if (!e || !rule)
+		return true;
+	if (!e->values)
+		e->values = values_hash(e);
+	key.limit_id = rule->limit_id;
+	key.values = e->values;
+	if (rule->limit_scope == LICTOR_LIMIT_THREAD)
+		key.subject = task;
+	else if (rule->limit_scope == LICTOR_LIMIT_PROCESS)
+		key.subject = task >> 32;
+	last = bpf_map_lookup_elem(&limits, &key);
+	if (last && now - *last < rule->limit_interval_ns)
+		return false;
+	if (last)
+		*last = now;
+	else if (bpf_map_update_elem(&limits, &key, &now, BPF_ANY))
+		count_site(LICTOR_SITE_LIMIT_TABLE);
+	return true;
+}
+
+#define ADD(counter) __sync_fetch_and_add(&(counter), 1)
+
+static __always_inline void rule_fires(struct outcome *o, const struct lictor_rule *rule, __u32 number)
+{
+	__u32 policy = rule->policy, flags = rule->flags, at;
+	struct lictor_policy_counts *counts = bpf_map_lookup_elem(&policy_counts, &policy);
+	bool post = flags & LICTOR_RULE_RECORD;
+
+	if (!counts)
+		return;
+	ADD(counts->matched);
+	if (o->e->unresolved)
+		ADD(counts->unresolved);
+	if (flags & (LICTOR_RULE_DENY | LICTOR_RULE_SIGNAL) && flags & LICTOR_RULE_MONITOR) {
+		ADD(counts->monitored);
+	} else {
+		if (flags & LICTOR_RULE_DENY) {
+			ADD(counts->denied);
+			if (!o->verdict)
+				o->verdict = rule->verdict;
+		}
+		if (flags & LICTOR_RULE_SIGNAL) {
+			ADD(counts->signalled);
+			/* SIGKILL outdoes every other signal. */
+			if (!o->signal || rule->signal == 9)
+				o->signal = rule->signal;
+		}
+	}
+	if (!post)
+		return;
+	if (flags & LICTOR_RULE_LIMIT && !within_limit(o->e, rule)) {
+		ADD(counts->limited);
+		return;
+	}
+	at = o->fired_count;
+	if (at >= LICTOR_MAX_FIRED) {
+		ADD(counts->lost);
+		count_site(LICTOR_SITE_FIRED_OVERFLOW);
+		return;
+	}
+	ADD(counts->posted);
+	o->s->fired[at & (LICTOR_MAX_FIRED - 1)].rule = number;
+	o->s->fired[at & (LICTOR_MAX_FIRED - 1)].flags =
+	    LICTOR_FIRED_POST | (o->e->unresolved ? LICTOR_FIRED_UNRESOLVED : 0);
+	o->fired_count = at + 1;
+}
+
+static long rule_step(__u32 index, struct outcome *o)
+{
+	struct scratch *s = o->s;
+	struct lictor_rule *rule;
+	__u32 number, slot, at;
+	void *inner;
+
+	if (!o->word) {
+		if (!o->summary)
+			return 1;
+		o->block = lowest_bit(o->summary) & 63;
+		o->summary &= o->summary - 1;
+		o->word = s->left.words[o->block & 63];
+		return 0;
+	}
+	number = o->block * 64 + lowest_bit(o->word);
+	o->word &= o->word - 1;
+	slot = o->e->at.slot;
+	inner = bpf_map_lookup_elem(&rules, &slot);
+	if (!inner)
+		return 1;
+	at = o->hook->rule_base + number;
+	rule = bpf_map_lookup_elem(inner, &at);
+	/* Only the first rule of a group fires; its rules stand together. */
+	if (!rule || rule->group == o->last_group)
+		return 0;
+	o->last_group = rule->group;
+	rule_fires(o, rule, number);
+	return 0;
+}
+
+/* With at least one rule left: counts, signals, reports. Returns the verdict. */
+static __always_inline __s32 act(struct event *e, struct scratch *s, const struct lictor_hook *hook)
+{
+	struct outcome o = {
+	    .s = s,
+	    .hook = hook,
+	    .e = e,
+	    .summary = s->left.summary,
+	    .last_group = ~0u,
+	};
+	struct lictor_hook_counts *counts;
+	__u32 slot = shape.hook_slot;
+
+	bpf_loop(RULE_STEPS, rule_step, &o, 0);
+	counts = bpf_map_lookup_elem(&hook_counts, &slot);
+	if (counts && o.last_group != ~0u) {
+		ADD(counts->matched);
+		if (e->unresolved)
+			ADD(counts->unresolved);
+	}
+	if (o.signal && bpf_send_signal(o.signal))
+		count_site(LICTOR_SITE_SIGNAL);
+	/* 6.1 does not check what an LSM program returns. */
+	if (o.verdict > 0 || o.verdict < -MAX_ERRNO)
+		o.verdict = -EPERM;
+	if (o.fired_count)
+		emit(e, s, &o);
+	return o.verdict;
+}
+
+static __always_inline __s32 narrow_and_act(struct event *e, struct scratch *s,
+					    const struct lictor_hook *hook)
+{
+	struct lictor_vector *all = vector_get(e->at.slot, hook->all_vector);
+
+	if (!all) {
+		count_site(LICTOR_SITE_TABLES);
+		return 0;
+	}
+	vector_copy(&s->left, all);
+#pragma unroll
+	for (int i = 0; i < LICTOR_MAX_COLUMNS; i++) {
+		if (i >= shape.column_count)
+			break;
+		if (!narrow(e, s, hook, i)) {
+			if (shape.flags & LICTOR_SHAPE_MEMO && shape.path_field != LICTOR_SOURCE_NONE)
+				memo_store(e);
+			return 0;
+		}
+	}
+	if (!s->left.summary)
+		return 0;
+	return act(e, s, hook);
+}
+
+#ifdef LICTOR_TYPED_ARGUMENTS
+#define FILE_ARGUMENT(ctx) ((struct file *)context_word(ctx, shape.fields[shape.path_field & 7].source))
+#else
+#define FILE_ARGUMENT(ctx) ((struct file *)source_value(ctx, shape.fields[shape.path_field & 7].source))
+#endif
+
+/* How far the cached path field alone decides. */
+enum path_verdict {
+	/* No rule can match. */
+	PATH_DECIDES,
+	/* The classes are known, or there is no file. */
+	PATH_KNOWN,
+	/* The classes are to be computed. */
+	PATH_UNKNOWN,
+};
+
+/* The cached path field first: most events end here, after one lookup. */
+static __always_inline enum path_verdict judge_path(void *ctx, const struct moment *at, struct identity *id,
+						    struct path_classes *classes)
+{
+	struct path_entry *entry;
+	struct file *file = FILE_ARGUMENT(ctx);
+	__u64 number = 0;
+	__u32 index;
+
+	if (!file) {
+		classes->status = PATH_NONE;
+		return PATH_KNOWN;
+	}
+	identity_of_file(file, id);
+	index = cache_index(id->dentry, PATH_CACHE_BITS);
+	entry = bpf_map_lookup_elem(&path_cache, &index);
+	if (!entry || !entry_read(entry, at, id, classes))
+		return PATH_UNKNOWN;
+	count_stat(LICTOR_STAT_PATH_HOT);
+	if (classes->status == PATH_INNER)
+		return PATH_DECIDES;
+	if (shape.hook_slot < LICTOR_EMPTY_HOOKS && classes->empty >> shape.hook_slot & 1)
+		return PATH_DECIDES;
+	if (!(shape.flags & LICTOR_SHAPE_MEMO))
+		return PATH_KNOWN;
+	if (shape.memo_field != LICTOR_SOURCE_NONE)
+		number = source_value(ctx, shape.fields[shape.memo_field & 7].source);
+	if (!memo_hit(entry, at, id, number))
+		return PATH_KNOWN;
+	count_stat(LICTOR_STAT_MEMO_HIT);
+	return PATH_DECIDES;
+}
+
+/* The header of this hook point in the live revision; NULL when it has no rule here or is not for this
+ * program. */
+static __always_inline struct lictor_hook *hook_get(void *ctx, __u32 slot)
+{
+	__u32 hook_slot = shape.hook_slot;
+	void *inner = bpf_map_lookup_elem(&hooks, &slot);
+	struct lictor_hook *hook;
+
+	if (!inner)
+		return NULL;
+	hook = bpf_map_lookup_elem(inner, &hook_slot);
+	if (!hook || !hook->shape_id)
+		return NULL;
+	if (hook->shape_id == shape.id)
+		return hook;
+	/* The live revision reads this hook point in another way: hand over to its program. */
+	count_stat(LICTOR_STAT_SHAPE_TAIL_CALL);
+	bpf_tail_call(ctx, &programs, slot);
+	count_site(LICTOR_SITE_TAIL_CALL);
+	return NULL;
+}
+
+/* Judges by the tables, in scratch memory. */
+static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct lictor_hook *hook,
+				      bool path_unknown)
+{
+	struct event *e = &s->event;
+
+	e->values = 0;
+	e->unresolved = 0;
+	if (path_unknown) {
+		struct file *file = FILE_ARGUMENT(ctx);
+
+		if (file)
+			identity_of_directory(file, &e->directory);
+		classes_of(e, s, &e->id, &e->path, false);
+		if (e->path.status == PATH_INNER)
+			return 0;
+		if (shape.hook_slot < LICTOR_EMPTY_HOOKS && e->path.empty >> shape.hook_slot & 1)
+			return 0;
+	}
+#pragma unroll
+	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
+		if (i >= shape.field_count)
+			break;
+		field_load(ctx, e, i);
+	}
+	return narrow_and_act(e, s, hook);
+}
+
+/* Judges an event and returns the verdict: 0, or a negative errno. */
+static __always_inline __s32 judge(void *ctx)
+{
+	enum path_verdict path = PATH_KNOWN;
+	struct path_classes classes = {};
+	struct identity id = {};
+	struct moment at = {};
+	struct lictor_hook *hook;
+	struct lictor_live *now;
+	struct scratch *s;
+	__u64 revision_slot;
+	__u32 zero = 0;
+	__s32 verdict;
+
+	now = bpf_map_lookup_elem(&live, &zero);
+	if (!now)
+		return 0;
+	/* One load: revision and slot belong together. */
+	revision_slot = *(volatile __u64 *)&now->revision_slot;
+	if (!(__u32)revision_slot)
+		return 0;
+	at.revision = revision_slot;
+	at.slot = revision_slot >> 32;
+	/* Before anything is read of the file, so that a change in between is not missed. */
+	at.fs_generation = *(volatile __u32 *)&now->fs_generation;
+	if (shape.path_field != LICTOR_SOURCE_NONE) {
+		path = judge_path(ctx, &at, &id, &classes);
+		if (path == PATH_DECIDES)
+			return 0;
+	}
+	hook = hook_get(ctx, at.slot);
+	if (!hook)
+		return 0;
+	s = scratch_get();
+	if (!s)
+		return hook->fallback_verdict;
+	s->event.at = at;
+	s->event.id = id;
+	s->event.path = classes;
+	verdict = judge_in(ctx, s, hook, path == PATH_UNKNOWN);
+	scratch_put(s);
+	return verdict;
+}
+
+#endif

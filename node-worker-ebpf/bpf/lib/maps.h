@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Maps. All are shared by every program of the node worker (the loader creates each name once), but for
+ * `programs`, which exists once per hook slot. Their sizes are the whole fixed kernel memory of the engine;
+ * see each bound.
+ */
+#ifndef LICTOR_MAPS_H
+#define LICTOR_MAPS_H
+
+#include "kernel.h"
+#include "wire.h"
+
+/* A direct-mapped cache: 16,384 files, 136 bytes each (2.1 MiB). A conflict costs a path walk, nothing else.
+ */
+#define PATH_CACHE_BITS 14
+/* 4,096 directories. */
+#define DIRECTORY_CACHE_BITS 12
+/* Slots of scratch memory per CPU: as many programs may preempt each other on one CPU. */
+#define SCRATCH_SLOTS 4
+/* Ring of records; the loader sets the size asked for. */
+#define RING_BYTES (2 << 20)
+/* Rate-limited keys remembered; the least recently used one is forgotten first (which lets one record too
+ * many out). */
+#define LIMIT_ENTRIES 8192
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct lictor_live);
+} live SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct lictor_revision);
+} revisions SEC(".maps");
+
+/*
+ * The tables of a revision. Each outer map has two slots, one of them live. Inner maps are made by the loader
+ * with the exact size; the sizes here only tell the verifier the layout.
+ */
+struct inner_hooks {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LICTOR_MAX_HOOKS);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct lictor_hook));
+};
+
+struct inner_vectors {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct lictor_vector));
+};
+
+struct inner_words {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u64));
+};
+
+struct inner_rules {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct lictor_rule));
+};
+
+struct inner_strings {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(struct lictor_lpm_key));
+	__uint(value_size, sizeof(struct lictor_lpm_value));
+};
+
+struct inner_numbers {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct lictor_number_key));
+	__uint(value_size, sizeof(__u64));
+};
+
+#define OUTER_MAP(name, inner)                                                                               \
+	struct {                                                                                             \
+		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                                                    \
+		__uint(max_entries, 2);                                                                      \
+		__type(key, __u32);                                                                          \
+		__uint(value_size, sizeof(__u32));                                                           \
+		__array(values, struct inner);                                                               \
+	} name SEC(".maps")
+
+OUTER_MAP(hooks, inner_hooks);
+OUTER_MAP(vectors, inner_vectors);
+OUTER_MAP(words, inner_words);
+OUTER_MAP(rules, inner_rules);
+OUTER_MAP(strings, inner_strings);
+OUTER_MAP(numbers, inner_numbers);
+
+/* The programs that judge this hook point in each slot, for a program that finds itself to be of an older
+ * shape. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 2);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} programs SEC(".maps");
+
+/*
+ * A file, by everything that its path depends on. The parent's inode number and generation tell a directory
+ * from another one that came to stand at the same address; renames of directories and changes of mounts are
+ * told by fs_generation.
+ */
+struct identity {
+	__u64 dentry;
+	__u64 mnt;
+	__u64 parent;
+	/* Length and hash of the last component. */
+	__u64 name;
+	__u64 inode;
+	__u64 parent_inode;
+	__u32 parent_generation;
+	__u32 pad;
+};
+
+/* What was live when an event began. */
+struct moment {
+	__u32 revision;
+	__u32 slot;
+	__u32 fs_generation;
+	__u32 pad;
+};
+
+enum path_status {
+	/* The walk found the path. */
+	PATH_OK,
+	/* A pipe, a socket, an anonymous inode: the path is empty. */
+	PATH_NONE,
+	/* Too long, or not reachable from a root. */
+	PATH_UNRESOLVED,
+	/* The file below an overlay's file, which was judged by its own path already. */
+	PATH_INNER,
+};
+
+struct path_classes {
+	__u32 prefix_class;
+	__u32 suffix_class;
+	/* enum path_status */
+	__u32 status;
+	__u32 pad;
+	/* Bit h: no rule of hook slot h can match. */
+	__u64 empty;
+};
+
+/* What one event is judged by. */
+struct event {
+	struct moment at;
+	/* The cached path field, its directory, and its classes. */
+	struct identity id;
+	struct identity directory;
+	struct path_classes path;
+	/* Raw values of the fields, and lengths of buffers. */
+	__u64 raw[LICTOR_MAX_FIELDS];
+	__u64 size[LICTOR_MAX_FIELDS];
+	/* Over the values, for rate limits; 0 = not computed. */
+	__u64 values;
+	/* Columns whose value could not be read. */
+	__u32 unresolved;
+	__u32 pad;
+};
+
+/* Path classes of a file or a directory, guarded by a sequence that is odd while an entry is being written.
+ */
+struct path_entry {
+	__u32 sequence;
+	__u32 revision;
+	__u32 fs_generation;
+	__u32 pad;
+	struct identity id;
+	struct path_classes classes;
+	/* The task for which the program of shape memo_shape last found no rule, and the number that went in.
+	 */
+	__u64 memo_start;
+	__u64 memo_task;
+	__u64 memo_cgroup;
+	__u64 memo_number;
+	__u32 memo_shape;
+	__u32 memo_pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << PATH_CACHE_BITS);
+	__type(key, __u32);
+	__type(value, struct path_entry);
+} path_cache SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << DIRECTORY_CACHE_BITS);
+	__type(key, __u32);
+	__type(value, struct path_entry);
+} directory_cache SEC(".maps");
+
+struct scratch {
+	__u32 busy;
+	__u32 owner;
+	/* Rules that are left, and room to fold a set-valued column. */
+	struct lictor_vector left;
+	struct lictor_vector folded;
+	struct lictor_lpm_key key;
+	struct event event;
+	struct lictor_fired fired[LICTOR_MAX_FIRED];
+	/* A path grows leaf first towards the front of the first half; text is read into the front. */
+	char text[LICTOR_PATH_MAX * 2];
+	/* The record under construction, with room for one full field behind its limit. */
+	__u8 record[LICTOR_MAX_RECORD + 2 * LICTOR_PATH_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_SLOTS);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, RING_BYTES);
+} ring SEC(".maps");
+
+struct limit_key {
+	__u32 limit_id;
+	__u32 pad;
+	/* Thread or process, 0 for all. */
+	__u64 subject;
+	/* Over the values read at the hook. */
+	__u64 values;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, LIMIT_ENTRIES);
+	__type(key, struct limit_key);
+	__type(value, __u64);
+} limits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LICTOR_MAX_POLICIES);
+	__type(key, __u32);
+	__type(value, struct lictor_policy_counts);
+} policy_counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LICTOR_MAX_HOOKS);
+	__type(key, __u32);
+	__type(value, struct lictor_hook_counts);
+} hook_counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LICTOR_SITE_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} site_counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LICTOR_STAT_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} stats SEC(".maps");
+
+#endif
