@@ -1,3 +1,5 @@
 //! The node worker: brings policies into this node's kernel and events out of it.
 
+pub mod events;
 pub mod port;
+pub mod sinks;

@@ -3,7 +3,7 @@
 //! Everything that issues a BPF system call implements these traits; everything else is written against them, so the
 //! whole node worker runs in tests on a machine whose kernel refuses BPF.
 
-use lictor_node_worker_ebpf::{lictor_hook_counts, lictor_policy_counts};
+use lictor_node_worker_ebpf::{lictor_hook_counts, lictor_policy_counts, lictor_site, lictor_stat};
 use lictor_policy::model::PolicyKey;
 use lictor_policy::plan::{GroupPlan, HookPoint, Plan, PlanPolicy, RulePlan};
 use std::collections::BTreeMap;
@@ -115,10 +115,38 @@ pub struct HookState {
     pub counts: lictor_hook_counts,
 }
 
-/// A counter and its name in metrics: lower case, words joined by `_`.
+/// Names of `enum lictor_site`, from `NONE` on.
+pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
+    "none",
+    "scratch_busy",
+    "path_walk",
+    "read",
+    "signal",
+    "tables",
+    "tail_call",
+    "fired_overflow",
+    "limit_table",
+    "exec_lost",
+    "exit_lost",
+    "fork_lost",
+];
+
+/// Names of `enum lictor_stat`.
+pub const STAT_NAMES: [&str; lictor_stat::LICTOR_STAT_COUNT as usize] = [
+    "path_hot",
+    "path_cold",
+    "directory_hit",
+    "memo_hit",
+    "second_slot",
+    "fs_generation",
+    "shape_tail_call",
+    "scratch_corrupt",
+];
+
+/// A counter and its name in metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamedCount {
-    /// For example `path_walk`.
+    /// One of [`SITE_NAMES`] or [`STAT_NAMES`].
     pub name: &'static str,
     /// Since the maps were created.
     pub count: u64,

@@ -1,0 +1,7 @@
+//! Records of the kernel: decoding, the revisions they belong to, and what was lost on the way.
+
+pub mod decode;
+pub mod decoders;
+pub mod loss;
+#[cfg(test)]
+pub(crate) mod testing;

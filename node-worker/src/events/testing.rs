@@ -1,0 +1,198 @@
+//! Builders of raw records for tests: what the kernel would write.
+
+use lictor_node_worker_ebpf as wire;
+use wire::{
+    bytes_of, lictor_exec_record, lictor_exit_record, lictor_field, lictor_field_kind, lictor_field_status,
+    lictor_file, lictor_fired, lictor_fork_record, lictor_hook_record, lictor_record, lictor_record_kind,
+};
+
+/// Identity of a process in records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Task {
+    pub(crate) pid: u32,
+    pub(crate) start_boot_ns: u64,
+    pub(crate) exec_id: u32,
+}
+
+impl Task {
+    pub(crate) fn new(pid: u32, start_boot_ns: u64) -> Self {
+        Self { pid, start_boot_ns, exec_id: 1 }
+    }
+
+    pub(crate) fn head(self, boot_ns: u64) -> lictor_record {
+        lictor_record {
+            boot_ns,
+            tgid: self.pid,
+            tid: self.pid,
+            start_boot_ns: self.start_boot_ns,
+            exec_id: self.exec_id,
+            ..Default::default()
+        }
+    }
+}
+
+/// Sets kind and length, and gives the bytes.
+fn finish(mut fixed: Vec<u8>, kind: u32) -> Vec<u8> {
+    let length = fixed.len() as u32;
+    fixed[0..2].copy_from_slice(&(kind as u16).to_ne_bytes());
+    fixed[4..8].copy_from_slice(&length.to_ne_bytes());
+    fixed
+}
+
+/// An exec of `filename` with `arguments` (argv[0] included) in `cwd`.
+pub(crate) fn exec(
+    task: Task,
+    boot_ns: u64,
+    parent: Task,
+    filename: &str,
+    arguments: &[&str],
+    cwd: &str,
+) -> Vec<u8> {
+    exec_with(task, boot_ns, parent, filename, arguments, cwd, |_| {})
+}
+
+/// Like [`exec`], with changes to the fixed part.
+pub(crate) fn exec_with(
+    task: Task,
+    boot_ns: u64,
+    parent: Task,
+    filename: &str,
+    arguments: &[&str],
+    cwd: &str,
+    change: impl FnOnce(&mut lictor_exec_record),
+) -> Vec<u8> {
+    let mut text = Vec::new();
+    for argument in arguments {
+        text.extend_from_slice(argument.as_bytes());
+        text.push(0);
+    }
+    let executable = "/usr/bin/busybox";
+    let mut fixed = lictor_exec_record {
+        head: task.head(boot_ns),
+        parent_tgid: parent.pid,
+        parent_start_boot_ns: parent.start_boot_ns,
+        login_uid: u32::MAX,
+        links: 1,
+        namespaces: HOST_NAMESPACES,
+        filename_length: filename.len() as u16,
+        cwd_length: cwd.len() as u16,
+        args_length: text.len() as u16,
+        exe_length: executable.len() as u16,
+        namespace_pid: task.pid,
+        ..Default::default()
+    };
+    change(&mut fixed);
+    let mut bytes = bytes_of(&fixed).to_vec();
+    bytes.extend_from_slice(filename.as_bytes());
+    bytes.extend_from_slice(cwd.as_bytes());
+    bytes.extend_from_slice(&text);
+    bytes.extend_from_slice(executable.as_bytes());
+    finish(bytes, lictor_record_kind::LICTOR_RECORD_EXEC)
+}
+
+/// Namespaces of process 1 in tests.
+pub(crate) const HOST_NAMESPACES: [u32; 10] = [
+    4_026_531_838,
+    4_026_531_839,
+    4_026_531_841,
+    4_026_531_836,
+    4_026_531_836,
+    4_026_531_840,
+    4_026_531_834,
+    4_026_531_834,
+    4_026_531_835,
+    4_026_531_837,
+];
+
+pub(crate) fn exit(task: Task, boot_ns: u64, status: u32) -> Vec<u8> {
+    let fixed = lictor_exit_record { head: task.head(boot_ns), status, pad: 0 };
+    finish(bytes_of(&fixed).to_vec(), lictor_record_kind::LICTOR_RECORD_EXIT)
+}
+
+pub(crate) fn fork(child: Task, boot_ns: u64, parent: Task) -> Vec<u8> {
+    let fixed = lictor_fork_record {
+        head: child.head(boot_ns),
+        parent_start_boot_ns: parent.start_boot_ns,
+        parent_tgid: parent.pid,
+        namespace_pid: child.pid,
+    };
+    finish(bytes_of(&fixed).to_vec(), lictor_record_kind::LICTOR_RECORD_FORK)
+}
+
+/// A hook record, field by field.
+pub(crate) struct Hook {
+    fixed: lictor_hook_record,
+    fired: Vec<lictor_fired>,
+    fields: Vec<u8>,
+}
+
+impl Hook {
+    pub(crate) fn new(task: Task, boot_ns: u64, revision: u32, slot: u16, shape_id: u32) -> Self {
+        let mut head = task.head(boot_ns);
+        head.revision = revision;
+        let fixed = lictor_hook_record { head, hook_slot: slot, shape_id, ..Default::default() };
+        Self { fixed, fired: Vec::new(), fields: Vec::new() }
+    }
+
+    pub(crate) fn thread(mut self, tid: u32) -> Self {
+        self.fixed.head.tid = tid;
+        self
+    }
+
+    pub(crate) fn verdict(mut self, errno: i16, signal: u32) -> Self {
+        self.fixed.verdict = errno;
+        self.fixed.signal = signal;
+        self
+    }
+
+    pub(crate) fn fired(mut self, rule: u16, flags: u32) -> Self {
+        self.fired.push(lictor_fired { rule, flags: flags as u16 });
+        self
+    }
+
+    pub(crate) fn field(mut self, kind: u32, status: u32, original_length: u32, data: &[u8]) -> Self {
+        let head = lictor_field {
+            kind: kind as u8,
+            status: status as u8,
+            length: data.len() as u16,
+            original_length,
+        };
+        self.fields.extend_from_slice(bytes_of(&head));
+        self.fields.extend_from_slice(data);
+        self.fields.resize(self.fields.len().next_multiple_of(8), 0);
+        self.fixed.field_count += 1;
+        self
+    }
+
+    pub(crate) fn number(self, value: u64) -> Self {
+        let kind = lictor_field_kind::LICTOR_FIELD_NUMBER;
+        self.field(kind, lictor_field_status::LICTOR_FIELD_OK, 8, &value.to_ne_bytes())
+    }
+
+    pub(crate) fn text(self, kind: u32, text: &[u8]) -> Self {
+        self.field(kind, lictor_field_status::LICTOR_FIELD_OK, text.len() as u32, text)
+    }
+
+    pub(crate) fn file(self, kind: u32, mode: u32, path: &str) -> Self {
+        let file = lictor_file { inode: 12, mode, links: 1, ..Default::default() };
+        let mut data = bytes_of(&file).to_vec();
+        data.extend_from_slice(path.as_bytes());
+        let status = if path.is_empty() {
+            lictor_field_status::LICTOR_FIELD_ABSENT
+        } else {
+            lictor_field_status::LICTOR_FIELD_OK
+        };
+        self.field(kind, status, path.len() as u32, &data)
+    }
+
+    pub(crate) fn bytes(mut self) -> Vec<u8> {
+        self.fixed.fired_count = self.fired.len() as u16;
+        let mut bytes = bytes_of(&self.fixed).to_vec();
+        for fired in &self.fired {
+            bytes.extend_from_slice(bytes_of(fired));
+        }
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes.extend_from_slice(&self.fields);
+        finish(bytes, lictor_record_kind::LICTOR_RECORD_HOOK)
+    }
+}

@@ -1,0 +1,3 @@
+//! Where events go: JSON lines to standard output, to a file and to clients of the socket.
+
+pub mod text;
