@@ -1,3 +1,6 @@
 //! End-to-end tests and the lab that they run in.
 
 pub mod lab;
+mod suite;
+
+pub use suite::suite;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use lictor_e2e::lab::{Acceleration, KernelName, Lab, Options, Outcome};
 
-use crate::progress;
+use crate::{progress, setup};
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Args)]
@@ -66,6 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
         keep(arguments, &outcome, None)?;
         return Ok(outcome.exit_code);
     }
+    setup::run()?;
     let mut code = 0;
     for kernel in &arguments.kernels {
         let mut lab = Lab::new(*kernel, options.clone());

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+mod cases;
 mod cpio;
 mod guest;
 mod kernels;
@@ -18,6 +19,7 @@ mod native;
 mod process;
 mod qemu;
 
+pub use cases::{CASE_FUNCTIONS, CaseResult, LabContext, LabTest, recorded_cases};
 pub use cpio::Contents;
 pub use guest::GuestFile;
 pub use kernels::{Kernel, KernelName, Origin, cache_dir, obtain};

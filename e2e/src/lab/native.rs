@@ -40,7 +40,8 @@ pub(super) fn run(options: &Options, script: &str) -> Result<Outcome> {
     execute(options, script)
 }
 
-fn execute(options: &Options, script: &str) -> Result<Outcome> {
+/// As [`run`], without asking whether the kernel is good for anything.
+pub(super) fn execute(options: &Options, script: &str) -> Result<Outcome> {
     let started = Instant::now();
     let directory = tempfile::tempdir().context("creating a directory")?;
     let (out, output) = (directory.path().join("out"), directory.path().join("output"));

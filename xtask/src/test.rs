@@ -1,0 +1,299 @@
+//! `cargo xtask test`: every test there is, and one line with the totals.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use lictor_e2e::lab::{self, CaseResult, KernelName, LabContext, LabTest, Options};
+
+use crate::{codegen, progress, setup, tidy};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Only what needs no guest
+    #[arg(long, conflicts_with = "lab")]
+    quick: bool,
+    /// Only what runs in guests
+    #[arg(long)]
+    lab: bool,
+    /// Only this kernel; may be given several times
+    #[arg(long = "kernel", short = 'k', value_name = "KERNEL")]
+    kernels: Vec<KernelName>,
+    /// Only lab tests whose name has this in it
+    filter: Option<String>,
+}
+
+/// Counts of cases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    /// Tests that were not run; they count as neither.
+    ignored: usize,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+
+    /// Counts and prints one case.
+    fn case(&mut self, name: &str, failure: Option<&str>) {
+        match failure {
+            None => {
+                self.passed += 1;
+                println!("test {name} ... ok");
+            }
+            Some(detail) => {
+                self.failed += 1;
+                println!("test {name} ... FAILED");
+                for line in detail.trim_end().lines() {
+                    println!("    {line}");
+                }
+            }
+        }
+    }
+}
+
+/// Runs the tests; the exit code is 0 when none failed.
+pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
+    setup::run()?;
+    let mut tally = Tally::default();
+    if !arguments.lab {
+        checks(&mut tally);
+        progress::line("compiling and running the tests of the crates");
+        tally.add(cargo_test());
+    }
+    if !arguments.quick {
+        lab_tests(arguments, &mut tally);
+    }
+    if tally.ignored > 0 {
+        println!("{} tests were not run; they count neither as passed nor as failed", tally.ignored);
+    }
+    progress::line("finished");
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    Ok(i32::from(tally.failed > 0 || tally.passed == 0))
+}
+
+type Check = fn() -> Result<()>;
+
+/// Checks of the sources themselves.
+fn checks(tally: &mut Tally) {
+    let checks: [(&str, Check); 5] = [
+        ("tidy", tidy_check),
+        ("rustfmt", || quiet(cargo().args(["fmt", "--all", "--check"]))),
+        ("clang-format", clang_format),
+        ("codegen", || codegen::run(true)),
+        ("clippy", clippy),
+    ];
+    for (name, check) in checks {
+        progress::line(&format!("checking: {name}"));
+        let failure = check().err().map(|error| format!("{error:#}"));
+        tally.case(&format!("check {name}"), failure.as_deref());
+    }
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(crate::root());
+    command
+}
+
+fn clippy() -> Result<()> {
+    quiet(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+/// Runs a program; its output is only seen when it fails, as the error.
+fn quiet(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("starting {name}"))?;
+    let text = [output.stdout, output.stderr].concat();
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&text));
+    Ok(())
+}
+
+fn tidy_check() -> Result<()> {
+    let found = tidy::check(&crate::root())?;
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    ensure!(lines.is_empty(), "{}", lines.join("\n"));
+    Ok(())
+}
+
+/// The C sources are formatted as `.clang-format` says.
+fn clang_format() -> Result<()> {
+    let mut files = Vec::new();
+    for directory in ["node-worker-ebpf/bpf", "node-worker-ebpf/abi"] {
+        c_files(&crate::root().join(directory), &mut files)?;
+    }
+    ensure!(!files.is_empty(), "there are no C sources where they are looked for");
+    quiet(Command::new("clang-format").args(["--dry-run", "-Werror", "--style=file"]).args(files))
+}
+
+fn c_files(directory: &std::path::Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            c_files(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "c" || extension == "h") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Runs the tests of all crates, passing on everything but the lines of tests that passed.
+fn cargo_test() -> Tally {
+    let mut tally = Tally::default();
+    let succeeded =
+        stream(cargo().args(["test", "--workspace", "--no-fail-fast", "--", "--format=pretty"]), |line| {
+            match summary(line) {
+                Some(counts) => tally.add(counts),
+                None if line.starts_with("test ") && line.ends_with(" ... ok") => {}
+                None if line.is_empty() || line.starts_with("running ") => {}
+                None => println!("{line}"),
+            }
+        });
+    // A crate that does not compile has no tests that could fail.
+    let failure = match succeeded {
+        Ok(false) if tally.failed == 0 => {
+            Some("a crate could not be compiled, or its tests ended early".to_owned())
+        }
+        Ok(_) => None,
+        Err(error) => Some(format!("{error:#}")),
+    };
+    println!("crates: {} passed, {} failed", tally.passed, tally.failed + usize::from(failure.is_some()));
+    if let Some(failure) = failure {
+        tally.case("cargo test", Some(&failure));
+    }
+    tally
+}
+
+/// Runs a program, handing each line of its stdout to `each`; whether it succeeded.
+fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Result<bool> {
+    let mut child = command.stdout(Stdio::piped()).spawn().context("starting cargo")?;
+    let stdout = child.stdout.take().context("cargo has no stdout")?;
+    for line in BufReader::new(stdout).split(b'\n') {
+        each(&String::from_utf8_lossy(&line.context("reading cargo's output")?));
+    }
+    Ok(child.wait().context("waiting for cargo")?.success())
+}
+
+/// The counts of libtest's summary line.
+fn summary(line: &str) -> Option<Tally> {
+    let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let mut tally = Tally::default();
+    for part in counts.split("; ") {
+        let Some((count, what)) = part.split_once(' ') else { continue };
+        let target = match what {
+            "passed" => &mut tally.passed,
+            "failed" => &mut tally.failed,
+            "ignored" => &mut tally.ignored,
+            _ => continue,
+        };
+        *target = count.parse().ok()?;
+    }
+    Some(tally)
+}
+
+/// Runs the tests that need a guest, one after the other.
+fn lab_tests(arguments: &Arguments, tally: &mut Tally) {
+    let programs = match programs() {
+        Ok(programs) => programs,
+        Err(error) => return tally.case("lab: build the programs", Some(&format!("{error:#}"))),
+    };
+    let kernels = if arguments.kernels.is_empty() { KernelName::ALL } else { &arguments.kernels };
+    let mut unavailable = BTreeMap::new();
+    for kernel in kernels {
+        if let Err(error) = lab::obtain(*kernel, progress::line) {
+            unavailable.insert(*kernel, format!("{error:#}"));
+        }
+    }
+    let wanted =
+        |test: &LabTest| arguments.filter.as_ref().is_none_or(|filter| test.name.contains(filter.as_str()));
+    for kernel in kernels {
+        let context = LabContext {
+            kernel: *kernel,
+            programs: programs.clone(),
+            options: Options { report: progress::line, ..Options::default() },
+        };
+        let tests = lictor_e2e::suite();
+        for test in tests.iter().filter(|test| wanted(test) && test.kernels.contains(kernel)) {
+            let name = format!("lab {kernel} {}", test.name);
+            if let Some(why) = unavailable.get(kernel) {
+                tally.case(&name, Some(why));
+                continue;
+            }
+            progress::line(&format!("running: {name}"));
+            lab_test(test, &context, &name, tally);
+        }
+    }
+}
+
+fn lab_test(test: &LabTest, context: &LabContext, name: &str, tally: &mut Tally) {
+    match (test.run)(context) {
+        Ok(cases) if cases.is_empty() => tally.case(name, Some("the test has no cases")),
+        Ok(cases) => {
+            for CaseResult { name: case, failure } in cases {
+                tally.case(&format!("{name}::{case}"), failure.as_deref());
+            }
+        }
+        Err(error) => tally.case(name, Some(&format!("{error:#}"))),
+    }
+}
+
+/// Builds the programs that guests run, and returns their directory.
+pub(crate) fn programs() -> Result<PathBuf> {
+    progress::line("building lictor-node and lictor");
+    let target = crate::target_directory();
+    quiet(cargo().args(["build", "--quiet", "-p", "lictor-node-worker", "-p", "lictor", "--bins"]))?;
+    let directory = target.join("lab");
+    std::fs::create_dir_all(&directory)?;
+    for program in ["lictor-node", "lictor"] {
+        // Debug information is most of a program's size, and a guest keeps its files in memory.
+        let built = target.join("debug").join(program);
+        quiet(Command::new("strip").arg("-o").arg(directory.join(program)).arg(built))?;
+    }
+    Ok(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_are_counted() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+        assert_eq!(summary(line), Some(Tally { passed: 12, failed: 3, ignored: 1 }));
+        assert_eq!(summary("test a::b ... ok"), None);
+        assert_eq!(summary("test result: ok. x passed"), None);
+    }
+
+    #[test]
+    fn a_failed_program_is_seen() {
+        let mut lines = Vec::new();
+        let script = "echo one; echo two; exit 1";
+        let succeeded =
+            stream(Command::new("sh").args(["-c", script]), |line| lines.push(line.to_owned())).unwrap();
+        assert!(!succeeded);
+        assert_eq!(lines, ["one", "two"]);
+        assert!(
+            quiet(Command::new("sh").args(["-c", "echo why; exit 1"]))
+                .unwrap_err()
+                .to_string()
+                .contains("why")
+        );
+    }
+
+    #[test]
+    fn failures_are_counted() {
+        let mut tally = Tally::default();
+        tally.case("a", None);
+        tally.case("b", Some("detail"));
+        assert_eq!(tally, Tally { passed: 1, failed: 1, ignored: 0 });
+    }
+}
