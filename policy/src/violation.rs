@@ -190,6 +190,7 @@ fn path_as_text<S: Serializer>(path: &FieldPath, serializer: S) -> Result<S::Ok,
     serializer.serialize_str(path.as_str())
 }
 
+#[allow(clippy::ref_option, reason = "serde passes a reference to the field")]
 fn as_text<S: Serializer>(key: &Option<PolicyKey>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&key.as_ref().map(ToString::to_string).unwrap_or_default())
 }

@@ -1,0 +1,64 @@
+//! Actions: what is done when a selector matches.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One action and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-lictor-later" = [
+    "argFqdn", "argSock", "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset", "argIndex", "argValue",
+    "kernelStackTrace", "userStackTrace", "imaHash",
+]))]
+pub struct ActionSpec {
+    /// What to do.
+    pub action: ActionName,
+    /// `Override`: the error to return instead of performing the operation, as a negative errno: -1 is EPERM, -13 is
+    /// EACCES.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arg_error: Option<i64>,
+    /// `Signal`: number of the signal, 1 to 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arg_sig: Option<i64>,
+    /// `GetUrl`: the URL to call, http or https.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arg_url: Option<String>,
+    /// `Post`: at most one report in this time: seconds, or a number with `s`, `m` or `h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<String>,
+    /// `Post`: what `rateLimit` counts apart: `thread` (the default), `process` or `global`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit_scope: Option<RateLimitScopeName>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-lictor-later" = [
+    "DnsLookup", "TrackSock", "UntrackSock", "NotifyEnforcer", "CleanupEnforcerNotification", "Set",
+]))]
+pub enum ActionName {
+    /// Report the event. The default; needed only to give it a rate limit.
+    Post,
+    /// Do not report the event.
+    NoPost,
+    /// Kill the process. Where the hook can deny the operation, it is denied too.
+    Sigkill,
+    /// Send a signal to the process.
+    Signal,
+    /// Return an error instead of performing the operation.
+    Override,
+    /// Call a URL. The process does not wait for it.
+    GetUrl,
+}
+
+/// What a rate limit counts apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RateLimitScopeName {
+    /// Each thread by itself.
+    Thread,
+    /// Each process by itself.
+    Process,
+    /// All together.
+    Global,
+}

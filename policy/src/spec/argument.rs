@@ -1,0 +1,93 @@
+//! Values to read at a hook.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One value to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-lictor-later" = ["resolve", "maxData", "source", "btfType", "btfTypeModule"]))]
+pub struct ArgSpec {
+    /// Which argument of the function, from 0. For tracepoints: which field of the `format` file, from 0.
+    pub index: i64,
+    /// How to read and show it. `auto` (the default) takes the type from the kernel's own description of the function.
+    #[serde(rename = "type", default)]
+    pub kind: TypeName,
+    /// `char_buf` and `char_iovec`: which argument holds the length, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_arg_index: Option<i64>,
+    /// `char_buf`: read it when the function returns, for functions that fill it, as `read`. Needs `return: true`.
+    #[serde(default)]
+    pub return_copy: bool,
+    /// Text shown beside the value in the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+/// How a value is read and shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(extend("x-lictor-later" = [
+    "skb", "sock", "sockaddr", "socket", "sockaddr_un", "bpf_attr", "perf_event", "bpf_map", "user_namespace", "kiocb",
+    "iov_iter", "cred", "const_buf", "load_info", "module", "syscall64", "kernel_cap_t", "cap_inheritable",
+    "cap_permitted", "cap_effective", "data_loc", "net_device", "bpf_cmd", "bpf_prog",
+]))]
+pub enum TypeName {
+    /// From the kernel's own description of the function.
+    #[default]
+    Auto,
+    /// Signed, 32 bits.
+    Int,
+    /// Signed, 8 bits.
+    Sint8,
+    /// Signed, 8 bits.
+    Int8,
+    /// Unsigned, 8 bits.
+    Uint8,
+    /// Signed, 16 bits.
+    Sint16,
+    /// Signed, 16 bits.
+    Int16,
+    /// Unsigned, 16 bits.
+    Uint16,
+    /// Signed, 32 bits.
+    Sint32,
+    /// Signed, 32 bits.
+    Int32,
+    /// Unsigned, 32 bits.
+    Uint32,
+    /// Signed, 64 bits.
+    Long,
+    /// Signed, 64 bits.
+    Sint64,
+    /// Signed, 64 bits.
+    Int64,
+    /// Unsigned, 64 bits.
+    Ulong,
+    /// Unsigned, 64 bits.
+    Uint64,
+    /// Unsigned, 64 bits: a length.
+    SizeT,
+    /// Text that ends with a zero byte.
+    String,
+    /// Bytes; `sizeArgIndex` says where their number is.
+    CharBuf,
+    /// Bytes in several pieces (`struct iovec *`); `sizeArgIndex` says where the number of pieces is.
+    CharIovec,
+    /// `struct file *`: an open file, shown as its path.
+    File,
+    /// A file descriptor number, shown as the path of its file.
+    Fd,
+    /// `struct path *`, shown as the path.
+    Path,
+    /// `struct dentry *`: a directory entry, shown as its path within its own file system.
+    Dentry,
+    /// `struct filename *`: a path as the process wrote it.
+    Filename,
+    /// `struct linux_binprm *`: a program that is about to run, shown as its path.
+    LinuxBinprm,
+    /// A capability number.
+    Capability,
+    /// Nothing: keeps a place.
+    Nop,
+}

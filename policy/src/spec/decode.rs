@@ -1,0 +1,332 @@
+//! From a tree to the types of the language: every mistake at once, each at its place.
+
+use super::TracingPolicy;
+use super::shape::{Field, Shape, ShapeKind, document};
+use crate::model::FieldPath;
+use crate::parse::{Lines, Node, Value, shorten};
+use crate::violation::{Violation, Violations, Warning, did_you_mean};
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeSet;
+
+/// What came of a document.
+pub(crate) struct Decoded {
+    /// The document; where something is wrong, a value that fits stands in its place. `None` = not a policy at all.
+    pub(crate) policy: Option<TracingPolicy>,
+    pub(crate) lines: Lines,
+    pub(crate) violations: Violations,
+    pub(crate) warnings: Vec<Warning>,
+    /// Fields that hold a stand-in.
+    pub(crate) broken: BTreeSet<FieldPath>,
+}
+
+/// Reads a document's tree.
+pub(crate) fn decode(root: &Node) -> Decoded {
+    let mut decoder = Decoder::default();
+    decoder.lines.insert(FieldPath::default(), root.line);
+    let json = if decoder.is_policy(root) {
+        Some(decoder.value(root, document(), &FieldPath::default()))
+    } else {
+        None
+    };
+    let policy = json.and_then(|json| match serde_json::from_value(json) {
+        Ok(policy) => Some(policy),
+        Err(error) => {
+            // The schema and the types come from the same source; only a defect in either gets here.
+            decoder.violations.push(Violation::new(
+                &FieldPath::default(),
+                error.to_string(),
+                "a TracingPolicy",
+            ));
+            None
+        }
+    });
+    let Decoder { lines, violations, warnings, broken } = decoder;
+    Decoded { policy, lines, violations, warnings, broken }
+}
+
+#[derive(Default)]
+struct Decoder {
+    lines: Lines,
+    violations: Violations,
+    warnings: Vec<Warning>,
+    broken: BTreeSet<FieldPath>,
+}
+
+impl Decoder {
+    /// Whether the document claims to be a policy: reading a Pod as one would give many useless messages.
+    fn is_policy(&mut self, root: &Node) -> bool {
+        let ShapeKind::Object { fields, .. } = &document().kind else { return false };
+        if !matches!(root.value, Value::Map(_)) {
+            let path = FieldPath::default();
+            self.refuse(
+                &path,
+                root.line,
+                root.describe(),
+                "a mapping with apiVersion, kind, metadata and spec",
+            );
+            return false;
+        }
+        let before = self.violations.len();
+        for field in fields.iter().filter(|field| ["apiVersion", "kind"].contains(&field.name.as_str())) {
+            let path = FieldPath::new(field.name.as_str());
+            let Value::Map(members) = &root.value else { return false };
+            match members.iter().find(|(key, _)| key.text.eq_ignore_ascii_case(&field.name)) {
+                Some((_, node)) => drop(self.value(node, &field.shape, &path)),
+                None => self.missing(field, &path, root.line),
+            }
+        }
+        // What was read here is read again with the rest.
+        self.broken.clear();
+        self.violations.len() == before
+    }
+
+    fn refuse(
+        &mut self,
+        path: &FieldPath,
+        line: u32,
+        found: impl Into<String>,
+        allowed: impl Into<String>,
+    ) -> &mut Violation {
+        let mut violation = Violation::new(path, found, allowed);
+        violation.line = (line > 0).then_some(line);
+        self.broken.insert(path.clone());
+        let place = self.violations.len();
+        self.violations.push(violation);
+        &mut self.violations.0[place]
+    }
+
+    fn missing(&mut self, field: &Field, path: &FieldPath, line: u32) {
+        let allowed = allowed(&field.shape);
+        self.refuse(path, line, "nothing", allowed);
+    }
+
+    /// The value as JSON that fits the shape.
+    fn value(&mut self, node: &Node, shape: &Shape, path: &FieldPath) -> Json {
+        self.lines.insert(path.clone(), node.line);
+        match (&shape.kind, &node.value) {
+            // Nobody reads it.
+            (ShapeKind::Any, _) => Json::Null,
+            (ShapeKind::Object { fields, later }, Value::Map(_)) => self.object(node, fields, later, path),
+            (ShapeKind::List(item), Value::List(nodes)) => {
+                let values =
+                    nodes.iter().enumerate().map(|(at, node)| self.value(node, item, &path.index(at)));
+                Json::Array(values.collect())
+            }
+            (ShapeKind::Map(item), Value::Map(members)) => {
+                let mut map = Map::new();
+                for (key, node) in members {
+                    map.insert(key.text.clone(), self.value(node, item, &path.member(&key.text)));
+                }
+                Json::Object(map)
+            }
+            (_, Value::Scalar { text, plain }) if !node.is_null() => match scalar(text, *plain, shape) {
+                Some(json) => json,
+                None => self.misfit(node, shape, path),
+            },
+            _ => self.misfit(node, shape, path),
+        }
+    }
+
+    /// A value that does not fit: says so and gives a stand-in.
+    fn misfit(&mut self, node: &Node, shape: &Shape, path: &FieldPath) -> Json {
+        if let (ShapeKind::Names { now, later }, Value::Scalar { text, .. }) = (&shape.kind, &node.value) {
+            self.wrong_name(text, node.line, now, later, path);
+            return stand_in(shape);
+        }
+        let hint = match (&shape.kind, &node.value) {
+            (ShapeKind::Integer { .. } | ShapeKind::Boolean, Value::Scalar { text, plain: false })
+                if scalar(text, true, shape).is_some() =>
+            {
+                Some("leave out the quotes".into())
+            }
+            (ShapeKind::Integer { .. }, Value::Scalar { text, .. })
+                if text.trim_start_matches('-').starts_with('0') =>
+            {
+                Some("a leading 0 has two meanings in YAML; write decimal, 0x or 0o".into())
+            }
+            (ShapeKind::List(_), Value::Scalar { .. } | Value::Map(_)) if !node.is_null() => {
+                Some("begin each item with `- `".into())
+            }
+            _ => None,
+        };
+        self.refuse(path, node.line, node.describe(), allowed(shape)).hint = hint;
+        stand_in(shape)
+    }
+
+    fn wrong_name(&mut self, name: &str, line: u32, now: &[String], later: &[String], path: &FieldPath) {
+        let found = format!("`{}`", shorten(name));
+        if later.iter().any(|known| known == name) {
+            self.refuse(path, line, found, "").hint = Some(NOT_YET.into());
+            return;
+        }
+        let hint = did_you_mean(name, now.iter().chain(later).map(String::as_str));
+        self.refuse(path, line, found, now.join(", ")).hint = hint;
+    }
+
+    fn object(&mut self, node: &Node, fields: &[Field], later: &[String], path: &FieldPath) -> Json {
+        let Value::Map(members) = &node.value else { return Json::Null };
+        let mut map = Map::new();
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        for (key, value) in members {
+            let Some(field) = field(&key.text, fields) else {
+                self.unknown(&key.text, key.line, value, fields, later, path);
+                continue;
+            };
+            let at = path.member(&field.name);
+            if key.text != field.name {
+                let mut warning =
+                    Violation::new(&at, format!("`{}`", shorten(&key.text)), format!("`{}`", field.name));
+                warning.line = Some(key.line);
+                self.warnings.push(Warning(warning.hint("read as the field of that name")));
+            }
+            if !seen.insert(&field.name) {
+                self.refuse(
+                    &at,
+                    key.line,
+                    format!("`{}` and another spelling of it", key.text),
+                    "each field once",
+                );
+            } else if value.is_null() && !matches!(field.shape.kind, ShapeKind::Any) {
+                // "Nothing" is the same as leaving the field out.
+                seen.remove(field.name.as_str());
+            } else {
+                let json = self.value(value, &field.shape, &at);
+                // The member's own line, where its name stands, is the one to show.
+                self.lines.insert(at, key.line);
+                map.insert(field.name.clone(), json);
+            }
+        }
+        for field in fields.iter().filter(|field| field.required && !seen.contains(field.name.as_str())) {
+            self.missing(field, &path.member(&field.name), node.line);
+            map.insert(field.name.clone(), stand_in(&field.shape));
+        }
+        Json::Object(map)
+    }
+
+    fn unknown(
+        &mut self,
+        name: &str,
+        line: u32,
+        value: &Node,
+        fields: &[Field],
+        later: &[String],
+        path: &FieldPath,
+    ) {
+        let names = fields.iter().map(|field| field.name.as_str());
+        let at = path.member(&shorten(name));
+        if let Some(known) = later.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+            if has_no_effect(value) {
+                self.lines.insert(at, line);
+                return;
+            }
+            self.refuse(&at, line, format!("`{known}`"), "").hint = Some(NOT_YET.into());
+            return;
+        }
+        let hint = did_you_mean(name, names.clone().chain(later.iter().map(String::as_str)));
+        let allowed =
+            if fields.is_empty() { "no field".into() } else { names.collect::<Vec<_>>().join(", ") };
+        self.refuse(&at, line, format!("the unknown field `{}`", shorten(name)), allowed).hint = hint;
+    }
+}
+
+/// The field called `name`; as in the established implementation, upper and lower case may differ.
+fn field<'a>(name: &str, fields: &'a [Field]) -> Option<&'a Field> {
+    let exact = fields.iter().find(|field| field.name == name);
+    exact.or_else(|| fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)))
+}
+
+/// Said of what the language has and this version does not.
+const NOT_YET: &str = "it is part of the policy language but not supported by this version";
+
+/// Whether a field of a later version says the same as leaving it out.
+fn has_no_effect(value: &Node) -> bool {
+    value.is_null()
+        || match &value.value {
+            Value::Scalar { text, plain } => *plain && boolean(text) == Some(false),
+            Value::List(items) => items.is_empty(),
+            Value::Map(_) => false,
+        }
+}
+
+fn scalar(text: &str, plain: bool, shape: &Shape) -> Option<Json> {
+    match &shape.kind {
+        ShapeKind::Text => Some(Json::String(text.to_owned())),
+        ShapeKind::Names { now, .. } => {
+            now.iter().any(|name| name == text).then(|| Json::String(text.to_owned()))
+        }
+        ShapeKind::Boolean if plain => boolean(text).map(Json::Bool),
+        ShapeKind::Integer { min, max } if plain => {
+            integer(text).filter(|number| (min..=max).contains(&number)).map(Json::from)
+        }
+        ShapeKind::Any
+        | ShapeKind::Boolean
+        | ShapeKind::Integer { .. }
+        | ShapeKind::List(_)
+        | ShapeKind::Map(_)
+        | ShapeKind::Object { .. } => None,
+    }
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
+        _ => None,
+    }
+}
+
+/// A YAML integer: decimal, `0x` or `0o`. A decimal with a leading 0 is octal to some readers, so it is none here.
+fn integer(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (digits, radix) = match (digits.strip_prefix("0x"), digits.strip_prefix("0o")) {
+        (Some(hex), _) => (hex, 16),
+        (None, Some(octal)) => (octal, 8),
+        (None, None) if digits.len() > 1 && digits.starts_with('0') => return None,
+        (None, None) => (digits, 10),
+    };
+    if !digits.starts_with(|first: char| first.is_ascii_hexdigit()) {
+        return None;
+    }
+    let magnitude = i128::from_str_radix(digits, radix).ok()?;
+    i64::try_from(if negative { -magnitude } else { magnitude }).ok()
+}
+
+/// What a shape allows, as it continues "allowed: ...".
+fn allowed(shape: &Shape) -> String {
+    let what = match &shape.kind {
+        ShapeKind::Names { now, .. } => return now.join(", "),
+        ShapeKind::Any => "a value",
+        ShapeKind::Text => "a text",
+        ShapeKind::Integer { min: i64::MIN, .. } => "an integer",
+        ShapeKind::Integer { min, max } => return format!("an integer from {min} to {max}"),
+        ShapeKind::Boolean => return "true, false".into(),
+        ShapeKind::List(_) => "a list",
+        ShapeKind::Map(_) => "a mapping",
+        ShapeKind::Object { fields, .. } if fields.is_empty() => return "{}".into(),
+        ShapeKind::Object { fields, .. } => {
+            let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+            return format!("a mapping with {}", names.join(", "));
+        }
+    };
+    if shape.about.is_empty() { what.to_owned() } else { format!("{what} ({})", shape.about) }
+}
+
+/// A value that fits the shape, so that the rest of the document can still be looked at.
+fn stand_in(shape: &Shape) -> Json {
+    match &shape.kind {
+        ShapeKind::Any => Json::Null,
+        ShapeKind::Text => Json::String(String::new()),
+        ShapeKind::Names { now, .. } => now.first().map_or(Json::Null, |name| Json::String(name.clone())),
+        ShapeKind::Integer { min, .. } => Json::from((*min).max(0)),
+        ShapeKind::Boolean => Json::Bool(false),
+        ShapeKind::List(_) => Json::Array(Vec::new()),
+        ShapeKind::Map(_) => Json::Object(Map::new()),
+        ShapeKind::Object { fields, .. } => {
+            let required = fields.iter().filter(|field| field.required);
+            Json::Object(required.map(|field| (field.name.clone(), stand_in(&field.shape))).collect())
+        }
+    }
+}

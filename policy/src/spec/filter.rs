@@ -1,0 +1,178 @@
+//! Filters of a selector.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A filter on a value that was read at the hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ValueFilter {
+    /// Which value: the `index` of one of the hook's `args`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<i64>,
+    /// Which value: its place in the hook's `args`, from 0, as a list of one. Instead of `index`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<i64>,
+    /// How the value is compared.
+    pub operator: Operator,
+    /// What it is compared with. Several: any one of them for `Equal`, `Prefix` and the like, none of them for their
+    /// `Not` forms.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// How a value is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-lictor-later" = [
+    "SubString", "SubStringIgnCase", "InMap", "NotInMap", "CapabilitiesGained", "SPort", "NotSPort", "SPortPriv",
+    "NotSportPriv", "DPort", "NotDPort", "DPortPriv", "NotDPortPriv", "SAddr", "NotSAddr", "DAddr", "NotDAddr",
+    "Protocol", "Family", "State", "FileType", "NotFileType", "CelExpr",
+]))]
+pub enum Operator {
+    /// Numbers and text: is one of the values.
+    Equal,
+    /// Numbers and text: is none of the values.
+    NotEqual,
+    /// Text: begins with one of the values.
+    Prefix,
+    /// Text: begins with none of the values.
+    NotPrefix,
+    /// Text: ends with one of the values.
+    Postfix,
+    /// Text: ends with none of the values.
+    NotPostfix,
+    /// Numbers: is greater than one of the values.
+    GreaterThan,
+    /// The same as `GreaterThan`.
+    #[serde(rename = "GT")]
+    Gt,
+    /// Numbers: is less than one of the values.
+    LessThan,
+    /// The same as `LessThan`.
+    #[serde(rename = "LT")]
+    Lt,
+    /// Numbers: is within one of the ranges `low:high`, both ends included.
+    InRange,
+    /// Numbers: is within none of the ranges.
+    NotInRange,
+    /// Numbers: has a bit of one of the values.
+    Mask,
+}
+
+/// A filter on the path of the program that the process runs; for scripts that is the interpreter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-lictor-later" = ["followChildren"]))]
+pub struct BinaryFilter {
+    /// How the path is compared.
+    pub operator: BinaryOperator,
+    /// Paths, or beginnings or ends of paths.
+    pub values: Vec<String>,
+}
+
+/// How the path of a program is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BinaryOperator {
+    /// Is one of the values.
+    In,
+    /// Is none of the values.
+    NotIn,
+    /// Begins with one of the values.
+    Prefix,
+    /// Begins with none of the values.
+    NotPrefix,
+    /// Ends with one of the values.
+    Postfix,
+    /// Ends with none of the values.
+    NotPostfix,
+}
+
+/// Whether something is one of the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MembershipOperator {
+    /// Is one of them.
+    In,
+    /// Is none of them.
+    NotIn,
+}
+
+/// A filter on the process id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PidFilter {
+    /// Whether the id has to be one of the values.
+    pub operator: MembershipOperator,
+    /// Process ids.
+    pub values: Vec<u32>,
+    /// The ids are those that the process itself sees, in its PID namespace.
+    #[serde(default, rename = "isNamespacePID")]
+    pub is_namespace_pid: bool,
+    /// A process counts as listed when one of its ancestors is.
+    #[serde(default)]
+    pub follow_forks: bool,
+}
+
+/// A filter on a namespace of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceFilter {
+    /// Kind of namespace.
+    pub namespace: NamespaceName,
+    /// Whether the namespace has to be one of the values.
+    pub operator: MembershipOperator,
+    /// Numbers of namespaces, as `readlink /proc/PID/ns/TYPE` shows them, or `host_ns`: that of the node itself.
+    pub values: Vec<String>,
+}
+
+/// Kind of namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NamespaceName {
+    /// Host name.
+    Uts,
+    /// System V IPC and message queues.
+    Ipc,
+    /// Mounts.
+    Mnt,
+    /// Process ids.
+    Pid,
+    /// Process ids of children still to come.
+    PidForChildren,
+    /// Network.
+    Net,
+    /// Clocks.
+    Time,
+    /// Clocks of children still to come.
+    TimeForChildren,
+    /// Control groups.
+    Cgroup,
+    /// User ids and capabilities.
+    User,
+}
+
+/// A filter on the capabilities of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CapabilityFilter {
+    /// Which set: `Effective` is what the process can do now.
+    #[serde(rename = "type", default)]
+    pub set: CapabilitySetName,
+    /// `In`: has at least one of the values. `NotIn`: has none of them.
+    pub operator: MembershipOperator,
+    /// Only processes in a user namespace other than the node's own.
+    #[serde(default)]
+    pub is_namespace_capability: bool,
+    /// Capabilities: `CAP_SYS_ADMIN`.
+    pub values: Vec<String>,
+}
+
+/// A capability set of a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CapabilitySetName {
+    /// What the process can do now.
+    #[default]
+    Effective,
+    /// What it may pass to programs it runs.
+    Inheritable,
+    /// What it may take into the effective set.
+    Permitted,
+}

@@ -1,0 +1,36 @@
+//! What users write: the policy language as types, one file per noun.
+//!
+//! The types say what a document may look like; whether it makes sense is decided by [`crate::validate()`]. Their
+//! doc comments are the reference of the language: they become the schema's descriptions, which `kubectl explain` and
+//! the messages about missing fields show.
+//!
+//! What belongs to the language but not to this version is named in the schema under [`LATER`]: fields of a structure,
+//! names of an enumeration. Using one is refused as "not supported by this version", apart from a mere typo.
+
+mod action;
+mod argument;
+mod decode;
+mod document;
+mod filter;
+mod hook;
+mod option;
+mod policy;
+mod selector;
+mod shape;
+
+pub use action::{ActionName, ActionSpec, RateLimitScopeName};
+pub use argument::{ArgSpec, TypeName};
+pub(crate) use decode::decode;
+pub use document::{ApiVersion, Kind, Metadata, TracingPolicy};
+pub use filter::{
+    BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, MembershipOperator, NamespaceFilter,
+    NamespaceName, Operator, PidFilter, ValueFilter,
+};
+pub use hook::{IgnoreSpec, KprobeSpec, LsmHookSpec, TracepointSpec};
+pub use option::OptionSpec;
+pub use policy::{HostSelector, ModeName, OnUnresolvedName, PolicySpec};
+pub use selector::SelectorSpec;
+pub use shape::schema;
+
+/// Key of the schema under which a structure or an enumeration lists names that a later version will support.
+pub const LATER: &str = "x-lictor-later";

@@ -1,0 +1,40 @@
+//! Selectors: which events matter, and what to do about them.
+
+use super::{ActionSpec, BinaryFilter, CapabilityFilter, NamespaceFilter, PidFilter, ValueFilter};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Filters, all of which must hold, and the actions then taken. A selector without filters matches everything, one
+/// without actions reports.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-lictor-later" = [
+    "macros", "matchParentBinaries", "matchData", "matchNamespaceChanges", "matchCapabilityChanges", "matchWorkloads",
+    "matchReturnActions",
+]))]
+pub struct SelectorSpec {
+    /// Name of this selector in counters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Filters on arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_args: Vec<ValueFilter>,
+    /// Filters on the value that the function returned. Needs `return: true`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_return_args: Vec<ValueFilter>,
+    /// Filters on the path of the program that the process runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_binaries: Vec<BinaryFilter>,
+    /// Filters on the process id.
+    #[serde(default, rename = "matchPIDs", skip_serializing_if = "Vec::is_empty")]
+    pub match_pids: Vec<PidFilter>,
+    /// Filters on the namespaces that the process is in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_namespaces: Vec<NamespaceFilter>,
+    /// Filters on the capabilities that the process has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_capabilities: Vec<CapabilityFilter>,
+    /// What is done when all filters hold. Without it the event is reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_actions: Vec<ActionSpec>,
+}

@@ -1,0 +1,196 @@
+//! Actions: from a list to what is done.
+
+use super::report::{Report, quoted};
+use crate::model::{Actions, FieldPath, RateLimit, RateLimitScope, ShownAction};
+use crate::spec::{ActionName, ActionSpec, RateLimitScopeName};
+
+/// Longest rate limit: a year. Longer ones are slips, and nanoseconds of up to 584 years fit the kernel's tables.
+const RATE_LIMIT_SECONDS_MAX: u64 = 365 * 24 * 3600;
+
+/// Longest URL, bytes: what web servers take.
+const URL_BYTES_MAX: usize = 2048;
+
+/// `SIGKILL`
+const SIGKILL: u8 = 9;
+
+/// What the hook lets actions do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Abilities {
+    /// The operation can be replaced by an error.
+    pub(super) deny: bool,
+    /// Why not, if not.
+    pub(super) reason: &'static str,
+}
+
+/// Folds the actions of a selector; says what is wrong.
+pub(super) fn fold(
+    specs: &[ActionSpec],
+    abilities: Abilities,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Actions {
+    let mut actions = Actions { post: true, ..Actions::default() };
+    let mut seen: Vec<ActionName> = Vec::new();
+    for (place, spec) in specs.iter().enumerate() {
+        let at = at.index(place);
+        arguments(spec, &at, report);
+        // Several URLs are several calls; anything else twice is a slip.
+        if spec.action != ActionName::GetUrl && seen.contains(&spec.action) {
+            report.refuse(
+                &at.member("action"),
+                format!("`{:?}` a second time", spec.action),
+                "each action once",
+            );
+            continue;
+        }
+        seen.push(spec.action);
+        match spec.action {
+            ActionName::Post => actions.rate_limit = rate_limit(spec, &at, report),
+            ActionName::NoPost => actions.post = false,
+            ActionName::Sigkill => actions.signal = Some(SIGKILL),
+            ActionName::Signal => actions.signal = signal(spec, &at, report).or(actions.signal),
+            ActionName::Override => actions.deny = error(spec, abilities, &at, report),
+            ActionName::GetUrl => actions.get_urls.extend(url(spec, &at, report)),
+        }
+        actions.shown = shown(spec.action);
+    }
+    for (one, other) in [(ActionName::Post, ActionName::NoPost), (ActionName::Sigkill, ActionName::Signal)] {
+        if seen.contains(&one) && seen.contains(&other) {
+            report.refuse(
+                at,
+                format!("`{one:?}` and `{other:?}`, which contradict each other"),
+                "one of the two",
+            );
+        }
+    }
+    actions
+}
+
+fn shown(action: ActionName) -> ShownAction {
+    match action {
+        ActionName::Post => ShownAction::Post,
+        ActionName::NoPost => ShownAction::NoPost,
+        ActionName::Sigkill => ShownAction::Sigkill,
+        ActionName::Signal => ShownAction::Signal,
+        ActionName::Override => ShownAction::Override,
+        ActionName::GetUrl => ShownAction::GetUrl,
+    }
+}
+
+/// Arguments that belong to other actions.
+fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
+    let given = [
+        ("argError", spec.arg_error.is_some(), ActionName::Override),
+        ("argSig", spec.arg_sig.is_some(), ActionName::Signal),
+        ("argUrl", spec.arg_url.is_some(), ActionName::GetUrl),
+    ];
+    for (name, given, owner) in given {
+        if given && spec.action != owner {
+            let hint = format!("it has no effect here: it belongs to `{owner:?}`");
+            report.warn(&at.member(name), format!("`{name}` of `{:?}`", spec.action), hint);
+        }
+    }
+    // A limit that is not kept would be worse than a refusal: whoever wrote it counts on it.
+    let limits =
+        [("rateLimit", spec.rate_limit.is_some()), ("rateLimitScope", spec.rate_limit_scope.is_some())];
+    for (name, given) in limits {
+        if given && spec.action != ActionName::Post {
+            let hint = "add an action `Post` with the limit; only reports are limited";
+            report.refuse_with(
+                &at.member(name),
+                format!("`{name}` of `{:?}`", spec.action),
+                "`Post` only",
+                hint,
+            );
+        }
+    }
+    if spec.rate_limit_scope.is_some() && spec.rate_limit.is_none() && spec.action == ActionName::Post {
+        report.warn(
+            &at.member("rateLimitScope"),
+            "`rateLimitScope` without `rateLimit`",
+            "it has no effect alone",
+        );
+    }
+}
+
+fn rate_limit(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<RateLimit> {
+    let text = spec.rate_limit.as_deref()?;
+    let (digits, unit_seconds) = match text.as_bytes().last() {
+        Some(b's' | b'S') => (&text[..text.len() - 1], 1),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 60),
+        Some(b'h' | b'H') => (&text[..text.len() - 1], 3600),
+        _ => (text, 1),
+    };
+    let number =
+        if digits.bytes().all(|digit| digit.is_ascii_digit()) { digits.parse::<u64>().ok() } else { None };
+    let seconds = number.and_then(|number| number.checked_mul(unit_seconds));
+    let Some(seconds @ 1..=RATE_LIMIT_SECONDS_MAX) = seconds else {
+        let allowed = "seconds, or a number with s, m or h: 10, 10s, 5m, 1h; not 0, at most a year";
+        report.refuse(&at.member("rateLimit"), quoted(text), allowed);
+        return None;
+    };
+    let scope = match spec.rate_limit_scope {
+        None | Some(RateLimitScopeName::Thread) => RateLimitScope::Thread,
+        Some(RateLimitScopeName::Process) => RateLimitScope::Process,
+        Some(RateLimitScopeName::Global) => RateLimitScope::Global,
+    };
+    Some(RateLimit { interval_ns: seconds * 1_000_000_000, scope })
+}
+
+fn signal(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<u8> {
+    let allowed = "the number of a signal, 1 to 64";
+    match spec.arg_sig {
+        None => report.refuse(&at.member("argSig"), "nothing", allowed),
+        Some(number @ 1..=64) => return u8::try_from(number).ok(),
+        Some(number) => report.refuse(&at.member("argSig"), format!("`{number}`"), allowed),
+    }
+    None
+}
+
+fn error(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> Option<i16> {
+    if !abilities.deny {
+        report.refuse_with(
+            &at.member("action"),
+            "`Override`",
+            "`Override` on lsmhooks, on functions whose name begins with `security_`, and on system calls",
+            abilities.reason,
+        );
+        return None;
+    }
+    let allowed = "a negative errno, -4095 to -1";
+    match spec.arg_error {
+        None => report.refuse_with(
+            &at.member("argError"),
+            "nothing",
+            allowed,
+            "without an error to return nothing would be denied; -1 is EPERM",
+        ),
+        Some(number @ -4095..=-1) => return i16::try_from(number).ok(),
+        Some(number @ 1..=4095) => report.refuse_with(
+            &at.member("argError"),
+            format!("`{number}`"),
+            allowed,
+            "a hook may return 0 or an error, and errors are negative",
+        ),
+        Some(number) => report.refuse(&at.member("argError"), format!("`{number}`"), allowed),
+    }
+    None
+}
+
+fn url(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<String> {
+    let at = at.member("argUrl");
+    let allowed = format!("a URL that begins with http:// or https://, of at most {URL_BYTES_MAX} bytes");
+    let Some(url) = spec.arg_url.as_deref() else {
+        report.refuse(&at, "nothing", allowed);
+        return None;
+    };
+    let lower = url.to_ascii_lowercase();
+    let rest = lower.strip_prefix("http://").or_else(|| lower.strip_prefix("https://"));
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    let clean = url.bytes().all(|byte| byte.is_ascii_graphic());
+    if host.is_empty() || host.starts_with(':') || !clean || url.len() > URL_BYTES_MAX {
+        report.refuse(&at, quoted(url), allowed);
+        return None;
+    }
+    Some(url.to_owned())
+}

@@ -1,0 +1,167 @@
+//! Arguments of a hook.
+
+use super::report::Report;
+use crate::model::{Arg, ArgKind, FieldPath, IntField, IntKind};
+use crate::spec::{ArgSpec, TypeName};
+
+/// Longest label, bytes: labels are copied into every event.
+const LABEL_BYTES_MAX: usize = 128;
+
+/// What the arguments of a hook are taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A function's parameters; `on_return` = it is watched at its end.
+    Function {
+        /// At its end.
+        on_return: bool,
+    },
+    /// A tracepoint's fields.
+    Tracepoint,
+}
+
+impl Origin {
+    /// The highest index. The kernel passes six arguments in registers; records of tracepoints have at most 128 fields.
+    fn last(self) -> i64 {
+        match self {
+            Self::Function { .. } => 5,
+            Self::Tracepoint => 127,
+        }
+    }
+
+    fn allowed(self, first: i64) -> String {
+        match self {
+            Self::Function { .. } => {
+                format!("{first} to {}: functions have at most six arguments", self.last() + first)
+            }
+            Self::Tracepoint => {
+                format!("{first} to {}: a field of the tracepoint's format file", self.last() + first)
+            }
+        }
+    }
+}
+
+/// An argument; says what is wrong otherwise.
+pub(super) fn argument(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &mut Report) -> Option<Arg> {
+    let before = report.violations.len();
+    let kind = kind(spec.kind);
+    let index = u8::try_from(spec.index).ok().filter(|_| spec.index <= origin.last());
+    if index.is_none() {
+        report.refuse(&at.member("index"), format!("`{}`", spec.index), origin.allowed(0));
+    }
+    let size_arg = size(spec, kind, origin, at, report);
+    if spec.return_copy {
+        if kind != ArgKind::CharBuf {
+            report.refuse(
+                &at.member("returnCopy"),
+                "`returnCopy` on a type that is not read at the end",
+                "char_buf only",
+            );
+        } else if origin != (Origin::Function { on_return: true }) {
+            let hint = "add `return: true` to the hook: the buffer is filled when the function ends";
+            report.refuse_with(
+                &at.member("returnCopy"),
+                "`returnCopy` at a function's beginning",
+                "hooks with `return: true`",
+                hint,
+            );
+        }
+    }
+    let label = label(spec.label.as_deref(), at, report);
+    let arg = Arg { at: at.clone(), index: index?, kind, label, size_arg, return_copy: spec.return_copy };
+    (report.violations.len() == before).then_some(arg)
+}
+
+/// A label, if it can be shown.
+pub(super) fn label(label: Option<&str>, at: &FieldPath, report: &mut Report) -> Option<String> {
+    let label = label?;
+    if label.len() > LABEL_BYTES_MAX {
+        report.refuse(
+            &at.member("label"),
+            format!("{} bytes", label.len()),
+            format!("at most {LABEL_BYTES_MAX} bytes"),
+        );
+    }
+    (!label.is_empty()).then(|| label.to_owned())
+}
+
+/// The argument with the length, from 0.
+fn size(spec: &ArgSpec, kind: ArgKind, origin: Origin, at: &FieldPath, report: &mut Report) -> Option<u8> {
+    let at = at.member("sizeArgIndex");
+    let sized = matches!(kind, ArgKind::CharBuf | ArgKind::CharIovec);
+    match spec.size_arg_index {
+        None if kind == ArgKind::CharIovec => {
+            report.refuse(&at, "nothing", "which argument holds the number of pieces, counted from 1");
+            None
+        }
+        None => {
+            if kind == ArgKind::CharBuf && !spec.return_copy {
+                report.warn(&at, "a char_buf without `sizeArgIndex`", "it is read up to its first zero byte");
+            }
+            None
+        }
+        // 0 is how some policies write "none".
+        Some(0) if kind != ArgKind::CharIovec => None,
+        Some(_) if !sized => {
+            report.warn(
+                &at,
+                "`sizeArgIndex` on a type without length",
+                "it has no effect: only char_buf and char_iovec use it",
+            );
+            None
+        }
+        Some(number) => {
+            let index = u8::try_from(number - 1).ok().filter(|index| i64::from(*index) <= origin.last());
+            if index.is_none() {
+                report.refuse(&at, format!("`{number}`"), origin.allowed(1));
+            }
+            index
+        }
+    }
+}
+
+/// The value that a function returned; says what is wrong otherwise.
+pub(super) fn returned(spec: &ArgSpec, at: &FieldPath, report: &mut Report) -> Option<Arg> {
+    let kind = kind(spec.kind);
+    if spec.index != 0 {
+        report.refuse(&at.member("index"), format!("`{}`", spec.index), "0: a function returns one value");
+        return None;
+    }
+    if matches!(kind, ArgKind::CharBuf | ArgKind::CharIovec) {
+        report.refuse(&at.member("type"), "a buffer", "a type that a function returns: it has no length");
+        return None;
+    }
+    if spec.size_arg_index.is_some_and(|index| index != 0) {
+        report.warn(&at.member("sizeArgIndex"), "`sizeArgIndex` of a returned value", "it has no effect");
+    }
+    if spec.return_copy {
+        report.warn(&at.member("returnCopy"), "`returnCopy` of a returned value", "it has no effect");
+    }
+    let label = label(spec.label.as_deref(), at, report);
+    Some(Arg { at: at.clone(), index: 0, kind, label, size_arg: None, return_copy: false })
+}
+
+fn kind(name: TypeName) -> ArgKind {
+    let int = |width, signed, shown_as| ArgKind::Int(IntKind { width, signed, shown_as });
+    match name {
+        TypeName::Auto => ArgKind::Auto,
+        TypeName::Int | TypeName::Sint32 | TypeName::Int32 => int(4, true, IntField::Int),
+        TypeName::Sint8 | TypeName::Int8 => int(1, true, IntField::Int),
+        TypeName::Sint16 | TypeName::Int16 => int(2, true, IntField::Int),
+        TypeName::Uint8 => int(1, false, IntField::Uint),
+        TypeName::Uint16 => int(2, false, IntField::Uint),
+        TypeName::Uint32 => int(4, false, IntField::Uint),
+        TypeName::Long | TypeName::Sint64 | TypeName::Int64 => int(8, true, IntField::Long),
+        TypeName::Ulong | TypeName::Uint64 | TypeName::SizeT => int(8, false, IntField::Size),
+        TypeName::String => ArgKind::String,
+        TypeName::CharBuf => ArgKind::CharBuf,
+        TypeName::CharIovec => ArgKind::CharIovec,
+        TypeName::File => ArgKind::File,
+        TypeName::Fd => ArgKind::Fd,
+        TypeName::Path => ArgKind::Path,
+        TypeName::Dentry => ArgKind::Dentry,
+        TypeName::Filename => ArgKind::Filename,
+        TypeName::LinuxBinprm => ArgKind::LinuxBinprm,
+        TypeName::Capability => ArgKind::Capability,
+        TypeName::Nop => ArgKind::Nop,
+    }
+}

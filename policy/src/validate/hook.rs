@@ -1,0 +1,219 @@
+//! Hooks: where they attach, what they read.
+
+use super::action::Abilities;
+use super::argument::{self, Origin};
+use super::report::{Report, quoted};
+use super::selector::{self, Surroundings};
+use crate::model::{Arg, FieldPath, Hook, HookTarget};
+use crate::spec::{ArgSpec, KprobeSpec, LsmHookSpec, SelectorSpec, TracepointSpec};
+use lictor_node_worker_ebpf::LICTOR_MAX_FIELDS;
+
+/// Longest name of a kernel symbol, bytes (`KSYM_NAME_LEN` less its zero byte).
+const SYMBOL_BYTES_MAX: usize = 511;
+const MESSAGE_CHARS: std::ops::RangeInclusive<usize> = 2..=256;
+const TAG_CHARS: std::ops::RangeInclusive<usize> = 2..=128;
+const TAGS_MAX: usize = 16;
+
+pub(super) fn kprobe(spec: &KprobeSpec, at: &FieldPath, report: &mut Report) -> Option<Hook> {
+    let target = call(spec, &at.member("call"), report);
+    let return_arg = return_arg(spec, at, report);
+    let deny = spec.syscall || spec.call.starts_with("security_");
+    let parts = Parts {
+        target,
+        args: &spec.args,
+        return_arg,
+        on_return: spec.on_return,
+        origin: Origin::Function { on_return: spec.on_return },
+        abilities: Abilities { deny, reason: "the kernel offers no way to make this function fail" },
+        selectors: &spec.selectors,
+        message: spec.message.as_deref(),
+        tags: &spec.tags,
+        ignore_missing: spec.ignore.is_some_and(|ignore| ignore.call_not_found),
+    };
+    parts.build(at, report)
+}
+
+pub(super) fn tracepoint(spec: &TracepointSpec, at: &FieldPath, report: &mut Report) -> Option<Hook> {
+    let subsystem = name(&spec.subsystem, "a tracepoint group", &at.member("subsystem"), report);
+    let event = name(&spec.event, "a tracepoint", &at.member("event"), report);
+    let target = subsystem.zip(event).map(|(subsystem, event)| HookTarget::Tracepoint { subsystem, event });
+    let parts = Parts {
+        target,
+        args: &spec.args,
+        return_arg: None,
+        on_return: false,
+        origin: Origin::Tracepoint,
+        abilities: Abilities {
+            deny: false,
+            reason: "a tracepoint only watches: it cannot make the operation fail",
+        },
+        selectors: &spec.selectors,
+        message: spec.message.as_deref(),
+        tags: &spec.tags,
+        ignore_missing: false,
+    };
+    parts.build(at, report)
+}
+
+pub(super) fn lsm(spec: &LsmHookSpec, at: &FieldPath, report: &mut Report) -> Option<Hook> {
+    let parts = Parts {
+        target: lsm_target(&spec.hook, &at.member("hook"), report),
+        args: &spec.args,
+        return_arg: None,
+        on_return: false,
+        origin: Origin::Function { on_return: false },
+        abilities: Abilities { deny: true, reason: "" },
+        selectors: &spec.selectors,
+        message: spec.message.as_deref(),
+        tags: &spec.tags,
+        ignore_missing: false,
+    };
+    parts.build(at, report)
+}
+
+/// What all kinds of hooks have.
+struct Parts<'a> {
+    target: Option<HookTarget>,
+    args: &'a [ArgSpec],
+    return_arg: Option<Arg>,
+    on_return: bool,
+    origin: Origin,
+    abilities: Abilities,
+    selectors: &'a [SelectorSpec],
+    message: Option<&'a str>,
+    tags: &'a [String],
+    ignore_missing: bool,
+}
+
+impl Parts<'_> {
+    fn build(self, at: &FieldPath, report: &mut Report) -> Option<Hook> {
+        let args_max = LICTOR_MAX_FIELDS as usize;
+        if self.args.len() > args_max {
+            report.refuse(
+                &at.member("args"),
+                format!("{} arguments", self.args.len()),
+                format!("at most {args_max}"),
+            );
+        }
+        let each = self.args.iter().enumerate();
+        let args: Vec<Option<Arg>> = each
+            .map(|(place, spec)| {
+                argument::argument(spec, self.origin, &at.member("args").index(place), report)
+            })
+            .collect();
+        let around = Surroundings {
+            args: &args,
+            return_arg: self.return_arg.as_ref(),
+            on_return: self.on_return,
+            abilities: self.abilities,
+        };
+        let rules = selector::rules(self.selectors, &around, at, report);
+        let message = message(self.message, at, report);
+        let tags = tags(self.tags, at, report);
+        Some(Hook {
+            at: at.clone(),
+            target: self.target?,
+            args: args.into_iter().collect::<Option<Vec<Arg>>>()?,
+            return_arg: self.return_arg,
+            on_return: self.on_return,
+            rules,
+            message,
+            tags,
+            ignore_missing: self.ignore_missing,
+        })
+    }
+}
+
+fn return_arg(spec: &KprobeSpec, at: &FieldPath, report: &mut Report) -> Option<Arg> {
+    let place = at.member("returnArg");
+    match &spec.return_arg {
+        None if spec.on_return => {
+            report.refuse_with(
+                &place,
+                "nothing",
+                "the type of the returned value",
+                "`return: true` reports it",
+            );
+            None
+        }
+        None => None,
+        Some(arg) if spec.on_return => argument::returned(arg, &place, report),
+        Some(_) => {
+            report.warn(&place, "`returnArg` without `return: true`", "it has no effect");
+            None
+        }
+    }
+}
+
+fn call(spec: &KprobeSpec, at: &FieldPath, report: &mut Report) -> Option<HookTarget> {
+    if spec.call.starts_with("list:") {
+        let hint = "lists are part of the policy language but not supported by this version";
+        report.refuse_with(at, quoted(&spec.call), "the name of one function or system call", hint);
+        return None;
+    }
+    if !spec.syscall {
+        return name(&spec.call, "a kernel function", at, report).map(HookTarget::Function);
+    }
+    if spec.call.starts_with("__ia32_") || spec.call.starts_with("__arm64_compat_") || spec.call.contains('/')
+    {
+        let hint = "system calls of 32-bit programs are part of the policy language but not supported by this version";
+        report.refuse_with(at, quoted(&spec.call), "a system call of 64-bit programs", hint);
+        return None;
+    }
+    let bare =
+        ["__x64_sys_", "__arm64_sys_", "sys_"].iter().find_map(|prefix| spec.call.strip_prefix(prefix));
+    name(bare.unwrap_or(&spec.call), "a system call", at, report).map(HookTarget::Syscall)
+}
+
+fn lsm_target(hook: &str, at: &FieldPath, report: &mut Report) -> Option<HookTarget> {
+    for prefix in ["security_", "bpf_lsm_"] {
+        if let Some(bare) = hook.strip_prefix(prefix) {
+            let hint = format!("did you mean `{bare}`?");
+            report.refuse_with(at, quoted(hook), "the name of an LSM hook without prefix", hint);
+            return None;
+        }
+    }
+    name(hook, "an LSM hook", at, report).map(HookTarget::Lsm)
+}
+
+/// A name of something in the kernel.
+fn name(name: &str, what: &str, at: &FieldPath, report: &mut Report) -> Option<String> {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$' | b'-');
+    if name.is_empty() || name.len() > SYMBOL_BYTES_MAX || !name.bytes().all(letter) {
+        let found = if name.is_empty() { "nothing".to_owned() } else { quoted(name) };
+        report.refuse(at, found, format!("the name of {what}: letters, digits and `_`"));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn message(message: Option<&str>, at: &FieldPath, report: &mut Report) -> Option<String> {
+    bounded(message?, MESSAGE_CHARS, &at.member("message"), report)
+}
+
+fn tags(tags: &[String], at: &FieldPath, report: &mut Report) -> Vec<String> {
+    let at = at.member("tags");
+    if tags.len() > TAGS_MAX {
+        report.refuse(&at, format!("{} tags", tags.len()), format!("at most {TAGS_MAX}"));
+    }
+    let each = tags.iter().enumerate();
+    each.filter_map(|(place, tag)| bounded(tag, TAG_CHARS, &at.index(place), report)).collect()
+}
+
+/// A text shown in events: too short is refused, too long is cut.
+fn bounded(
+    text: &str,
+    chars: std::ops::RangeInclusive<usize>,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<String> {
+    let count = text.chars().count();
+    if count < *chars.start() {
+        report.refuse(at, quoted(text), format!("{} to {} characters", chars.start(), chars.end()));
+        return None;
+    }
+    if count > *chars.end() {
+        report.warn(at, format!("{count} characters"), format!("events show the first {}", chars.end()));
+    }
+    Some(text.chars().take(*chars.end()).collect())
+}

@@ -1,0 +1,139 @@
+//! From what users write to what Lictor accepts: every check that needs no kernel.
+
+mod action;
+mod argument;
+mod hook;
+mod number;
+mod process;
+mod report;
+mod selector;
+mod text;
+mod value;
+
+use crate::model::{FieldPath, Hook, Mode, OnUnresolved, Policy, PolicyKey};
+use crate::spec::{Metadata, ModeName, OnUnresolvedName, OptionSpec, PolicySpec, TracingPolicy};
+use crate::violation::{Violations, Warning, did_you_mean};
+use report::{Report, quoted};
+
+/// Longest name of a policy, bytes: that of a DNS name, which Kubernetes demands.
+const NAME_BYTES_MAX: usize = 253;
+
+/// Checks a policy and gives it its meaning.
+///
+/// # Errors
+/// Everything in it that does not fit together.
+pub fn validate(document: &TracingPolicy) -> Result<(Policy, Vec<Warning>), Violations> {
+    let mut report = Report::default();
+    let policy = policy(document, &mut report);
+    match policy {
+        Some(policy) if report.violations.is_empty() => Ok((policy, report.warnings)),
+        _ => Err(report.violations),
+    }
+}
+
+fn policy(document: &TracingPolicy, report: &mut Report) -> Option<Policy> {
+    let key = key(&document.metadata, report);
+    let spec = &document.spec;
+    let at = FieldPath::new("spec");
+    let mode = mode(spec, &at, report);
+    let on_unresolved = spec.on_unresolved.map(|name| match name {
+        OnUnresolvedName::Match => OnUnresolved::Match,
+        OnUnresolvedName::Skip => OnUnresolved::Skip,
+    });
+    let mut hooks: Vec<Option<Hook>> = Vec::new();
+    for (place, spec) in spec.kprobes.iter().enumerate() {
+        hooks.push(hook::kprobe(spec, &at.member("kprobes").index(place), report));
+    }
+    for (place, spec) in spec.tracepoints.iter().enumerate() {
+        hooks.push(hook::tracepoint(spec, &at.member("tracepoints").index(place), report));
+    }
+    for (place, spec) in spec.lsmhooks.iter().enumerate() {
+        hooks.push(hook::lsm(spec, &at.member("lsmhooks").index(place), report));
+    }
+    if hooks.is_empty() {
+        report.refuse(&at, "a policy without hooks", "at least one of kprobes, tracepoints, lsmhooks");
+    }
+    let hooks = hooks.into_iter().collect::<Option<Vec<Hook>>>()?;
+    Some(Policy { key: key?, mode, on_unresolved, hooks })
+}
+
+fn key(metadata: &Metadata, report: &mut Report) -> Option<PolicyKey> {
+    let at = FieldPath::new("metadata");
+    if let Some(namespace) = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
+        let hint = "a TracingPolicy has no namespace; it is ignored";
+        report.warn(&at.member("namespace"), quoted(namespace), hint);
+    }
+    let name = &metadata.name;
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let part = |part: &str| {
+        let bytes = part.as_bytes();
+        let ends = bytes.first().copied().is_some_and(letter) && bytes.last().copied().is_some_and(letter);
+        ends && bytes.iter().all(|byte| letter(*byte) || *byte == b'-')
+    };
+    if name.len() > NAME_BYTES_MAX || !name.split('.').all(part) {
+        let found = if name.is_empty() { "an empty name".to_owned() } else { quoted(name) };
+        let allowed = format!(
+            "lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit, at most {NAME_BYTES_MAX}"
+        );
+        report.refuse(&at.member("name"), found, allowed);
+        return None;
+    }
+    Some(PolicyKey { namespace: None, name: name.clone() })
+}
+
+fn mode(spec: &PolicySpec, at: &FieldPath, report: &mut Report) -> Mode {
+    let mut mode = spec.mode.map(|name| match name {
+        ModeName::Enforce => Mode::Enforce,
+        ModeName::Monitor => Mode::Monitor,
+    });
+    for (place, option) in spec.options.iter().enumerate() {
+        let at = at.member("options").index(place);
+        let Some(asked) = option_mode(option, &at, report) else { continue };
+        if mode.is_some_and(|mode| mode != asked) {
+            report.refuse(&at.member("value"), quoted(&option.value), "the mode that is asked for elsewhere");
+        }
+        mode = mode.or(Some(asked));
+    }
+    mode.unwrap_or(Mode::Enforce)
+}
+
+/// The mode that an option sets; says what is wrong with other options.
+fn option_mode(option: &OptionSpec, at: &FieldPath, report: &mut Report) -> Option<Mode> {
+    let value = option.value.as_str();
+    let boolean = "a truth value: true, false, 1, 0";
+    let allowed = match option.name.as_str() {
+        "policy-mode" => match value {
+            "enforce" => return Some(Mode::Enforce),
+            "monitor" => return Some(Mode::Monitor),
+            _ => "enforce, monitor",
+        },
+        "disable-kprobe-multi" | "disable-uprobe-multi" if is_boolean(value) => return None,
+        "disable-kprobe-multi" | "disable-uprobe-multi" => boolean,
+        "override-method" if ["fmod-ret", "override-return"].contains(&value) => return None,
+        "override-method" => "fmod-ret, override-return",
+        "sleepable-preload-size" if value.parse::<u32>().is_ok() => return None,
+        "sleepable-preload-size" => "a number",
+        name => {
+            const NAMES: [&str; 5] = [
+                "policy-mode",
+                "disable-kprobe-multi",
+                "disable-uprobe-multi",
+                "override-method",
+                "sleepable-preload-size",
+            ];
+            let allowed = NAMES.join(", ");
+            match did_you_mean(name, NAMES) {
+                Some(hint) => report.refuse_with(&at.member("name"), quoted(name), allowed, hint),
+                None => report.refuse(&at.member("name"), quoted(name), allowed),
+            }
+            return None;
+        }
+    };
+    report.refuse(&at.member("value"), quoted(value), allowed);
+    None
+}
+
+/// As the established implementation reads them.
+fn is_boolean(text: &str) -> bool {
+    ["1", "t", "true", "0", "f", "false"].contains(&text.to_ascii_lowercase().as_str())
+}

@@ -1,0 +1,141 @@
+//! Filters on the process: its program, its id, its namespaces, its capabilities.
+
+use super::number::{self, CAPABILITIES, Span};
+use super::report::{Report, quoted};
+use super::text::{self, Subject};
+use crate::model::{
+    BinaryTest, CapabilitySet, CapabilityTest, FieldPath, Namespace, NamespaceTest, NamespaceValue, PidTest,
+    Predicate, TextMatch,
+};
+use crate::spec::{
+    BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, MembershipOperator, NamespaceFilter,
+    NamespaceName, PidFilter,
+};
+use crate::violation::did_you_mean;
+
+pub(super) fn binary(filter: &BinaryFilter, at: &FieldPath, report: &mut Report) -> Option<Predicate> {
+    let (part, negated) = match filter.operator {
+        BinaryOperator::In => (TextMatch::Equal, false),
+        BinaryOperator::NotIn => (TextMatch::Equal, true),
+        BinaryOperator::Prefix => (TextMatch::Prefix, false),
+        BinaryOperator::NotPrefix => (TextMatch::Prefix, true),
+        BinaryOperator::Postfix => (TextMatch::Postfix, false),
+        BinaryOperator::NotPostfix => (TextMatch::Postfix, true),
+    };
+    some_values(&filter.values, at, report)?;
+    let test = text::test(Subject::Path, part, negated, &filter.values, at, report)?;
+    Some(Predicate::Binary(BinaryTest { at: at.clone(), test }))
+}
+
+pub(super) fn pid(filter: &PidFilter, at: &FieldPath, report: &mut Report) -> Option<Predicate> {
+    some_values(&filter.values, at, report)?;
+    Some(Predicate::Pid(PidTest {
+        at: at.clone(),
+        values: filter.values.clone(),
+        negated: negated(filter.operator),
+        in_namespace: filter.is_namespace_pid,
+        follow_forks: filter.follow_forks,
+    }))
+}
+
+pub(super) fn namespace(filter: &NamespaceFilter, at: &FieldPath, report: &mut Report) -> Option<Predicate> {
+    const NUMBERS: Span = Span { low: 1, high: u32::MAX as i128 };
+    some_values(&filter.values, at, report)?;
+    let mut values = Vec::new();
+    for (place, value) in filter.values.iter().enumerate() {
+        if value == "host_ns" {
+            values.push(NamespaceValue::Host);
+            continue;
+        }
+        let inode = number::parse(value).filter(|number| NUMBERS.contains(*number)).map(u32::try_from);
+        if let Some(Ok(inode)) = inode {
+            values.push(NamespaceValue::Inode(inode));
+        } else {
+            let at = at.member("values").index(place);
+            report.refuse(&at, quoted(value), format!("host_ns, or {NUMBERS}: that of the namespace"));
+        }
+    }
+    (values.len() == filter.values.len()).then(|| {
+        Predicate::Namespace(NamespaceTest {
+            at: at.clone(),
+            namespace: kernel_namespace(filter.namespace),
+            values,
+            negated: negated(filter.operator),
+        })
+    })
+}
+
+fn kernel_namespace(name: NamespaceName) -> Namespace {
+    match name {
+        NamespaceName::Uts => Namespace::Uts,
+        NamespaceName::Ipc => Namespace::Ipc,
+        NamespaceName::Mnt => Namespace::Mnt,
+        NamespaceName::Pid => Namespace::Pid,
+        NamespaceName::PidForChildren => Namespace::PidForChildren,
+        NamespaceName::Net => Namespace::Net,
+        NamespaceName::Time => Namespace::Time,
+        NamespaceName::TimeForChildren => Namespace::TimeForChildren,
+        NamespaceName::Cgroup => Namespace::Cgroup,
+        NamespaceName::User => Namespace::User,
+    }
+}
+
+pub(super) fn capability(
+    filter: &CapabilityFilter,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<Predicate> {
+    some_values(&filter.values, at, report)?;
+    let before = report.violations.len();
+    let mut mask = 0;
+    for (place, name) in filter.values.iter().enumerate() {
+        match number::capability(name) {
+            Some(bit) => mask |= 1u64 << bit,
+            None => unknown_capability(name, &at.member("values").index(place), report),
+        }
+    }
+    let set = match filter.set {
+        CapabilitySetName::Effective => CapabilitySet::Effective,
+        CapabilitySetName::Permitted => CapabilitySet::Permitted,
+        CapabilitySetName::Inheritable => CapabilitySet::Inheritable,
+    };
+    (report.violations.len() == before).then(|| {
+        Predicate::Capability(CapabilityTest {
+            at: at.clone(),
+            set,
+            mask,
+            negated: negated(filter.operator),
+            in_namespace: filter.is_namespace_capability,
+        })
+    })
+}
+
+pub(super) fn unknown_capability(name: &str, at: &FieldPath, report: &mut Report) {
+    let with_prefix = format!("CAP_{}", name.to_uppercase());
+    let hint = if number::capability(&with_prefix).is_some() {
+        Some(format!("did you mean `{with_prefix}`?"))
+    } else {
+        did_you_mean(name, CAPABILITIES)
+    };
+    let allowed = "the name of a capability, as CAP_SYS_ADMIN";
+    match hint {
+        Some(hint) => report.refuse_with(at, quoted(name), allowed, hint),
+        None => report.refuse(at, quoted(name), allowed),
+    }
+}
+
+fn negated(operator: MembershipOperator) -> bool {
+    match operator {
+        MembershipOperator::In => false,
+        MembershipOperator::NotIn => true,
+    }
+}
+
+/// A filter without values says nothing.
+pub(super) fn some_values<T>(values: &[T], at: &FieldPath, report: &mut Report) -> Option<()> {
+    if values.is_empty() {
+        report.refuse(&at.member("values"), "no value", "at least one");
+        return None;
+    }
+    Some(())
+}

@@ -1,0 +1,40 @@
+//! Where validation puts what it finds.
+
+use crate::model::FieldPath;
+use crate::parse::shorten;
+use crate::violation::{Violation, Violations, Warning};
+
+/// Violations and warnings found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) violations: Violations,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl Report {
+    /// Something that is not allowed.
+    pub(crate) fn refuse(&mut self, at: &FieldPath, found: impl Into<String>, allowed: impl Into<String>) {
+        self.violations.push(Violation::new(at, found, allowed));
+    }
+
+    /// Something that is not allowed, with advice.
+    pub(crate) fn refuse_with(
+        &mut self,
+        at: &FieldPath,
+        found: impl Into<String>,
+        allowed: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.violations.push(Violation::new(at, found, allowed).hint(hint));
+    }
+
+    /// Something that is allowed and may surprise.
+    pub(crate) fn warn(&mut self, at: &FieldPath, found: impl Into<String>, hint: impl Into<String>) {
+        self.warnings.push(Warning(Violation::new(at, found, "").hint(hint)));
+    }
+}
+
+/// A text of the user, quoted and short enough for a message.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", shorten(text))
+}

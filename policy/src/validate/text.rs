@@ -1,0 +1,65 @@
+//! Texts in the values of filters.
+
+use super::report::{Report, quoted};
+use crate::model::{FieldPath, TextMatch, TextTest};
+use lictor_node_worker_ebpf::{LICTOR_PATH_MAX, LICTOR_SUFFIX_MAX};
+
+/// What a text is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The path of a file, as the kernel sees it: begins with `/`, or is empty.
+    Path,
+    /// Any text.
+    Text,
+}
+
+/// The test that the values make, if all of them are fit.
+pub(crate) fn test(
+    subject: Subject,
+    part: TextMatch,
+    negated: bool,
+    values: &[String],
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<TextTest> {
+    let at = at.member("values");
+    let before = report.violations.len();
+    let values: Vec<String> = values
+        .iter()
+        .enumerate()
+        .filter_map(|(number, text)| value(text, part, &at.index(number), report))
+        .collect();
+    if subject == Subject::Path && part != TextMatch::Postfix {
+        for (number, text) in values.iter().enumerate().filter(|(_, text)| !text.starts_with('/')) {
+            let hint = "paths begin with `/`, so this can never be there";
+            report.warn(&at.index(number), quoted(text), hint);
+        }
+    }
+    (report.violations.len() == before && !values.is_empty()).then_some(TextTest { part, values, negated })
+}
+
+fn value(text: &str, part: TextMatch, at: &FieldPath, report: &mut Report) -> Option<String> {
+    let ended = text.strip_suffix('\0');
+    if ended.is_some() {
+        report.warn(at, quoted(text), "the zero byte at the end is not needed and left out");
+    }
+    let text = ended.unwrap_or(text);
+    let (longest_bytes, what) = match part {
+        TextMatch::Postfix => (LICTOR_SUFFIX_MAX as usize, "an ending"),
+        TextMatch::Equal | TextMatch::Prefix => (LICTOR_PATH_MAX as usize - 1, "a text"),
+    };
+    if text.is_empty() {
+        report.refuse(at, "an empty text", format!("{what} of 1 to {longest_bytes} bytes"));
+        return None;
+    }
+    if text.len() > longest_bytes {
+        let found = format!("{}, which has {} bytes", quoted(text), text.len());
+        report.refuse(at, found, format!("{what} of 1 to {longest_bytes} bytes"));
+        return None;
+    }
+    if text.contains('\0') {
+        report.refuse(at, quoted(text), format!("{what} without a zero byte: the kernel's texts end there"));
+        return None;
+    }
+    Some(text.to_owned())
+}

@@ -1,0 +1,220 @@
+//! Filters on values read at the hook: which operator fits which type.
+
+use super::number::{self, Span};
+use super::process::{some_values, unknown_capability};
+use super::report::{Report, quoted};
+use super::text::{self, Subject};
+use crate::model::{Arg, ArgKind, FieldPath, NumberTest, TextMatch, ValueTest};
+use crate::spec::{Operator, ValueFilter};
+
+/// What an operator asks.
+enum Question {
+    /// Equal to one of the values, as numbers or as text.
+    Equal { negated: bool },
+    /// Part of a text.
+    Part { part: TextMatch, negated: bool },
+    /// Within a range.
+    Range { negated: bool },
+    /// Above or below.
+    Beyond { above: bool },
+    /// Bits.
+    Mask,
+}
+
+fn question(operator: Operator) -> Question {
+    match operator {
+        Operator::Equal => Question::Equal { negated: false },
+        Operator::NotEqual => Question::Equal { negated: true },
+        Operator::Prefix => Question::Part { part: TextMatch::Prefix, negated: false },
+        Operator::NotPrefix => Question::Part { part: TextMatch::Prefix, negated: true },
+        Operator::Postfix => Question::Part { part: TextMatch::Postfix, negated: false },
+        Operator::NotPostfix => Question::Part { part: TextMatch::Postfix, negated: true },
+        Operator::GreaterThan | Operator::Gt => Question::Beyond { above: true },
+        Operator::LessThan | Operator::Lt => Question::Beyond { above: false },
+        Operator::InRange => Question::Range { negated: false },
+        Operator::NotInRange => Question::Range { negated: true },
+        Operator::Mask => Question::Mask,
+    }
+}
+
+const NUMBER_OPERATORS: &str = "Equal, NotEqual, GreaterThan, GT, LessThan, LT, InRange, NotInRange, Mask";
+const TEXT_OPERATORS: &str = "Equal, NotEqual, Prefix, NotPrefix, Postfix, NotPostfix";
+
+/// What kind of comparison a type allows.
+enum Comparable {
+    Number(Span),
+    Capability,
+    Text(Subject),
+    /// `auto`: the kernel's description of the function will tell.
+    Either,
+    Nothing,
+}
+
+fn comparable(kind: ArgKind) -> Comparable {
+    match kind {
+        ArgKind::Auto => Comparable::Either,
+        ArgKind::Int(kind) => Comparable::Number(Span::of(kind)),
+        ArgKind::Capability => Comparable::Capability,
+        ArgKind::String | ArgKind::CharBuf | ArgKind::Filename => Comparable::Text(Subject::Text),
+        ArgKind::File | ArgKind::Fd | ArgKind::Path | ArgKind::Dentry | ArgKind::LinuxBinprm => {
+            Comparable::Text(Subject::Path)
+        }
+        ArgKind::CharIovec | ArgKind::Nop => Comparable::Nothing,
+    }
+}
+
+/// The test that a filter makes of a value of `arg`'s type; says what is wrong otherwise.
+pub(super) fn test(
+    filter: &ValueFilter,
+    arg: &Arg,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<ValueTest> {
+    let question = question(filter.operator);
+    let comparable = comparable(arg.kind);
+    if let Comparable::Nothing = comparable {
+        report.refuse(
+            &at.member("index"),
+            "an argument of type nop or char_iovec",
+            "an argument that is compared",
+        );
+        return None;
+    }
+    let misfit = match &question {
+        Question::Equal { .. } => false,
+        Question::Part { .. } => matches!(comparable, Comparable::Number(_) | Comparable::Capability),
+        Question::Range { .. } | Question::Beyond { .. } | Question::Mask => {
+            matches!(comparable, Comparable::Text(_))
+        }
+    };
+    if misfit {
+        let text = matches!(comparable, Comparable::Text(_));
+        let what = if text { "a text" } else { "a number" };
+        let found = format!("`{:?}` on argument {}, which is {what}", filter.operator, arg.index);
+        report.refuse(&at.member("operator"), found, if text { TEXT_OPERATORS } else { NUMBER_OPERATORS });
+        return None;
+    }
+    some_values(&filter.values, at, report)?;
+    match comparable {
+        Comparable::Number(span) => {
+            number_test(&question, &filter.values, span, false, at, report).map(ValueTest::Number)
+        }
+        Comparable::Capability => {
+            number_test(&question, &filter.values, Span::CAPABILITIES, true, at, report)
+                .map(ValueTest::Number)
+        }
+        Comparable::Text(subject) => {
+            text_test(&question, subject, &filter.values, at, report).map(ValueTest::Text)
+        }
+        Comparable::Either => either(&question, &filter.values, at, report),
+        Comparable::Nothing => None,
+    }
+}
+
+/// A test on a value whose type only the kernel knows.
+fn either(question: &Question, values: &[String], at: &FieldPath, report: &mut Report) -> Option<ValueTest> {
+    match question {
+        Question::Part { .. } => text_test(question, Subject::Text, values, at, report).map(ValueTest::Text),
+        Question::Range { .. } | Question::Beyond { .. } | Question::Mask => {
+            number_test(question, values, Span::UNKNOWN, false, at, report).map(ValueTest::Number)
+        }
+        Question::Equal { .. } => {
+            let text = text_test(question, Subject::Text, values, at, report)?;
+            let numbers = values
+                .iter()
+                .all(|value| number::parse(value).is_some_and(|number| Span::UNKNOWN.contains(number)));
+            if !numbers {
+                return Some(ValueTest::Text(text));
+            }
+            let number = number_test(question, values, Span::UNKNOWN, false, at, report)?;
+            Some(ValueTest::Either { number, text })
+        }
+    }
+}
+
+fn text_test(
+    question: &Question,
+    subject: Subject,
+    values: &[String],
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<crate::model::TextTest> {
+    match question {
+        Question::Equal { negated } => text::test(subject, TextMatch::Equal, *negated, values, at, report),
+        Question::Part { part, negated } => text::test(subject, *part, *negated, values, at, report),
+        Question::Range { .. } | Question::Beyond { .. } | Question::Mask => None,
+    }
+}
+
+fn number_test(
+    question: &Question,
+    values: &[String],
+    span: Span,
+    capability: bool,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<NumberTest> {
+    let before = report.violations.len();
+    let each =
+        values.iter().enumerate().map(|(place, text)| (text.as_str(), at.member("values").index(place)));
+    let test = match question {
+        Question::Equal { negated } => {
+            let values = each.filter_map(|(text, at)| single(text, span, capability, &at, report)).collect();
+            NumberTest::Equal { values, negated: *negated }
+        }
+        Question::Range { negated } => {
+            let ranges = each.filter_map(|(text, at)| number::range(text, span, &at, report)).collect();
+            NumberTest::Range { ranges, negated: *negated }
+        }
+        Question::Beyond { above } => {
+            let ranges = each.filter_map(|(text, at)| beyond(text, span, *above, &at, report)).collect();
+            NumberTest::Range { ranges, negated: false }
+        }
+        Question::Mask => {
+            let mut mask = 0;
+            for (text, at) in each {
+                mask |= bits(text, span.bits(), &at, report).unwrap_or(0);
+            }
+            NumberTest::Mask(mask)
+        }
+        Question::Part { .. } => return None,
+    };
+    (report.violations.len() == before).then_some(test)
+}
+
+/// A number, or the name of a capability where one is meant.
+fn single(text: &str, span: Span, capability: bool, at: &FieldPath, report: &mut Report) -> Option<i128> {
+    if capability && number::parse(text).is_none() {
+        let found = number::capability(text).map(i128::from);
+        if found.is_none() {
+            unknown_capability(text, at, report);
+        }
+        return found;
+    }
+    number::within(text, span, at, report)
+}
+
+fn beyond(text: &str, span: Span, above: bool, at: &FieldPath, report: &mut Report) -> Option<(i128, i128)> {
+    let number = number::within(text, span, at, report)?;
+    let (end, range) =
+        if above { (span.high, (number + 1, i128::MAX)) } else { (span.low, (i128::MIN, number - 1)) };
+    if number == end {
+        let side = if above { "above" } else { "below" };
+        report.refuse(
+            at,
+            format!("{}: no value of this type lies {side} it", quoted(text)),
+            span.to_string(),
+        );
+        return None;
+    }
+    Some(range)
+}
+
+fn bits(text: &str, span: Span, at: &FieldPath, report: &mut Report) -> Option<u64> {
+    let number = number::within(text, span, at, report)?;
+    if number == 0 {
+        report.refuse(at, format!("{}, which has no bit", quoted(text)), "a number with at least one bit");
+        return None;
+    }
+    u64::try_from(number).ok()
+}
