@@ -76,8 +76,8 @@ fn collect(root: &Path, directory: &Path, sources: &mut Vec<Source>) -> Result<(
         let path = entry.path();
         let kind = entry.file_type()?;
         // Build output and version control, at the top; editors' own files anywhere.
-        let skipped =
-            (directory == root && matches!(name.as_str(), "target" | ".git")) || name.ends_with(".swp");
+        let editors = path.extension().is_some_and(|extension| extension == "swp");
+        let skipped = editors || (directory == root && matches!(name.as_str(), "target" | ".git"));
         if skipped || kind.is_symlink() {
             continue;
         }
