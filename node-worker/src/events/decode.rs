@@ -7,6 +7,7 @@ use wire::{
 };
 
 /// One record, borrowing its texts from the ring.
+#[allow(clippy::large_enum_variant, reason = "lives on the stack for one record; a box would be an allocation each")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record<'a> {
     /// A process began to run another program.
@@ -219,17 +220,17 @@ fn decode_exec(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
 }
 
 fn decode_hook(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
-    let fixed: lictor_hook_record = fixed(bytes, lictor_record_kind::LICTOR_RECORD_HOOK as u16)?;
-    within("rules", fixed.fired_count, wire::LICTOR_MAX_FIRED)?;
-    within("fields", fixed.field_count, wire::LICTOR_MAX_FIELDS)?;
+    let hook: lictor_hook_record = fixed(bytes, lictor_record_kind::LICTOR_RECORD_HOOK as u16)?;
+    within("rules", hook.fired_count, wire::LICTOR_MAX_FIRED)?;
+    within("fields", hook.field_count, wire::LICTOR_MAX_FIELDS)?;
     let mut rest = Rest { bytes, at: size_of::<lictor_hook_record>() };
-    let fired = rest.take(usize::from(fixed.fired_count) * size_of::<lictor_fired>())?;
+    let fired = rest.take(usize::from(hook.fired_count) * size_of::<lictor_fired>())?;
     rest.align();
     let mut fields = [Field::default(); FIELDS];
-    for (index, field) in fields.iter_mut().enumerate().take(usize::from(fixed.field_count)) {
+    for (index, field) in fields.iter_mut().enumerate().take(usize::from(hook.field_count)) {
         *field = decode_field(&mut rest, index)?;
     }
-    Ok(Record::Hook(HookRecord { fixed, fired, fields }))
+    Ok(Record::Hook(HookRecord { fixed: hook, fired, fields }))
 }
 
 fn within(what: &'static str, claimed: u16, limit: u32) -> Result<(), DecodeError> {

@@ -124,9 +124,9 @@ pub fn push_time(out: &mut Vec<u8>, epoch_ns: u64) {
     push_padded(out, of_day % 60, 2);
     if nanoseconds != 0 {
         out.push(b'.');
-        if nanoseconds % 1_000_000 == 0 {
+        if nanoseconds.is_multiple_of(1_000_000) {
             push_padded(out, u64::from(nanoseconds / 1_000_000), 3);
-        } else if nanoseconds % 1_000 == 0 {
+        } else if nanoseconds.is_multiple_of(1_000) {
             push_padded(out, u64::from(nanoseconds / 1_000), 6);
         } else {
             push_padded(out, u64::from(nanoseconds), 9);
