@@ -2,12 +2,37 @@
 
 use super::{Source, Violation};
 
-/// The policy language is pure: the command line, the node and anything else compile policies the same way.
-const PURE_CRATES: &[&str] = &["policy/Cargo.toml"];
+/// Dependencies that a crate must not have.
+struct Ban {
+    manifest: &'static str,
+    names: &'static [&'static str],
+    why: &'static str,
+}
 
 /// Runtimes, and access to the operating system.
 const IMPURE: &[&str] =
     &["tokio", "aya", "aya-obj", "kube", "k8s-openapi", "libc", "nix", "rustix", "axum", "hyper"];
+
+/// What takes long to compile or needs a C compiler that makes BPF programs.
+const HEAVY: &[&str] = &["lictor-node-worker", "lictor", "bindgen", "tokio", "axum", "kube"];
+
+const BANS: &[Ban] = &[
+    Ban {
+        manifest: "policy/Cargo.toml",
+        names: IMPURE,
+        why: "policies are compiled the same way everywhere",
+    },
+    Ban {
+        manifest: "xtask/Cargo.toml",
+        names: HEAVY,
+        why: "it is compiled before anything can be installed",
+    },
+    Ban {
+        manifest: "e2e/Cargo.toml",
+        names: HEAVY,
+        why: "xtask needs it, which is compiled before anything else",
+    },
+];
 
 pub(super) fn check(sources: &[Source]) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -19,14 +44,13 @@ pub(super) fn check(sources: &[Source]) -> Vec<Violation> {
             found
                 .push(source.violation(0, "does not take the workspace's lints: `[lints] workspace = true`"));
         }
-        if !PURE_CRATES.contains(&source.path.as_str()) {
-            continue;
-        }
         let is_dependencies = |name: &str| name == "dependencies" || name.ends_with(".dependencies");
-        for (number, line) in section(&source.text, is_dependencies) {
-            let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
-            if IMPURE.contains(&name) {
-                found.push(source.violation(number, format!("a pure crate must not depend on {name}")));
+        for ban in BANS.iter().filter(|ban| ban.manifest == source.path) {
+            for (number, line) in section(&source.text, is_dependencies) {
+                let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
+                if ban.names.contains(&name) {
+                    found.push(source.violation(number, format!("must not depend on {name}: {}", ban.why)));
+                }
             }
         }
     }
@@ -70,5 +94,12 @@ mod tests {
                     [dev-dependencies]\nlibc = \"1\"\n[target.x.dependencies]\nlibc = \"1\"\n";
         assert_eq!(violations("policy/Cargo.toml", text), [5, 9]);
         assert_eq!(violations("node-worker/Cargo.toml", text), NONE);
+    }
+
+    #[test]
+    fn the_developer_commands_stay_light() {
+        let text = "[lints]\nworkspace = true\n[dependencies]\nlictor-policy = \"1\"\nlictor-node-worker.workspace = true\n";
+        assert_eq!(violations("xtask/Cargo.toml", text), [5]);
+        assert_eq!(violations("e2e/Cargo.toml", text), [5]);
     }
 }
