@@ -4,9 +4,28 @@
 //! the same facts give the same plan and the same digest. Hook slots, which depend on history, enter only in
 //! [`layout`].
 
+mod assemble;
+mod attach;
+mod columns;
+mod compile;
+mod digest;
 mod facts;
+mod fields;
+mod layout;
+mod numbers;
+mod place;
+mod refusal;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod trie;
+mod vectors;
 
+pub use compile::{Compiled, compile};
 pub use facts::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, automatic_kind};
+pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
+pub use refusal::Refusal;
 
 use crate::model::{ArgKind, FieldPath, Mode, PolicyKey, ShownAction};
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};

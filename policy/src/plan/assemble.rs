@@ -1,0 +1,219 @@
+//! Hook points from the hooks that landed on them.
+
+use super::columns::{self, Asking, test_keys};
+use super::digest::digest;
+use super::fields::Field;
+use super::place::{ColumnKey, PlacedHook};
+use super::trie::Keys;
+use super::vectors::VectorSet;
+use super::{
+    Attach, ColumnPlan, GroupPlan, HookPlan, HookPoint, PathDictionary, Plan, PlanPolicy, ShapePlan,
+};
+use lictor_node_worker_ebpf as wire;
+use lictor_node_worker_ebpf::{
+    lictor_column_kind as kind, lictor_column_shape, lictor_column_source as from,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A hook of a policy that landed on a hook point.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// Index into [`Plan::policies`].
+    pub(super) policy: u32,
+    pub(super) hook: PlacedHook,
+}
+
+/// The dictionaries of all paths.
+struct Paths<'a> {
+    prefixes: Keys<'a>,
+    suffixes: Keys<'a>,
+}
+
+/// The plan. Members of each hook point come in the order of the policies and their hooks.
+pub(super) fn assemble(policies: Vec<PlanPolicy>, points: BTreeMap<HookPoint, Vec<Member>>) -> Plan {
+    let dictionary = Paths {
+        prefixes: path_keys(&points, kind::LICTOR_COLUMN_PATH_PREFIX),
+        suffixes: path_keys(&points, kind::LICTOR_COLUMN_PATH_SUFFIX),
+    };
+    let class = |key: Option<usize>| key.map_or(0, |key| key as u32 + 1);
+    let paths = PathDictionary {
+        prefixes: dictionary.prefixes.trie(class, true),
+        prefix_classes: dictionary.prefixes.len() as u32 + 1,
+        suffixes: dictionary.suffixes.trie(class, false),
+        suffix_classes: dictionary.suffixes.len() as u32 + 1,
+    };
+    let hooks = points.iter().map(|(point, members)| hook_plan(point, members, &dictionary)).collect();
+    let mut plan = Plan { policies, hooks, paths, digest: [0; 32] };
+    plan.digest = digest(&plan);
+    plan
+}
+
+/// All keys of path columns of one kind.
+fn path_keys(points: &BTreeMap<HookPoint, Vec<Member>>, kind: kind::Type) -> Keys<'_> {
+    let rules = points.values().flatten().flat_map(|member| &member.hook.rules);
+    let tests = rules.flat_map(|rule| &rule.tests).filter(|(column, _)| u32::from(column.kind) == kind);
+    Keys::new(tests.flat_map(|(_, test)| test_keys(test)).collect())
+}
+
+fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>) -> HookPlan {
+    let fields: BTreeSet<Field> = members.iter().flat_map(|member| &member.hook.fields).copied().collect();
+    let fields: Vec<Field> = fields.into_iter().collect();
+    let keys: BTreeSet<ColumnKey> = members.iter().flat_map(|member| &member.hook.columns).copied().collect();
+    let path_field = cached_path(point.attach, &keys);
+    let mut keys: Vec<ColumnKey> = keys.into_iter().collect();
+    keys.sort_by_key(|key| (cost(key, path_field), *key));
+    let reasons: BTreeSet<&str> = members.iter().map(|member| member.hook.reason.as_str()).collect();
+    let shape = shape_plan(members, &fields, &keys, path_field);
+    let rule_count = members.iter().map(|member| member.hook.rules.len()).sum();
+    let mut vectors = VectorSet::new(rule_count);
+    let columns = column_plans(members, &keys, &mut vectors, paths);
+    HookPlan {
+        point: point.clone(),
+        reason: reasons.into_iter().collect::<Vec<_>>().join("; "),
+        shape,
+        rules: (0..)
+            .zip(members)
+            .flat_map(|(group, member)| member.hook.rules.iter().map(move |rule| (group, rule)))
+            .map(|(group, rule)| super::RulePlan { group, ..rule.plan.clone() })
+            .collect(),
+        groups: members.iter().map(|member| group_plan(member, &fields)).collect(),
+        vectors: vectors.into_vectors(),
+        columns,
+    }
+}
+
+/// The field whose path class programs remember: a `struct file *` argument that rules ask the path of.
+fn cached_path(attach: Attach, columns: &BTreeSet<ColumnKey>) -> Option<Field> {
+    match attach {
+        Attach::Lsm | Attach::FmodRet | Attach::Fentry | Attach::Fexit | Attach::Kprobe => {
+            columns.iter().filter_map(|column| column.field).find(|field| field.is_file_argument())
+        }
+        Attach::Tracepoint | Attach::RawTracepoint => None,
+    }
+}
+
+/// Columns in the order of what it costs to answer them.
+fn cost(column: &ColumnKey, path_field: Option<Field>) -> u8 {
+    if u32::from(column.source) == from::LICTOR_FROM_CGROUP {
+        return 0;
+    }
+    match u32::from(column.kind) {
+        kind::LICTOR_COLUMN_NUMBER => 1,
+        kind::LICTOR_COLUMN_MASK => 2,
+        kind::LICTOR_COLUMN_ANCESTORS => 3,
+        kind::LICTOR_COLUMN_PATH_PREFIX | kind::LICTOR_COLUMN_PATH_SUFFIX => match column.field {
+            Some(_) if column.field == path_field => 4,
+            None => 5,
+            Some(_) => 6,
+        },
+        _ => 7,
+    }
+}
+
+fn shape_plan(
+    members: &[Member],
+    fields: &[Field],
+    columns: &[ColumnKey],
+    path_field: Option<Field>,
+) -> ShapePlan {
+    let number = |field: Field| fields.binary_search(&field).ok().map(|index| index as u8);
+    let mut flags = members.iter().fold(0, |flags, member| flags | member.hook.flags);
+    let memo_field = memo(columns, path_field);
+    if path_field.is_some() && memo_field.is_some() {
+        flags |= wire::LICTOR_SHAPE_MEMO as u8;
+    }
+    ShapePlan {
+        flags,
+        argument_count: members.iter().map(|member| member.hook.argument_count).max().unwrap_or(0),
+        fields: fields.iter().map(|field| field.wire()).collect(),
+        columns: columns
+            .iter()
+            .map(|column| lictor_column_shape {
+                kind: column.kind,
+                source: column.source,
+                field: column.field.and_then(number).unwrap_or(0),
+                pad: 0,
+            })
+            .collect(),
+        path_field: path_field.and_then(number),
+        memo_field: path_field.and(memo_field).flatten().and_then(number),
+    }
+}
+
+/// Whether a verdict depends on nothing but the cached path, the task and at most one number, and on which.
+#[allow(clippy::option_option, reason = "not at all, on no number, on this number")]
+fn memo(columns: &[ColumnKey], path_field: Option<Field>) -> Option<Option<Field>> {
+    let mut number = None;
+    for column in columns {
+        match column.field {
+            Some(field) if Some(field) == path_field => {}
+            Some(field) if field.is_number() && number.is_none_or(|known| known == field) => {
+                number = Some(field)
+            }
+            Some(_) => return None,
+            None => {
+                let source = u32::from(column.source);
+                if source != from::LICTOR_FROM_BINARY && source != from::LICTOR_FROM_CGROUP {
+                    return None;
+                }
+            }
+        }
+    }
+    Some(number)
+}
+
+fn column_plans(
+    members: &[Member],
+    keys: &[ColumnKey],
+    vectors: &mut VectorSet,
+    paths: &Paths<'_>,
+) -> Vec<ColumnPlan> {
+    let mut asking: BTreeMap<ColumnKey, Vec<Asking<'_>>> = BTreeMap::new();
+    let rules = members.iter().flat_map(|member| &member.hook.rules);
+    for (number, rule) in rules.enumerate() {
+        for (column, test) in &rule.tests {
+            let asking = asking.entry(*column).or_default();
+            match asking.last_mut() {
+                Some(last) if last.rule == number => last.tests.push(test),
+                Some(_) | None => {
+                    asking.push(Asking {
+                        rule: number,
+                        tests: vec![test],
+                        match_unresolved: rule.match_unresolved,
+                    });
+                }
+            }
+        }
+    }
+    keys.iter()
+        .map(|key| {
+            let asking = asking.remove(key).unwrap_or_default();
+            match u32::from(key.kind) {
+                kind::LICTOR_COLUMN_NUMBER => columns::number(&asking, vectors),
+                kind::LICTOR_COLUMN_MASK => columns::mask(&asking, vectors),
+                kind::LICTOR_COLUMN_ANCESTORS => columns::ancestors(&asking, vectors),
+                kind::LICTOR_COLUMN_PATH_PREFIX => columns::path(&asking, vectors, &paths.prefixes),
+                kind::LICTOR_COLUMN_PATH_SUFFIX => columns::path(&asking, vectors, &paths.suffixes),
+                _ => columns::text(&asking, vectors),
+            }
+        })
+        .collect()
+}
+
+fn group_plan(member: &Member, fields: &[Field]) -> GroupPlan {
+    let group = &member.hook.group;
+    let numbered = |(field, arg): &(Option<Field>, super::ArgPlan)| super::ArgPlan {
+        field: field.and_then(|field| fields.binary_search(&field).ok()).map(|index| index as u8),
+        ..arg.clone()
+    };
+    GroupPlan {
+        policy: member.policy,
+        at: group.at.clone(),
+        function_name: group.function_name.clone(),
+        event: group.event,
+        args: group.args.iter().map(numbered).collect(),
+        return_arg: group.return_arg.as_ref().map(numbered),
+        message: group.message.clone(),
+        tags: group.tags.clone(),
+    }
+}

@@ -1,0 +1,415 @@
+//! Where a hook of a policy attaches on this node, and why.
+
+use super::facts::{NodeFacts, Parameter, Signature, TypeClass};
+use super::fields::{Reader, c_class};
+use super::refusal::Problem;
+use super::{Attach, EventKind, HookPoint};
+use crate::model::{FieldPath, Hook, HookTarget, Predicate};
+use lictor_node_worker_ebpf as wire;
+
+/// Signal number of SIGKILL.
+pub(super) const SIGKILL: u8 = 9;
+
+/// Names to suggest for one that does not exist.
+const SUGGESTIONS_MAX: usize = 3;
+
+/// Arguments of a function that a trampoline can pass on, on every supported kernel.
+const TRAMPOLINE_ARGUMENTS_MAX: usize = 6;
+
+/// `security_*` functions whose LSM hook has another name, without the prefixes: function, hook.
+const HOOK_NAMES: [(&str, &str); 4] = [
+    ("bprm_check", "bprm_check_security"),
+    ("create_user_ns", "userns_create"),
+    ("prepare_creds", "cred_prepare"),
+    ("transfer_creds", "cred_transfer"),
+];
+
+/// `security_mmap_file(file, prot, flags)` calls the hook `mmap_file(file, reqprot, prot, flags)` with its own `prot`
+/// as `reqprot`: positions in the hook by parameter of the function, and the other way round.
+const MMAP_FILE_TO_HOOK: [Option<u8>; 3] = [Some(0), Some(1), Some(3)];
+const MMAP_FILE_FROM_HOOK: [Option<u8>; 4] = [Some(0), Some(1), None, Some(2)];
+
+/// What a hook's rules want from its attachment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Wants {
+    /// A rule returns an errno instead of the operation.
+    pub(super) deny: bool,
+    /// A rule kills.
+    pub(super) kill: bool,
+    /// A rule sends any signal.
+    pub(super) signal: bool,
+    /// The hook sees the function's end.
+    pub(super) on_return: bool,
+    /// What only the end of the function can tell, if the rules need that: where that is written.
+    pub(super) needs_end: Option<FieldPath>,
+}
+
+impl Wants {
+    pub(super) fn of(hook: &Hook) -> Self {
+        let copied = hook.args.iter().find(|arg| arg.return_copy).map(|arg| arg.at.clone());
+        let tested =
+            hook.rules.iter().flat_map(|rule| &rule.predicates).find_map(|predicate| match predicate {
+                Predicate::Return { at, .. } => Some(at.clone()),
+                Predicate::Arg { .. }
+                | Predicate::Binary(_)
+                | Predicate::Pid(_)
+                | Predicate::Namespace(_)
+                | Predicate::Capability(_) => None,
+            });
+        let actions = || hook.rules.iter().map(|rule| &rule.actions);
+        Self {
+            deny: actions().any(|actions| actions.deny.is_some()),
+            kill: actions().any(|actions| actions.signal == Some(SIGKILL)),
+            signal: actions().any(|actions| actions.signal.is_some()),
+            on_return: hook.on_return || copied.is_some(),
+            needs_end: tested.or(copied),
+        }
+    }
+
+    /// Whether the return value of the program is to decide the operation.
+    fn verdict(&self) -> bool {
+        self.deny || self.kill && self.needs_end.is_none()
+    }
+}
+
+/// A hook's place on this node.
+#[derive(Debug, Clone)]
+pub(super) struct Site {
+    pub(super) point: HookPoint,
+    /// One sentence.
+    pub(super) reason: String,
+    /// `LICTOR_SHAPE_*`
+    pub(super) flags: u8,
+    pub(super) argument_count: u8,
+    pub(super) reader: Reader,
+    /// What the program returns decides the operation.
+    pub(super) denies: bool,
+    pub(super) function_name: String,
+    pub(super) event: EventKind,
+}
+
+/// Where `target` attaches. `Err` with the place of a field when that field is the cause.
+pub(super) fn site(
+    target: &HookTarget,
+    wants: &Wants,
+    facts: &NodeFacts,
+) -> Result<Site, (Problem, Option<FieldPath>)> {
+    if !facts.btf {
+        let found = format!("kernel {} without BTF (/sys/kernel/btf/vmlinux)", facts.kernel_release);
+        let allowed = "kernels built with CONFIG_DEBUG_INFO_BTF: by it the programs find what they read";
+        return Err((Problem::new(found, allowed), None));
+    }
+    if wants.deny
+        && let Some(at) = &wants.needs_end
+    {
+        let allowed = "actions that can come after the operation, as this value does: Post, Sigkill, Signal";
+        let problem = Problem::new("Override in a hook that asks for what the function returns", allowed)
+            .hint("give the rule that denies a hook of its own");
+        return Err((problem, Some(at.clone())));
+    }
+    let site = match target {
+        HookTarget::Function(name) => match name.strip_prefix(&facts.syscall_prefix) {
+            Some(call) if !call.is_empty() => syscall(call, wants, facts),
+            Some(_) | None => function(name, wants, facts),
+        },
+        HookTarget::Syscall(name) => syscall(name, wants, facts),
+        HookTarget::Tracepoint { subsystem, event } => tracepoint(subsystem, event, wants, facts),
+        HookTarget::Lsm(hook) => lsm(hook, wants, facts),
+    };
+    site.map_err(|problem| (problem, None))
+}
+
+fn function(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
+    let signature = facts.symbols.function(name);
+    if wants.verdict()
+        && let Some(checked) = name.strip_prefix("security_")
+    {
+        let hook =
+            HOOK_NAMES.iter().find(|(function, _)| *function == checked).map_or(checked, |(_, hook)| hook);
+        match verdict_on_function(name, hook, signature.as_ref(), wants, facts) {
+            Ok(site) => return Ok(site),
+            Err(problem) if wants.deny => return Err(problem),
+            Err(_) => {}
+        }
+    }
+    if signature.is_none() && !facts.symbols.probeable(name) {
+        let near = facts.symbols.nearest_functions(name, SUGGESTIONS_MAX);
+        return Err(Problem::missing(format!("function `{name}`"), "functions of this kernel").nearest(&near));
+    }
+    if wants.deny {
+        return Err(cannot_deny(&format!("function `{name}`")));
+    }
+    let reader = Reader::Call { function: name.to_owned(), signature: signature.clone(), positions: None };
+    observe(name, name, wants, signature.as_ref(), reader, 0)
+}
+
+fn cannot_deny(what: &str) -> Problem {
+    let allowed = "security_* functions and lsmhooks: only these are asked before the operation is done";
+    Problem::new(format!("Override on {what}"), allowed)
+        .hint("hook the security_* function that the operation passes, or use Sigkill")
+}
+
+/// A `security_*` function whose return value a rule wants to decide.
+fn verdict_on_function(
+    name: &str,
+    hook: &str,
+    signature: Option<&Signature>,
+    wants: &Wants,
+    facts: &NodeFacts,
+) -> Result<Site, Problem> {
+    let wish = if wants.deny { "a rule denies" } else { "a rule kills, which also denies" };
+    let stub = facts.symbols.function(&format!("bpf_lsm_{hook}"));
+    let why_not_lsm = match &stub {
+        None => format!("this kernel has no LSM hook {hook}"),
+        Some(_) if !facts.bpf_lsm => BPF_LSM_OFF.to_owned(),
+        Some(stub) if !returns_errno(stub) => {
+            return Err(Problem::new(
+                format!("Override on function `{name}`"),
+                format!("functions whose return value decides: the LSM hook {hook} returns nothing"),
+            ));
+        }
+        Some(stub) => match positions(hook, signature, stub, true) {
+            Ok(positions) => {
+                return Ok(Site {
+                    point: HookPoint { attach: Attach::Lsm, symbol: hook.to_owned() },
+                    reason: format!("LSM hook {hook} for {name}: {wish}, and BPF LSM is on"),
+                    flags: 0,
+                    argument_count: stub.parameters.len() as u8,
+                    reader: Reader::Call {
+                        function: name.to_owned(),
+                        signature: Some(signature.unwrap_or(stub).clone()),
+                        positions,
+                    },
+                    denies: true,
+                    function_name: name.to_owned(),
+                    event: EventKind::Kprobe,
+                });
+            }
+            Err(()) => format!("the LSM hook {hook} has other arguments"),
+        },
+    };
+    let Some(signature) = signature else {
+        let near = facts.symbols.nearest_functions(name, SUGGESTIONS_MAX);
+        let found = format!("function `{name}`");
+        let problem = if facts.symbols.probeable(name) {
+            Problem::new(format!("Override on {found}"), format!("functions in BTF: {why_not_lsm}"))
+        } else {
+            Problem::missing(found, "functions of this kernel").nearest(&near)
+        };
+        return Err(problem);
+    };
+    let reader =
+        Reader::Call { function: name.to_owned(), signature: Some(signature.clone()), positions: None };
+    fmod_ret(name, name, signature, reader, EventKind::Kprobe, &format!("{wish}, and {why_not_lsm}"))
+}
+
+const BPF_LSM_OFF: &str = "BPF LSM is off (no bpf in /sys/kernel/security/lsm)";
+
+/// The return value of function `symbol` replaced by the program's.
+fn fmod_ret(
+    symbol: &str,
+    function_name: &str,
+    signature: &Signature,
+    reader: Reader,
+    event: EventKind,
+    why: &str,
+) -> Result<Site, Problem> {
+    if !returns_errno(signature) || signature.parameters.len() > TRAMPOLINE_ARGUMENTS_MAX {
+        let allowed =
+            format!("functions that return an integer and have at most {TRAMPOLINE_ARGUMENTS_MAX} arguments");
+        return Err(Problem::new(format!("a verdict on function `{symbol}`"), allowed));
+    }
+    Ok(Site {
+        point: HookPoint { attach: Attach::FmodRet, symbol: symbol.to_owned() },
+        reason: format!("fmod_ret on {symbol}: {why}"),
+        flags: 0,
+        argument_count: signature.parameters.len() as u8,
+        reader,
+        denies: true,
+        function_name: function_name.to_owned(),
+        event,
+    })
+}
+
+/// The beginning or the end of function `symbol`.
+fn observe(
+    symbol: &str,
+    function_name: &str,
+    wants: &Wants,
+    signature: Option<&Signature>,
+    reader: Reader,
+    flags: u8,
+) -> Result<Site, Problem> {
+    let wish = if wants.signal {
+        "rules report or signal, and nothing here can be denied"
+    } else {
+        "rules only report"
+    };
+    let arguments = signature.map_or(0, |signature| signature.parameters.len());
+    let trampoline = signature.is_some() && arguments <= TRAMPOLINE_ARGUMENTS_MAX;
+    let why_not = match signature {
+        None => format!("{symbol} is not in BTF"),
+        Some(_) => format!("{symbol} has more than {TRAMPOLINE_ARGUMENTS_MAX} arguments"),
+    };
+    let (attach, reason) = match (trampoline, wants.on_return) {
+        (true, false) => (Attach::Fentry, format!("fentry on {symbol}: {wish}")),
+        (true, true) => {
+            (Attach::Fexit, format!("fexit on {symbol}: {wish}, and the return value is asked for"))
+        }
+        (false, false) => (Attach::Kprobe, format!("kprobe on {symbol}: {wish}, and {why_not}")),
+        (false, true) => {
+            return Err(Problem::new(
+                format!("the return value of `{symbol}`"),
+                format!("functions that fexit can attach to: {why_not}"),
+            ));
+        }
+    };
+    Ok(Site {
+        point: HookPoint { attach, symbol: symbol.to_owned() },
+        reason,
+        flags,
+        argument_count: arguments as u8,
+        reader,
+        denies: false,
+        function_name: function_name.to_owned(),
+        event: EventKind::Kprobe,
+    })
+}
+
+fn syscall(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
+    let symbol = format!("{}{name}", facts.syscall_prefix);
+    let signature = facts.symbols.function(&symbol);
+    if signature.is_none() && !facts.symbols.probeable(&symbol) {
+        let near: Vec<String> = facts
+            .symbols
+            .nearest_functions(&symbol, SUGGESTIONS_MAX)
+            .iter()
+            .filter_map(|near| near.strip_prefix(&facts.syscall_prefix))
+            .map(|near| format!("sys_{near}"))
+            .collect();
+        let problem = Problem::missing(format!("system call `{name}`"), "system calls of this kernel");
+        return Err(problem.nearest(&near));
+    }
+    if wants.deny {
+        return Err(cannot_deny(&format!("system call `{name}`")));
+    }
+    // The trace event of a system call tells its arguments, which the function itself does not.
+    let parameters = facts.symbols.tracepoint("syscalls", &format!("sys_enter_{name}")).map(|fields| {
+        let from =
+            fields.iter().position(|field| field.name == "__syscall_nr").map_or(fields.len(), |at| at + 1);
+        fields[from..]
+            .iter()
+            .map(|field| Parameter {
+                name: field.name.clone(),
+                type_name: field.type_name.clone(),
+                class: c_class(&field.type_name).unwrap_or(TypeClass::Integer { width: 8, signed: false }),
+            })
+            .collect()
+    });
+    let reader = Reader::Syscall { function: format!("sys_{name}"), parameters };
+    observe(&symbol, &symbol, wants, signature.as_ref(), reader, wire::LICTOR_SHAPE_SYSCALL as u8)
+}
+
+fn tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
+    let symbol = format!("{subsystem}/{event}");
+    let Some(fields) = facts.symbols.tracepoint(subsystem, event) else {
+        let near = facts.symbols.nearest_tracepoints(subsystem, event, SUGGESTIONS_MAX);
+        let problem = Problem::missing(format!("tracepoint `{symbol}`"), "tracepoints of this kernel");
+        return Err(problem.nearest(&near));
+    };
+    if wants.deny {
+        return Err(cannot_deny(&format!("tracepoint `{symbol}`")));
+    }
+    Ok(Site {
+        point: HookPoint { attach: Attach::Tracepoint, symbol: symbol.clone() },
+        reason: format!("tracepoint {symbol}, as the policy names it"),
+        flags: 0,
+        argument_count: 0,
+        reader: Reader::Record { event: symbol.clone(), fields },
+        denies: false,
+        function_name: symbol,
+        event: EventKind::Tracepoint,
+    })
+}
+
+fn lsm(hook: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
+    let function = HOOK_NAMES.iter().find(|(_, name)| *name == hook).map_or(hook, |(function, _)| function);
+    let function = format!("security_{function}");
+    let stub = facts.symbols.function(&format!("bpf_lsm_{hook}"));
+    let checked = facts.symbols.function(&function);
+    let Some(signature) = stub.as_ref().or(checked.as_ref()) else {
+        let near: Vec<String> = facts
+            .symbols
+            .nearest_functions(&format!("bpf_lsm_{hook}"), SUGGESTIONS_MAX)
+            .iter()
+            .filter_map(|near| near.strip_prefix("bpf_lsm_").map(str::to_owned))
+            .collect();
+        return Err(Problem::missing(format!("LSM hook `{hook}`"), "LSM hooks of this kernel").nearest(&near));
+    };
+    let denies = returns_errno(signature);
+    if wants.deny && !denies {
+        let allowed = "LSM hooks that return an errno: what this one returns decides nothing";
+        return Err(Problem::new(format!("Override on LSM hook `{hook}`"), allowed));
+    }
+    let call =
+        |positions| Reader::Call { function: hook.to_owned(), signature: Some(signature.clone()), positions };
+    if facts.bpf_lsm && stub.is_some() {
+        return Ok(Site {
+            point: HookPoint { attach: Attach::Lsm, symbol: hook.to_owned() },
+            reason: format!("LSM hook {hook}, as the policy names it: BPF LSM is on"),
+            flags: 0,
+            argument_count: signature.parameters.len() as u8,
+            reader: call(None),
+            denies,
+            function_name: hook.to_owned(),
+            event: EventKind::Lsm,
+        });
+    }
+    let Some(checked) = &checked else {
+        let found = format!("LSM hook `{hook}`, and {BPF_LSM_OFF}");
+        return Err(Problem::new(found, format!("hooks whose function is in BTF: {function} is not"))
+            .hint("boot with bpf in the kernel's lsm= list"));
+    };
+    let Ok(positions) = positions(hook, Some(checked), signature, false) else {
+        let found = format!("LSM hook `{hook}`, and {BPF_LSM_OFF}");
+        return Err(Problem::new(
+            found,
+            format!("hooks with the arguments of their function: {function} has others"),
+        )
+        .hint("boot with bpf in the kernel's lsm= list"));
+    };
+    let why = if facts.bpf_lsm { "this kernel has no BPF LSM hook of that name" } else { BPF_LSM_OFF };
+    if denies {
+        return fmod_ret(&function, hook, checked, call(positions), EventKind::Lsm, why);
+    }
+    let site = observe(&function, hook, wants, Some(checked), call(positions), 0)?;
+    Ok(Site { event: EventKind::Lsm, reason: format!("{} ({why})", site.reason), ..site })
+}
+
+/// Whether the function's return value is an integer.
+fn returns_errno(signature: &Signature) -> bool {
+    matches!(&signature.returns, Some(Parameter { class: TypeClass::Integer { .. }, .. }))
+}
+
+/// Where the arguments of a `security_*` function stand in its LSM hook (`to_hook`), or those of the hook in the
+/// function; `Ok(None)` = at the same positions, `Err` = not known.
+fn positions(
+    hook: &str,
+    function: Option<&Signature>,
+    stub: &Signature,
+    to_hook: bool,
+) -> Result<Option<&'static [Option<u8>]>, ()> {
+    let Some(function) = function else {
+        return if hook == "mmap_file" { Err(()) } else { Ok(None) };
+    };
+    let same = function.parameters.len() == stub.parameters.len()
+        && function.parameters.iter().zip(&stub.parameters).all(|(a, b)| a.class == b.class);
+    if same {
+        return Ok(None);
+    }
+    let counts = (function.parameters.len(), stub.parameters.len());
+    if hook == "mmap_file" && counts == (MMAP_FILE_TO_HOOK.len(), MMAP_FILE_FROM_HOOK.len()) {
+        return Ok(Some(if to_hook { &MMAP_FILE_TO_HOOK } else { &MMAP_FILE_FROM_HOOK }));
+    }
+    Err(())
+}

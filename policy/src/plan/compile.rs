@@ -1,0 +1,149 @@
+//! From policies to a plan.
+
+use super::assemble::{Member, assemble};
+use super::fields::Field;
+use super::place::{ColumnKey, PlacedHook, Placer};
+use super::refusal::{Problem, Refusal};
+use super::{HookPoint, NodeFacts, Plan, PlanPolicy};
+use crate::model::{FieldPath, Policy, PolicyKey};
+use crate::violation::Warning;
+use lictor_node_worker_ebpf as wire;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What became of a set of policies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled {
+    /// All policies that this node can enforce as they are written.
+    pub plan: Plan,
+    /// Why the others are not in the plan: everything that is wrong with each of them, in the order of their names.
+    pub refusals: Vec<Refusal>,
+    /// What their authors will want to know, in the same order.
+    pub warnings: Vec<Warning>,
+}
+
+/// Compiles policies for a node. The result does not depend on the order of `policies`.
+///
+/// A policy that this node cannot do as it is written is refused as a whole and does not stop the others. Limits of
+/// hook points are filled in the order of the policies' names.
+pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
+    let mut ordered: Vec<&Policy> = policies.iter().collect();
+    ordered.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut placer = Placer::new(facts);
+    let mut budget = Budget::default();
+    let mut compiled = Vec::new();
+    let mut points: BTreeMap<HookPoint, Vec<Member>> = BTreeMap::new();
+    let (mut refusals, mut warnings) = (Vec::new(), Vec::new());
+    for same in ordered.chunk_by(|a, b| a.key == b.key) {
+        let policy = same[0];
+        if same.len() > 1 {
+            let found = format!("{} policies of this name", same.len());
+            let problem = Problem::new(found, "one; none of them is enforced");
+            refusals.push(problem.at(&policy.key, &FieldPath::new("metadata.name")));
+            continue;
+        }
+        let mut placed = placer.policy(policy);
+        warnings.append(&mut placed.warnings);
+        if placed.refusals.is_empty() {
+            placed.refusals = budget.admit(&policy.key, &placed.hooks);
+        }
+        if !placed.refusals.is_empty() {
+            refusals.append(&mut placed.refusals);
+            continue;
+        }
+        let number = compiled.len() as u32;
+        for hook in placed.hooks {
+            points.entry(hook.point.clone()).or_default().push(Member { policy: number, hook });
+        }
+        compiled.push(PlanPolicy {
+            key: policy.key.clone(),
+            mode: policy.mode,
+            enforces: policy.hooks.iter().flat_map(|hook| &hook.rules).any(|rule| rule.actions.enforces()),
+        });
+    }
+    Compiled { plan: assemble(compiled, points), refusals, warnings }
+}
+
+/// What is taken of each limit.
+#[derive(Debug, Default)]
+struct Budget {
+    policies: usize,
+    points: BTreeMap<HookPoint, Taken>,
+}
+
+/// What is taken at one hook point.
+#[derive(Debug, Default)]
+struct Taken {
+    rules: usize,
+    fields: BTreeSet<Field>,
+    columns: BTreeSet<ColumnKey>,
+}
+
+impl Budget {
+    /// Takes what `hooks` need; nothing when that is more than there is, which the result tells.
+    fn admit(&mut self, policy: &PolicyKey, hooks: &[PlacedHook]) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        if self.policies == wire::LICTOR_MAX_POLICIES as usize {
+            let problem = over("policies", self.policies + 1, wire::LICTOR_MAX_POLICIES, "on a node");
+            refusals.push(problem.at(policy, &FieldPath::new("metadata.name")));
+        }
+        let mut wanted: BTreeMap<&HookPoint, Vec<&PlacedHook>> = BTreeMap::new();
+        for hook in hooks {
+            wanted.entry(&hook.point).or_default().push(hook);
+        }
+        let new = wanted.keys().filter(|point| !self.points.contains_key(**point)).count();
+        let points = self.points.len() + new;
+        if points > wire::LICTOR_MAX_HOOKS as usize {
+            let problem = over("hook points", points, wire::LICTOR_MAX_HOOKS, "on a node");
+            refusals.push(problem.at(policy, &FieldPath::new("spec")));
+        }
+        for (point, hooks) in &wanted {
+            refusals.extend(self.points.get(*point).map_or_else(
+                || Taken::default().check(policy, point, hooks),
+                |taken| taken.check(policy, point, hooks),
+            ));
+        }
+        if refusals.is_empty() {
+            self.policies += 1;
+            for (point, hooks) in wanted {
+                let taken = self.points.entry(point.clone()).or_default();
+                for hook in hooks {
+                    taken.rules += hook.rules.len();
+                    taken.fields.extend(&hook.fields);
+                    taken.columns.extend(&hook.columns);
+                }
+            }
+        }
+        refusals
+    }
+}
+
+impl Taken {
+    /// Whether `hooks` of one policy fit on top.
+    fn check(&self, policy: &PolicyKey, point: &HookPoint, hooks: &[&PlacedHook]) -> Vec<Refusal> {
+        let mut rules = self.rules;
+        let mut fields: BTreeSet<Field> = BTreeSet::new();
+        let mut columns: BTreeSet<ColumnKey> = BTreeSet::new();
+        let mut refusals = Vec::new();
+        let wherein = format!("at {point} over all policies");
+        for hook in hooks {
+            rules += hook.rules.len();
+            fields.extend(hook.fields.difference(&self.fields));
+            columns.extend(hook.columns.difference(&self.columns));
+            let counts = [
+                ("rules (selectors)", rules, wire::LICTOR_MAX_RULES),
+                ("different arguments", self.fields.len() + fields.len(), wire::LICTOR_MAX_FIELDS),
+                ("different filters", self.columns.len() + columns.len(), wire::LICTOR_MAX_COLUMNS),
+            ];
+            for (what, count, limit) in counts {
+                if count > limit as usize {
+                    refusals.push(over(what, count, limit, &wherein).at(policy, &hook.group.at));
+                }
+            }
+        }
+        refusals
+    }
+}
+
+fn over(what: &str, count: usize, limit: u32, wherein: &str) -> Problem {
+    Problem::new(format!("{count} {what}"), format!("{limit} {wherein}"))
+}

@@ -1,0 +1,259 @@
+//! Digests: of a plan, and of a program's constants.
+
+use super::{ArgPlan, ColumnTable, GroupPlan, HookPlan, Plan, RulePlan, Trie};
+use crate::model::{ArgKind, IntField, Mode, ShownAction};
+use lictor_node_worker_ebpf::{LICTOR_ABI_VERSION, bytes_of};
+use sha2::{Digest, Sha256};
+
+/// What is hashed: every value with its length or of fixed length, so that no two plans are written the same.
+struct Canonical(Sha256);
+
+impl Canonical {
+    fn new(what: &str) -> Self {
+        let mut canonical = Self(Sha256::new());
+        canonical.text(what);
+        canonical.number(u64::from(LICTOR_ABI_VERSION));
+        canonical
+    }
+
+    fn number(&mut self, number: impl Into<u64>) {
+        self.0.update(number.into().to_le_bytes());
+    }
+
+    fn length(&mut self, length: usize) {
+        self.number(length as u64);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.length(bytes.len());
+        self.0.update(bytes);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn optional_text(&mut self, text: Option<&str>) {
+        self.number(u8::from(text.is_some()));
+        self.text(text.unwrap_or(""));
+    }
+
+    fn optional_number(&mut self, number: Option<u8>) {
+        self.number(number.map_or(u64::MAX, u64::from));
+    }
+
+    fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+/// SHA-256 over all of a plan but its digest.
+pub(super) fn digest(plan: &Plan) -> [u8; 32] {
+    let mut canonical = Canonical::new("lictor plan");
+    canonical.length(plan.policies.len());
+    for policy in &plan.policies {
+        canonical.optional_text(policy.key.namespace.as_deref());
+        canonical.text(&policy.key.name);
+        canonical.number(match policy.mode {
+            Mode::Enforce => 0_u8,
+            Mode::Monitor => 1,
+        });
+        canonical.number(u8::from(policy.enforces));
+    }
+    canonical.length(plan.hooks.len());
+    for hook in &plan.hooks {
+        write_hook(&mut canonical, hook);
+    }
+    for (trie, classes) in
+        [(&plan.paths.prefixes, plan.paths.prefix_classes), (&plan.paths.suffixes, plan.paths.suffix_classes)]
+    {
+        canonical.number(classes);
+        write_trie(&mut canonical, trie);
+    }
+    canonical.finish()
+}
+
+impl HookPlan {
+    /// SHA-256 over what a program is loaded with, its slot and the number of its shape left out. A live program of
+    /// the same digest can judge by this plan's tables.
+    pub fn shape_digest(&self) -> [u8; 32] {
+        let mut canonical = Canonical::new("lictor shape");
+        write_shape(&mut canonical, self);
+        canonical.finish()
+    }
+}
+
+fn write_shape(canonical: &mut Canonical, hook: &HookPlan) {
+    let shape = &hook.shape;
+    canonical.number(hook.point.attach.wire());
+    canonical.text(&hook.point.symbol);
+    canonical.number(shape.flags);
+    canonical.number(shape.argument_count);
+    canonical.optional_number(shape.path_field);
+    canonical.optional_number(shape.memo_field);
+    canonical.length(shape.fields.len());
+    for field in &shape.fields {
+        canonical.bytes(bytes_of(field));
+    }
+    canonical.length(shape.columns.len());
+    for column in &shape.columns {
+        canonical.bytes(bytes_of(column));
+    }
+}
+
+fn write_hook(canonical: &mut Canonical, hook: &HookPlan) {
+    write_shape(canonical, hook);
+    canonical.text(&hook.reason);
+    canonical.length(hook.rules.len());
+    for rule in &hook.rules {
+        write_rule(canonical, rule);
+    }
+    canonical.length(hook.groups.len());
+    for group in &hook.groups {
+        write_group(canonical, group);
+    }
+    canonical.length(hook.vectors.len());
+    for vector in &hook.vectors {
+        canonical.length(vector.0.len());
+        for word in &vector.0 {
+            canonical.number(*word);
+        }
+    }
+    for column in &hook.columns {
+        canonical.number(column.default_vector);
+        canonical.number(column.unresolved_vector);
+        write_table(canonical, &column.table);
+    }
+}
+
+fn write_table(canonical: &mut Canonical, table: &ColumnTable) {
+    match table {
+        ColumnTable::Number { exact, intervals } => {
+            canonical.length(exact.len());
+            for (value, vector) in exact {
+                canonical.number(*value);
+                canonical.number(*vector);
+            }
+            canonical.length(intervals.len());
+            for (begin, vector) in intervals {
+                canonical.number(*begin);
+                canonical.number(*vector);
+            }
+        }
+        ColumnTable::Mask(bits) => {
+            canonical.length(bits.len());
+            for (bit, (positive, negative)) in bits {
+                canonical.number(*bit);
+                canonical.number(*positive);
+                canonical.number(*negative);
+            }
+        }
+        ColumnTable::Ancestors(pids) => {
+            canonical.length(pids.len());
+            for (pid, (positive, negative)) in pids {
+                canonical.number(*pid);
+                canonical.number(*positive);
+                canonical.number(*negative);
+            }
+        }
+        ColumnTable::PathClasses(classes) => {
+            canonical.length(classes.len());
+            for vector in classes {
+                canonical.number(*vector);
+            }
+        }
+        ColumnTable::Text(trie) => write_trie(canonical, trie),
+    }
+}
+
+fn write_trie(canonical: &mut Canonical, trie: &Trie) {
+    canonical.number(trie.states);
+    canonical.length(trie.entries.len());
+    for ((state, bytes), entry) in &trie.entries {
+        canonical.number(*state);
+        canonical.bytes(bytes);
+        canonical.number(entry.class);
+        canonical.number(entry.next);
+        canonical.number(u8::from(entry.extended));
+    }
+}
+
+fn write_rule(canonical: &mut Canonical, rule: &RulePlan) {
+    canonical.number(rule.group);
+    canonical.number(rule.selector);
+    canonical.optional_text(rule.label.as_deref());
+    canonical.number(rule.flags);
+    canonical.number(rule.verdict.cast_unsigned());
+    canonical.number(rule.signal);
+    canonical.number(rule.limit_interval_ns);
+    canonical.number(rule.limit_scope);
+    canonical.number(rule.limit_id);
+    canonical.number(u8::from(rule.post));
+    canonical.length(rule.get_urls.len());
+    for url in &rule.get_urls {
+        canonical.text(url);
+    }
+    canonical.number(match rule.shown {
+        ShownAction::Post => 0_u8,
+        ShownAction::NoPost => 1,
+        ShownAction::Sigkill => 2,
+        ShownAction::Signal => 3,
+        ShownAction::Override => 4,
+        ShownAction::GetUrl => 5,
+    });
+}
+
+fn write_group(canonical: &mut Canonical, group: &GroupPlan) {
+    canonical.number(group.policy);
+    canonical.text(group.at.as_str());
+    canonical.text(&group.function_name);
+    canonical.number(match group.event {
+        super::EventKind::Kprobe => 0_u8,
+        super::EventKind::Tracepoint => 1,
+        super::EventKind::Lsm => 2,
+    });
+    canonical.length(group.args.len());
+    for arg in &group.args {
+        write_arg(canonical, arg);
+    }
+    canonical.number(u8::from(group.return_arg.is_some()));
+    if let Some(arg) = &group.return_arg {
+        write_arg(canonical, arg);
+    }
+    canonical.optional_text(group.message.as_deref());
+    canonical.length(group.tags.len());
+    for tag in &group.tags {
+        canonical.text(tag);
+    }
+}
+
+fn write_arg(canonical: &mut Canonical, arg: &ArgPlan) {
+    canonical.optional_number(arg.field);
+    canonical.optional_text(arg.label.as_deref());
+    let (kind, int) = match arg.kind {
+        ArgKind::Auto => (0_u8, None),
+        ArgKind::Int(int) => (1, Some(int)),
+        ArgKind::String => (2, None),
+        ArgKind::CharBuf => (3, None),
+        ArgKind::CharIovec => (4, None),
+        ArgKind::File => (5, None),
+        ArgKind::Fd => (6, None),
+        ArgKind::Path => (7, None),
+        ArgKind::Dentry => (8, None),
+        ArgKind::Filename => (9, None),
+        ArgKind::LinuxBinprm => (10, None),
+        ArgKind::Capability => (11, None),
+        ArgKind::Nop => (12, None),
+    };
+    canonical.number(kind);
+    if let Some(int) = int {
+        canonical.number(int.width);
+        canonical.number(u8::from(int.signed));
+        canonical.number(match int.shown_as {
+            IntField::Int => 0_u8,
+            IntField::Uint => 1,
+            IntField::Long => 2,
+            IntField::Size => 3,
+        });
+    }
+}

@@ -1,0 +1,483 @@
+//! Which value of a hook point an argument of a policy means, and how it is read.
+
+use super::facts::{Parameter, Signature, TracepointField, TypeClass, automatic_kind};
+use super::refusal::Problem;
+use crate::model::{Arg, ArgKind, IntField, IntKind};
+use lictor_node_worker_ebpf as wire;
+use lictor_node_worker_ebpf::{lictor_field_kind as kind, lictor_field_shape};
+
+/// Arguments that programs can read: the registers that carry arguments on every supported architecture.
+const ARGUMENTS_MAX: usize = 6;
+
+/// One extraction, in an order that does not depend on who asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Field {
+    pub(super) source: u8,
+    offset: u16,
+    pub(super) kind: u8,
+    width: u8,
+    flags: u8,
+    size_source: u8,
+    size_offset: u16,
+    max_length: u32,
+}
+
+impl Field {
+    /// The constants of the program for this field.
+    pub(super) fn wire(self) -> lictor_field_shape {
+        lictor_field_shape {
+            kind: self.kind,
+            source: self.source,
+            width: self.width,
+            flags: self.flags,
+            offset: self.offset,
+            size_source: self.size_source,
+            pad: 0,
+            size_offset: self.size_offset,
+            pad2: 0,
+            max_length: self.max_length,
+        }
+    }
+
+    /// Whether the value is a `struct file *` argument, whose class can be cached by its dentry.
+    pub(super) fn is_file_argument(self) -> bool {
+        u32::from(self.kind) == kind::LICTOR_FIELD_FILE && u32::from(self.source) < wire::LICTOR_SOURCE_RETURN
+    }
+
+    pub(super) fn is_number(self) -> bool {
+        u32::from(self.kind) == kind::LICTOR_FIELD_NUMBER
+    }
+
+    /// The integers that a NUMBER field yields.
+    pub(super) fn int(self) -> (u8, bool) {
+        (self.width, u32::from(self.flags) & wire::LICTOR_FIELD_SIGNED != 0)
+    }
+}
+
+/// Where a hook point's values stand.
+#[derive(Debug, Clone)]
+pub(super) enum Reader {
+    /// In the registers of a function's call.
+    Call {
+        /// For messages.
+        function: String,
+        /// `None`: the function is not in BTF, types are taken on trust.
+        signature: Option<Signature>,
+        /// Position at the hook point of each parameter of `signature`, where they differ; `None` = not there.
+        positions: Option<&'static [Option<u8>]>,
+    },
+    /// In the user's registers at a system call's entry.
+    Syscall {
+        /// For messages.
+        function: String,
+        /// From the tracepoint of the system call; `None` = unknown.
+        parameters: Option<Vec<Parameter>>,
+    },
+    /// In a tracepoint's record.
+    Record {
+        /// For messages.
+        event: String,
+        /// All fields, the common ones included.
+        fields: Vec<TracepointField>,
+    },
+}
+
+/// An argument whose type is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Resolved {
+    /// How it is shown and tested; never `Auto`.
+    pub(super) kind: ArgKind,
+    /// `None` for `Nop`.
+    pub(super) field: Option<Field>,
+}
+
+/// What stands at one position.
+struct Place<'a> {
+    source: u8,
+    offset: u16,
+    /// `None` = not known.
+    parameter: Option<std::borrow::Cow<'a, Parameter>>,
+}
+
+impl Reader {
+    /// The field for `arg`.
+    pub(super) fn argument(&self, arg: &Arg) -> Result<Resolved, Problem> {
+        let place = self.place(arg.index, "index")?;
+        let kind = certain_kind(arg, place.parameter.as_deref(), &self.name(arg.index))?;
+        if kind == ArgKind::Nop {
+            return Ok(Resolved { kind, field: None });
+        }
+        self.check_memory(kind, &format!("index {}", arg.index))?;
+        let mut field = field_of(kind, &place);
+        if let Some(index) = arg.size_arg {
+            let size = self.place(index, "size argument")?;
+            let class = size.parameter.as_ref().map_or(&UNKNOWN_LENGTH, |parameter| &parameter.class);
+            let TypeClass::Integer { width, .. } = class else {
+                let found = format!("index {index} as the length of index {}", arg.index);
+                return Err(Problem::new(found, format!("an integer; it is {}", self.name(index))));
+            };
+            // Tracepoints: tells only that there is a length; it stands at the offset.
+            let in_record = u32::from(size.source) == wire::LICTOR_SOURCE_NONE;
+            field.size_source = if in_record { index } else { size.source };
+            field.size_offset = size.offset;
+            field.width = *width;
+        }
+        if arg.return_copy {
+            field.flags |= wire::LICTOR_FIELD_RETURN_COPY as u8;
+        }
+        Ok(Resolved { kind, field: Some(field) })
+    }
+
+    /// The field for the return value, read when the function ends.
+    pub(super) fn returned(&self, arg: &Arg) -> Result<Resolved, Problem> {
+        let parameter = match self {
+            Self::Call { function, signature, .. } => match signature {
+                Some(Signature { returns: None, .. }) => {
+                    let found = format!("a return value of {function}");
+                    return Err(Problem::new(found, format!("none: BTF says that {function} returns void")));
+                }
+                Some(Signature { returns: Some(returns), .. }) => Some(std::borrow::Cow::Borrowed(returns)),
+                None => None,
+            },
+            Self::Syscall { .. } => Some(std::borrow::Cow::Owned(Parameter {
+                name: String::new(),
+                type_name: "long".to_owned(),
+                class: TypeClass::Integer { width: 8, signed: true },
+            })),
+            Self::Record { event, .. } => {
+                return Err(Problem::new("a return value", format!("none: {event} is a tracepoint")));
+            }
+        };
+        let kind = certain_kind(arg, parameter.as_deref(), "the return value")?;
+        if kind == ArgKind::Nop {
+            return Ok(Resolved { kind, field: None });
+        }
+        self.check_memory(kind, "the return value")?;
+        let place = Place { source: wire::LICTOR_SOURCE_RETURN as u8, offset: 0, parameter };
+        Ok(Resolved { kind, field: Some(field_of(kind, &place)) })
+    }
+
+    /// What stands at `index`; `what` names the index in messages.
+    fn place(&self, index: u8, what: &str) -> Result<Place<'_>, Problem> {
+        let at = usize::from(index);
+        match self {
+            Self::Call { function, signature: Some(signature), positions } => {
+                let parameters = &signature.parameters;
+                let Some(parameter) = parameters.get(at) else {
+                    return Err(too_far(
+                        index,
+                        what,
+                        function,
+                        &parameter_list(parameters),
+                        parameters.len(),
+                    ));
+                };
+                if parameters[..at].iter().any(|one| one.class == TypeClass::Other && !is_id(one)) {
+                    let found = format!("{what} {index} of {function}");
+                    let allowed = "arguments before the first structure passed by value: the position of \
+                                   those behind it is not known";
+                    return Err(Problem::new(found, allowed));
+                }
+                let position = match positions {
+                    None => Some(index),
+                    Some(positions) => positions.get(at).copied().flatten(),
+                };
+                let Some(source) = position else {
+                    let found = format!("{what} {index} of {function} ({})", shown(parameter));
+                    return Err(Problem::new(found, "arguments that the attached function has too"));
+                };
+                check_register(source, what, function)?;
+                let parameter = Some(std::borrow::Cow::Borrowed(parameter));
+                Ok(Place { source, offset: 0, parameter })
+            }
+            Self::Call { function, signature: None, .. } => {
+                check_register(index, what, function)?;
+                Ok(Place { source: index, offset: 0, parameter: None })
+            }
+            Self::Syscall { function, parameters } => {
+                if let Some(parameters) = parameters
+                    && at >= parameters.len()
+                {
+                    return Err(too_far(
+                        index,
+                        what,
+                        function,
+                        &parameter_list(parameters),
+                        parameters.len(),
+                    ));
+                }
+                check_register(index, what, function)?;
+                let parameter = parameters.as_ref().map(|all| std::borrow::Cow::Borrowed(&all[at]));
+                Ok(Place { source: index, offset: 0, parameter })
+            }
+            Self::Record { event, fields } => {
+                let Some(field) = fields.get(at) else {
+                    let names: Vec<String> =
+                        fields.iter().map(|field| format!("{} {}", field.type_name, field.name)).collect();
+                    return Err(too_far(index, what, event, &names.join(", "), fields.len()));
+                };
+                let parameter = Parameter {
+                    name: field.name.clone(),
+                    type_name: field.type_name.clone(),
+                    class: record_class(field),
+                };
+                let parameter = Some(std::borrow::Cow::Owned(parameter));
+                Ok(Place { source: wire::LICTOR_SOURCE_NONE as u8, offset: field.offset, parameter })
+            }
+        }
+    }
+
+    /// What stands at `index`, for messages.
+    fn name(&self, index: u8) -> String {
+        match self.place(index, "index") {
+            Ok(Place { parameter: Some(parameter), .. }) => shown(&parameter),
+            Ok(Place { parameter: None, .. }) | Err(_) => format!("index {index}"),
+        }
+    }
+
+    /// System calls have no kernel structures among their arguments, whatever their types say.
+    fn check_memory(&self, kind: ArgKind, what: &str) -> Result<(), Problem> {
+        let kernel_only = match kind {
+            ArgKind::File | ArgKind::Path | ArgKind::Dentry | ArgKind::Filename | ArgKind::LinuxBinprm => {
+                true
+            }
+            ArgKind::Auto
+            | ArgKind::Int(_)
+            | ArgKind::String
+            | ArgKind::CharBuf
+            | ArgKind::CharIovec
+            | ArgKind::Fd
+            | ArgKind::Capability
+            | ArgKind::Nop => false,
+        };
+        match self {
+            Self::Syscall { function, .. } if kernel_only => Err(Problem::new(
+                format!("type {} for {what} of {function}", kind_name(kind)),
+                "integers, fd, string, char_buf, char_iovec, nop: a system call gets no kernel structures",
+            )),
+            Self::Syscall { .. } | Self::Call { .. } | Self::Record { .. } => Ok(()),
+        }
+    }
+}
+
+/// Length of which nothing is known: registers are wide enough for any.
+const UNKNOWN_LENGTH: TypeClass = TypeClass::Integer { width: 8, signed: false };
+
+fn check_register(index: u8, what: &str, function: &str) -> Result<(), Problem> {
+    if usize::from(index) < ARGUMENTS_MAX {
+        return Ok(());
+    }
+    let found = format!("{what} {index} of {function}");
+    Err(Problem::new(found, format!("0 to {}: only the first arguments are in registers", ARGUMENTS_MAX - 1)))
+}
+
+fn too_far(index: u8, what: &str, function: &str, list: &str, count: usize) -> Problem {
+    let allowed = match count {
+        0 => format!("none: {function}() has no arguments"),
+        1 => format!("0: {function}({list}) has 1 argument"),
+        _ => format!("0 to {}: {function}({list}) has {count} arguments", count - 1),
+    };
+    Problem::new(format!("{what} {index}"), allowed)
+}
+
+fn parameter_list(parameters: &[Parameter]) -> String {
+    parameters.iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
+/// A parameter as C writes it.
+fn shown(parameter: &Parameter) -> String {
+    let space = if parameter.name.is_empty() || parameter.type_name.ends_with('*') { "" } else { " " };
+    format!("{}{space}{}", parameter.type_name, parameter.name)
+}
+
+/// User and group ids are structures in C and integers in registers.
+fn is_id(parameter: &Parameter) -> bool {
+    matches!(parameter.type_name.as_str(), "kuid_t" | "kgid_t")
+}
+
+/// The kind of `arg`, checked against what the kernel says about its type.
+fn certain_kind(arg: &Arg, parameter: Option<&Parameter>, what: &str) -> Result<ArgKind, Problem> {
+    let Some(parameter) = parameter else {
+        if arg.kind == ArgKind::Auto {
+            let found = format!("type auto for {what}");
+            return Err(Problem::new(found, "a type: this kernel does not tell the types of this function"));
+        }
+        return Ok(arg.kind);
+    };
+    if arg.kind == ArgKind::Auto {
+        if is_id(parameter) {
+            return Ok(ArgKind::Int(IntKind { width: 4, signed: false, shown_as: IntField::Uint }));
+        }
+        return automatic_kind(&parameter.class).ok_or_else(|| {
+            let found = format!("type auto for {what}");
+            Problem::new(found, format!("a type: {} cannot be shown by itself", parameter.type_name))
+        });
+    }
+    if fits(arg.kind, parameter) {
+        return Ok(arg.kind);
+    }
+    let found = format!("type {} for {what}", kind_name(arg.kind));
+    Err(Problem::new(found, format!("{}: its type is {}", fitting(parameter), parameter.type_name)))
+}
+
+/// Whether a value of the parameter's type can be read as `kind`.
+fn fits(kind: ArgKind, parameter: &Parameter) -> bool {
+    let class = &parameter.class;
+    let points_to = |name: &str| matches!(class, TypeClass::StructPointer(to) if to == name);
+    let integer = matches!(class, TypeClass::Integer { .. }) || is_id(parameter);
+    let pointer = matches!(class, TypeClass::CharPointer | TypeClass::StructPointer(_) | TypeClass::Pointer);
+    match kind {
+        // An address is shown as a number only whole.
+        ArgKind::Int(int) => integer || pointer && int.width == 8,
+        ArgKind::Capability | ArgKind::Fd => integer,
+        ArgKind::String | ArgKind::CharBuf => matches!(class, TypeClass::CharPointer | TypeClass::Pointer),
+        ArgKind::CharIovec => points_to("iovec") || *class == TypeClass::Pointer,
+        ArgKind::File => points_to("file"),
+        ArgKind::Path => points_to("path"),
+        ArgKind::Dentry => points_to("dentry"),
+        ArgKind::Filename => points_to("filename"),
+        ArgKind::LinuxBinprm => points_to("linux_binprm"),
+        ArgKind::Auto | ArgKind::Nop => true,
+    }
+}
+
+/// The kinds that fit a parameter, for messages.
+fn fitting(parameter: &Parameter) -> &'static str {
+    match &parameter.class {
+        TypeClass::Integer { .. } => "integer types, fd, capability, nop",
+        TypeClass::CharPointer => "string, char_buf, nop",
+        TypeClass::StructPointer(name) => match name.as_str() {
+            "file" => "file, nop",
+            "path" => "path, nop",
+            "dentry" => "dentry, nop",
+            "filename" => "filename, nop",
+            "linux_binprm" => "linux_binprm, nop",
+            "iovec" => "char_iovec, nop",
+            _ => "uint64 (the address), nop",
+        },
+        TypeClass::Pointer => "string, char_buf, char_iovec, uint64 (the address), nop",
+        TypeClass::Other if is_id(parameter) => "integer types, nop",
+        TypeClass::Other => "nop",
+    }
+}
+
+/// The extraction for a kind at a place.
+fn field_of(kind: ArgKind, place: &Place<'_>) -> Field {
+    let (code, int) = match kind {
+        ArgKind::Int(IntKind { width, signed, .. }) => (kind::LICTOR_FIELD_NUMBER, Some((width, signed))),
+        ArgKind::Capability => (kind::LICTOR_FIELD_NUMBER, Some((4, true))),
+        ArgKind::String => (kind::LICTOR_FIELD_STRING, None),
+        ArgKind::CharBuf => (kind::LICTOR_FIELD_CHAR_BUF, None),
+        ArgKind::CharIovec => (kind::LICTOR_FIELD_CHAR_IOVEC, None),
+        ArgKind::File => (kind::LICTOR_FIELD_FILE, None),
+        ArgKind::Fd => (kind::LICTOR_FIELD_FD, None),
+        ArgKind::Path => (kind::LICTOR_FIELD_PATH, None),
+        ArgKind::Dentry => (kind::LICTOR_FIELD_DENTRY, None),
+        ArgKind::Filename => (kind::LICTOR_FIELD_FILENAME, None),
+        ArgKind::LinuxBinprm => (kind::LICTOR_FIELD_BINPRM, None),
+        ArgKind::Auto | ArgKind::Nop => (kind::LICTOR_FIELD_NOP, None),
+    };
+    let int = int.map(|asked| narrowed(asked, place.parameter.as_deref()));
+    let (width, signed) = int.unwrap_or((0, false));
+    Field {
+        source: place.source,
+        offset: place.offset,
+        kind: code as u8,
+        width,
+        flags: if signed { wire::LICTOR_FIELD_SIGNED as u8 } else { 0 },
+        size_source: wire::LICTOR_SOURCE_NONE as u8,
+        size_offset: 0,
+        max_length: if int.is_some() { 8 } else { wire::LICTOR_MAX_BYTES },
+    }
+}
+
+/// Width and sign to read an integer with. A parameter narrower than the kind is read as what it is: the bits above it
+/// in its register are anything at all.
+fn narrowed((width, signed): (u8, bool), parameter: Option<&Parameter>) -> (u8, bool) {
+    match parameter {
+        Some(Parameter { class: TypeClass::Integer { width: real, signed: real_sign }, .. })
+            if *real < width =>
+        {
+            (*real, *real_sign)
+        }
+        Some(parameter) if is_id(parameter) && width > 4 => (4, false),
+        Some(_) | None => (width, signed),
+    }
+}
+
+/// The class of a tracepoint's field.
+fn record_class(field: &TracepointField) -> TypeClass {
+    let name = field.type_name.as_str();
+    if name.contains('[')
+        || name.contains("__data_loc")
+        || name.contains("__rel_loc")
+        || name.starts_with("struct ") && !name.ends_with('*')
+    {
+        return TypeClass::Other;
+    }
+    let size = field.size as u8;
+    match c_class(name) {
+        // Records of system calls hold narrow arguments in wide fields.
+        Some(TypeClass::Integer { width, signed }) if u16::from(width) <= field.size => {
+            TypeClass::Integer { width, signed }
+        }
+        Some(TypeClass::Integer { .. }) | None if matches!(field.size, 1 | 2 | 4 | 8) => {
+            TypeClass::Integer { width: size, signed: field.signed }
+        }
+        Some(class) if field.size == 8 => class,
+        Some(_) | None => TypeClass::Other,
+    }
+}
+
+/// The class of a type by its name in C; `None` = not known.
+pub(super) fn c_class(name: &str) -> Option<TypeClass> {
+    let words: Vec<&str> = name
+        .split_whitespace()
+        .filter(|word| !matches!(*word, "const" | "volatile" | "__user" | "__attribute__((user))"))
+        .collect();
+    let name = words.join(" ");
+    if let Some(target) = name.strip_suffix('*') {
+        let target = target.trim();
+        return Some(match target.strip_prefix("struct ") {
+            Some(structure) => TypeClass::StructPointer(structure.to_owned()),
+            None if target == "char" => TypeClass::CharPointer,
+            None => TypeClass::Pointer,
+        });
+    }
+    let (width, signed) = match name.as_str() {
+        "char" | "signed char" | "s8" | "__s8" => (1, true),
+        "unsigned char" | "bool" | "u8" | "__u8" => (1, false),
+        "short" | "s16" | "__s16" => (2, true),
+        "unsigned short" | "umode_t" | "u16" | "__u16" => (2, false),
+        "int" | "s32" | "__s32" | "pid_t" | "clockid_t" | "timer_t" | "mqd_t" | "key_t" | "key_serial_t" => {
+            (4, true)
+        }
+        "unsigned int" | "unsigned" | "u32" | "__u32" | "uid_t" | "gid_t" | "qid_t" => (4, false),
+        "long" | "s64" | "__s64" | "loff_t" | "off_t" | "ssize_t" => (8, true),
+        "unsigned long" | "size_t" | "u64" | "__u64" | "aio_context_t" => (8, false),
+        _ => return None,
+    };
+    Some(TypeClass::Integer { width, signed })
+}
+
+/// A kind as policies write it.
+pub(super) fn kind_name(kind: ArgKind) -> String {
+    let name = match kind {
+        ArgKind::Auto => "auto",
+        ArgKind::Int(IntKind { width, signed, .. }) => {
+            return format!("{}int{}", if signed { "" } else { "u" }, u32::from(width) * 8);
+        }
+        ArgKind::String => "string",
+        ArgKind::CharBuf => "char_buf",
+        ArgKind::CharIovec => "char_iovec",
+        ArgKind::File => "file",
+        ArgKind::Fd => "fd",
+        ArgKind::Path => "path",
+        ArgKind::Dentry => "dentry",
+        ArgKind::Filename => "filename",
+        ArgKind::LinuxBinprm => "linux_binprm",
+        ArgKind::Capability => "capability",
+        ArgKind::Nop => "nop",
+    };
+    name.to_owned()
+}

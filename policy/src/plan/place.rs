@@ -1,0 +1,565 @@
+//! One hook of one policy, as far as it can be decided without the other policies.
+
+use super::attach::{SIGKILL, Site, Wants, site};
+use super::columns::{Test, text_key};
+use super::facts::NodeFacts;
+use super::fields::{Field, Resolved, kind_name};
+use super::numbers;
+use super::refusal::{Problem, Refusal};
+use super::{ArgPlan, EventKind, HookPoint, RulePlan};
+use crate::model::{
+    Actions, Arg, ArgKind, CapabilitySet, CapabilityTest, FieldPath, Hook, HookTarget, IntField, IntKind,
+    Mode, Namespace, NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest, Policy, PolicyKey,
+    Predicate, RateLimitScope, Rule, TextMatch, TextTest, ValueTest,
+};
+use crate::violation::{Violation, Warning};
+use lictor_node_worker_ebpf as wire;
+use lictor_node_worker_ebpf::{lictor_column_kind as column, lictor_column_source as from};
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+/// A table of a hook point, in an order that does not depend on who asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ColumnKey {
+    pub(super) kind: u8,
+    pub(super) source: u8,
+    pub(super) field: Option<Field>,
+    /// Columns of the same value beyond the first: MASK and ANCESTORS take one positive test of a rule each.
+    pub(super) ordinal: u8,
+}
+
+/// A rule with what it asks of columns.
+#[derive(Debug)]
+pub(super) struct PlacedRule {
+    pub(super) plan: RulePlan,
+    pub(super) match_unresolved: bool,
+    pub(super) tests: Vec<(ColumnKey, Test)>,
+}
+
+/// A hook with its place.
+#[derive(Debug)]
+pub(super) struct PlacedHook {
+    pub(super) point: HookPoint,
+    pub(super) reason: String,
+    pub(super) flags: u8,
+    pub(super) argument_count: u8,
+    pub(super) fields: BTreeSet<Field>,
+    pub(super) columns: BTreeSet<ColumnKey>,
+    pub(super) rules: Vec<PlacedRule>,
+    pub(super) group: PlacedGroup,
+}
+
+/// What the events of a hook look like; fields are numbered later.
+#[derive(Debug)]
+pub(super) struct PlacedGroup {
+    pub(super) at: FieldPath,
+    pub(super) function_name: String,
+    pub(super) event: EventKind,
+    pub(super) args: Vec<(Option<Field>, ArgPlan)>,
+    pub(super) return_arg: Option<(Option<Field>, ArgPlan)>,
+    pub(super) message: Option<String>,
+    pub(super) tags: Vec<String>,
+}
+
+/// A target's place, or why it has none.
+type SiteResult = Rc<Result<Site, (Problem, Option<FieldPath>)>>;
+
+/// Finds places; remembers what it found out about the node's symbols.
+#[derive(Debug)]
+pub(super) struct Placer<'a> {
+    facts: &'a NodeFacts,
+    sites: HashMap<(HookTarget, Wants), SiteResult>,
+}
+
+/// What was found out about one policy.
+#[derive(Debug, Default)]
+pub(super) struct PlacedPolicy {
+    pub(super) hooks: Vec<PlacedHook>,
+    pub(super) refusals: Vec<Refusal>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl<'a> Placer<'a> {
+    pub(super) fn new(facts: &'a NodeFacts) -> Self {
+        Self { facts, sites: HashMap::new() }
+    }
+
+    /// The places of all hooks of a policy. A hook whose target is missing may be left out.
+    pub(super) fn policy(&mut self, policy: &Policy) -> PlacedPolicy {
+        let mut placed = PlacedPolicy::default();
+        for hook in &policy.hooks {
+            let site = self.site(hook);
+            let site = match &*site {
+                Ok(site) => site,
+                Err((problem, _)) if problem.missing && hook.ignore_missing => {
+                    let text = format!("{}, which this kernel lacks", problem.found());
+                    placed.warnings.push(warning(&policy.key, &hook.at, text, "the hook is passed over"));
+                    continue;
+                }
+                Err((problem, at)) => {
+                    let at = at.as_ref().unwrap_or(&hook.at);
+                    placed.refusals.push(problem.clone().at(&policy.key, at));
+                    continue;
+                }
+            };
+            self.warn_about_truncate(policy, hook, &mut placed.warnings);
+            let mut placing = Placing { policy, hook, site, facts: self.facts, refusals: Vec::new() };
+            let done = placing.hook();
+            placed.refusals.append(&mut placing.refusals);
+            placed.hooks.push(done);
+        }
+        placed
+    }
+
+    fn site(&mut self, hook: &Hook) -> SiteResult {
+        let wants = Wants::of(hook);
+        let facts = self.facts;
+        let found = self.sites.entry((hook.target.clone(), wants));
+        let entry = found.or_insert_with_key(|(target, wants)| Rc::new(site(target, wants, facts)));
+        Rc::clone(entry)
+    }
+
+    /// Since 6.2 ftruncate has a check of its own, which a policy on truncate alone does not see.
+    fn warn_about_truncate(&self, policy: &Policy, hook: &Hook, warnings: &mut Vec<Warning>) {
+        let is = |hook: &Hook, function: &str, lsm: &str| match &hook.target {
+            HookTarget::Function(name) => name == function,
+            HookTarget::Lsm(name) => name == lsm,
+            HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } => false,
+        };
+        if is(hook, "security_path_truncate", "path_truncate")
+            && !policy.hooks.iter().any(|other| is(other, "security_file_truncate", "file_truncate"))
+            && self.facts.symbols.function("security_file_truncate").is_some()
+        {
+            let advice = "ftruncate(2) passes security_file_truncate on this kernel: add a hook on it";
+            warnings.push(warning(&policy.key, &hook.at, "truncate(2) alone".to_owned(), advice));
+        }
+    }
+}
+
+fn warning(policy: &PolicyKey, at: &FieldPath, found: String, advice: &str) -> Warning {
+    Warning(Violation::new(at, found, "").hint(advice).of(policy))
+}
+
+/// One hook on its way.
+struct Placing<'a> {
+    policy: &'a Policy,
+    hook: &'a Hook,
+    site: &'a Site,
+    facts: &'a NodeFacts,
+    refusals: Vec<Refusal>,
+}
+
+impl Placing<'_> {
+    fn refuse(&mut self, at: &FieldPath, problem: Problem) {
+        self.refusals.push(problem.at(&self.policy.key, at));
+    }
+
+    fn hook(&mut self) -> PlacedHook {
+        let hook = self.hook;
+        let args: Vec<Option<Resolved>> = hook.args.iter().map(|arg| self.argument(arg)).collect();
+        let return_arg = hook.return_arg.as_ref().filter(|_| hook.on_return).map(|arg| self.returned(arg));
+        let returned = return_arg.flatten();
+        let rules: Vec<PlacedRule> = hook
+            .rules
+            .iter()
+            .enumerate()
+            .map(|(number, rule)| self.rule(number, rule, &args, returned))
+            .collect();
+        let shown = |arg: &Arg, resolved: Resolved| {
+            let kind = resolved.kind;
+            (resolved.field, ArgPlan { field: None, kind, label: arg.label.clone() })
+        };
+        let group = PlacedGroup {
+            at: hook.at.clone(),
+            function_name: self.site.function_name.clone(),
+            event: self.site.event,
+            args: (hook.args.iter().zip(&args))
+                .filter_map(|(arg, resolved)| resolved.map(|resolved| shown(arg, resolved)))
+                .filter(|(field, _)| field.is_some())
+                .collect(),
+            return_arg: hook.return_arg.as_ref().zip(returned).map(|(arg, resolved)| shown(arg, resolved)),
+            message: hook.message.clone(),
+            tags: hook.tags.clone(),
+        };
+        let read = group.args.iter().chain(&group.return_arg).filter_map(|(field, _)| *field);
+        PlacedHook {
+            point: self.site.point.clone(),
+            reason: self.site.reason.clone(),
+            flags: self.site.flags,
+            argument_count: self.site.argument_count,
+            fields: read.collect(),
+            columns: rules.iter().flat_map(|rule| &rule.tests).map(|(column, _)| *column).collect(),
+            rules,
+            group,
+        }
+    }
+
+    fn argument(&mut self, arg: &Arg) -> Option<Resolved> {
+        match self.site.reader.argument(arg) {
+            Ok(resolved) => Some(resolved),
+            Err(problem) => {
+                self.refuse(&arg.at, problem);
+                None
+            }
+        }
+    }
+
+    /// The return value. Where the program's own return value decides, that is what is shown: no field.
+    fn returned(&mut self, arg: &Arg) -> Option<Resolved> {
+        let resolved = match (self.site.point.attach.can_deny(), &self.site.reader) {
+            (true, _) => match arg.kind {
+                ArgKind::Auto => {
+                    let kind = ArgKind::Int(IntKind { width: 4, signed: true, shown_as: IntField::Int });
+                    Ok(Resolved { kind, field: None })
+                }
+                kind @ (ArgKind::Int(_) | ArgKind::Nop) => Ok(Resolved { kind, field: None }),
+                kind @ (ArgKind::String
+                | ArgKind::CharBuf
+                | ArgKind::CharIovec
+                | ArgKind::File
+                | ArgKind::Fd
+                | ArgKind::Path
+                | ArgKind::Dentry
+                | ArgKind::Filename
+                | ArgKind::LinuxBinprm
+                | ArgKind::Capability) => {
+                    let found = format!("type {} for the return value", kind_name(kind));
+                    Err(Problem::new(found, "integer types: a verdict is 0 or a negative errno"))
+                }
+            },
+            (false, reader) => reader.returned(arg),
+        };
+        match resolved {
+            Ok(resolved) => Some(resolved),
+            Err(problem) => {
+                self.refuse(&arg.at, problem);
+                None
+            }
+        }
+    }
+
+    fn rule(
+        &mut self,
+        number: usize,
+        rule: &Rule,
+        args: &[Option<Resolved>],
+        returned: Option<Resolved>,
+    ) -> PlacedRule {
+        let mut tests = Tests::default();
+        for predicate in &rule.predicates {
+            match predicate {
+                Predicate::Arg { at, arg, test } => match args.get(*arg) {
+                    Some(Some(resolved)) => self.value(at, *resolved, test, &mut tests),
+                    // Its argument has been refused.
+                    Some(None) => {}
+                    None => {
+                        let problem = Problem::new(
+                            format!("argument {arg}"),
+                            format!("arguments of the hook, of which there are {}", args.len()),
+                        );
+                        self.refuse(at, problem);
+                    }
+                },
+                Predicate::Return { at, test } => {
+                    let refused = self.hook.on_return && self.hook.return_arg.is_some() && returned.is_none();
+                    match returned.filter(|resolved| resolved.field.is_some()) {
+                        Some(resolved) => self.value(at, resolved, test, &mut tests),
+                        None if refused => {}
+                        None => {
+                            let problem = Problem::new("matchReturnArgs", "hooks with return and returnArg");
+                            self.refuse(at, problem);
+                        }
+                    }
+                }
+                Predicate::Binary(test) => {
+                    self.text(&test.at, Source::Process(from::LICTOR_FROM_BINARY), &test.test, &mut tests)
+                }
+                Predicate::Pid(test) => pid(test, &mut tests),
+                Predicate::Namespace(test) => self.namespace(test, &mut tests),
+                Predicate::Capability(test) => self.capability(test, &mut tests),
+            }
+        }
+        let match_unresolved = match self.policy.on_unresolved {
+            Some(OnUnresolved::Match) => true,
+            Some(OnUnresolved::Skip) => false,
+            None => rule.actions.enforces(),
+        };
+        PlacedRule { plan: self.plan(number, rule), match_unresolved, tests: tests.0 }
+    }
+
+    /// What the rule does.
+    fn plan(&self, number: usize, rule: &Rule) -> RulePlan {
+        let Actions { post, rate_limit, signal, deny, get_urls, shown } = &rule.actions;
+        let verdict = match (deny, signal) {
+            (Some(errno), _) => *errno,
+            (None, Some(SIGKILL)) if self.site.denies && self.site.point.attach.can_deny() => EPERM,
+            (None, Some(_) | None) => 0,
+        };
+        let mut flags = 0;
+        if *post || !get_urls.is_empty() {
+            flags |= wire::LICTOR_RULE_RECORD;
+        }
+        if verdict != 0 {
+            flags |= wire::LICTOR_RULE_DENY;
+        }
+        if signal.is_some() {
+            flags |= wire::LICTOR_RULE_SIGNAL;
+        }
+        if self.policy.mode == Mode::Monitor && (verdict != 0 || signal.is_some()) {
+            flags |= wire::LICTOR_RULE_MONITOR;
+        }
+        if rate_limit.is_some() {
+            flags |= wire::LICTOR_RULE_LIMIT;
+        }
+        let limit_scope = rate_limit.map_or(wire::LICTOR_LIMIT_THREAD, |limit| match limit.scope {
+            RateLimitScope::Thread => wire::LICTOR_LIMIT_THREAD,
+            RateLimitScope::Process => wire::LICTOR_LIMIT_PROCESS,
+            RateLimitScope::Global => wire::LICTOR_LIMIT_GLOBAL,
+        });
+        RulePlan {
+            group: 0,
+            selector: number as u32,
+            label: rule.label.clone(),
+            flags,
+            verdict,
+            signal: signal.map_or(0, u16::from),
+            limit_interval_ns: rate_limit.map_or(0, |limit| limit.interval_ns),
+            limit_scope,
+            limit_id: limit_id(&self.policy.key, &self.hook.at, number),
+            post: *post,
+            get_urls: get_urls.clone(),
+            shown: *shown,
+        }
+    }
+
+    /// A test on a value that the hook reads.
+    fn value(&mut self, at: &FieldPath, resolved: Resolved, test: &ValueTest, tests: &mut Tests) {
+        let Some(field) = resolved.field else {
+            self.refuse(at, Problem::new("a test on an argument of type nop", "arguments that are read"));
+            return;
+        };
+        let integer = match resolved.kind {
+            ArgKind::Int(int) => Some((int.width, int.signed)),
+            ArgKind::Capability => Some((4, true)),
+            ArgKind::Auto
+            | ArgKind::String
+            | ArgKind::CharBuf
+            | ArgKind::CharIovec
+            | ArgKind::File
+            | ArgKind::Fd
+            | ArgKind::Path
+            | ArgKind::Dentry
+            | ArgKind::Filename
+            | ArgKind::LinuxBinprm
+            | ArgKind::Nop => None,
+        };
+        match (integer, test) {
+            (Some(int), ValueTest::Number(number) | ValueTest::Either { number, .. }) => {
+                self.number(at, field, int, number, tests);
+            }
+            (None, ValueTest::Text(text) | ValueTest::Either { text, .. }) => {
+                self.text(at, Source::Field(field), text, tests);
+            }
+            (Some(_), ValueTest::Text(_)) => {
+                let found = format!("a text operator on a value of type {}", kind_name(resolved.kind));
+                self.refuse(at, Problem::new(found, "operators for integers"));
+            }
+            (None, ValueTest::Number(_)) => {
+                let found =
+                    format!("an operator for integers on a value of type {}", kind_name(resolved.kind));
+                self.refuse(at, Problem::new(found, "operators for texts"));
+            }
+        }
+    }
+
+    fn number(
+        &mut self,
+        at: &FieldPath,
+        field: Field,
+        kind: (u8, bool),
+        test: &NumberTest,
+        tests: &mut Tests,
+    ) {
+        let domain = numbers::Domain { kind, field: field.int() };
+        match domain.test(test) {
+            Ok(test) => {
+                let kind = match test {
+                    Test::Mask { .. } => column::LICTOR_COLUMN_MASK,
+                    Test::Exact { .. } | Test::Ranges { .. } | Test::Ancestors { .. } | Test::Text { .. } => {
+                        column::LICTOR_COLUMN_NUMBER
+                    }
+                };
+                tests.add(kind, Source::Field(field), test);
+            }
+            Err(problem) => self.refuse(at, problem),
+        }
+    }
+
+    fn text(&mut self, at: &FieldPath, source: Source, test: &TextTest, tests: &mut Tests) {
+        let limit = match test.part {
+            TextMatch::Postfix => wire::LICTOR_SUFFIX_MAX,
+            TextMatch::Equal | TextMatch::Prefix => wire::LICTOR_PATH_MAX - 1,
+        } as usize;
+        for value in &test.values {
+            if value.is_empty() || value.len() > limit || value.as_bytes().contains(&0) {
+                let found = format!("a text of {} bytes", value.len());
+                self.refuse(at, Problem::new(found, format!("texts of 1 to {limit} bytes without NUL")));
+                return;
+            }
+        }
+        let suffix = test.part == TextMatch::Postfix;
+        let kind = match (source.is_path(), suffix) {
+            (true, false) => column::LICTOR_COLUMN_PATH_PREFIX,
+            (true, true) => column::LICTOR_COLUMN_PATH_SUFFIX,
+            (false, false) => column::LICTOR_COLUMN_TEXT_PREFIX,
+            (false, true) => column::LICTOR_COLUMN_TEXT_SUFFIX,
+        };
+        let keys = test.values.iter().map(|value| text_key(test.part, value)).collect();
+        tests.add(kind, source, Test::Text { keys, negated: test.negated });
+    }
+
+    fn namespace(&mut self, test: &NamespaceTest, tests: &mut Tests) {
+        let mut values = Vec::with_capacity(test.values.len());
+        for value in &test.values {
+            match value {
+                NamespaceValue::Inode(inode) => values.push(u64::from(*inode)),
+                NamespaceValue::Host => match self.host_namespace(test.namespace, &test.at) {
+                    Some(inode) => values.push(inode),
+                    None => return,
+                },
+            }
+        }
+        let source = Source::Process(namespace_source(test.namespace));
+        tests.add(column::LICTOR_COLUMN_NUMBER, source, Test::Exact { values, negated: test.negated });
+    }
+
+    fn capability(&mut self, test: &CapabilityTest, tests: &mut Tests) {
+        let source = Source::Process(match test.set {
+            CapabilitySet::Effective => from::LICTOR_FROM_CAP_EFFECTIVE,
+            CapabilitySet::Permitted => from::LICTOR_FROM_CAP_PERMITTED,
+            CapabilitySet::Inheritable => from::LICTOR_FROM_CAP_INHERITABLE,
+        });
+        tests.add(column::LICTOR_COLUMN_MASK, source, Test::Mask { bits: test.mask, negated: test.negated });
+        if test.in_namespace
+            && let Some(inode) = self.host_namespace(Namespace::User, &test.at)
+        {
+            let source = Source::Process(from::LICTOR_FROM_NS_USER);
+            tests.add(
+                column::LICTOR_COLUMN_NUMBER,
+                source,
+                Test::Exact { values: vec![inode], negated: true },
+            );
+        }
+    }
+
+    fn host_namespace(&mut self, namespace: Namespace, at: &FieldPath) -> Option<u64> {
+        let inode = self.facts.host_namespaces.get(&namespace);
+        if inode.is_none() {
+            let problem = Problem::new(
+                format!("the host's {namespace:?} namespace"),
+                "namespaces of process 1, which this node does not tell",
+            );
+            self.refuse(at, problem);
+        }
+        inode.map(|inode| u64::from(*inode))
+    }
+}
+
+/// -EPERM: what a process that is about to be killed gets for an answer.
+const EPERM: i16 = -1;
+
+/// Where a column's value comes from.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Field(Field),
+    Process(from::Type),
+}
+
+impl Source {
+    fn is_path(self) -> bool {
+        use wire::lictor_field_kind as kind;
+        match self {
+            Self::Process(_) => true,
+            Self::Field(field) => matches!(
+                u32::from(field.kind),
+                kind::LICTOR_FIELD_FILE
+                    | kind::LICTOR_FIELD_FD
+                    | kind::LICTOR_FIELD_PATH
+                    | kind::LICTOR_FIELD_DENTRY
+                    | kind::LICTOR_FIELD_BINPRM
+            ),
+        }
+    }
+}
+
+/// The tests of one rule.
+#[derive(Debug, Default)]
+struct Tests(Vec<(ColumnKey, Test)>);
+
+impl Tests {
+    fn add(&mut self, kind: column::Type, source: Source, test: Test) {
+        let (source, field) = match source {
+            Source::Field(field) => (from::LICTOR_FROM_FIELD, Some(field)),
+            Source::Process(source) => (source, None),
+        };
+        let mut key = ColumnKey { kind: kind as u8, source: source as u8, field, ordinal: 0 };
+        // "None of these" twice is one list; "one of these" twice is two questions.
+        if matches!(test, Test::Mask { negated: false, .. } | Test::Ancestors { negated: false, .. }) {
+            let taken = |key: &ColumnKey| {
+                self.0.iter().any(|(other, test)| {
+                    other == key
+                        && matches!(
+                            test,
+                            Test::Mask { negated: false, .. } | Test::Ancestors { negated: false, .. }
+                        )
+                })
+            };
+            while taken(&key) && key.ordinal < u8::MAX {
+                key.ordinal += 1;
+            }
+        }
+        self.0.push((key, test));
+    }
+}
+
+fn pid(test: &PidTest, tests: &mut Tests) {
+    let source = Source::Process(match test.in_namespace {
+        true => from::LICTOR_FROM_NAMESPACE_PID,
+        false => from::LICTOR_FROM_PID,
+    });
+    let values: Vec<u64> = test.values.iter().map(|pid| u64::from(*pid)).collect();
+    if test.follow_forks {
+        let test = Test::Ancestors { pids: values, negated: test.negated };
+        tests.add(column::LICTOR_COLUMN_ANCESTORS, source, test);
+    } else {
+        let test = Test::Exact { values, negated: test.negated };
+        tests.add(column::LICTOR_COLUMN_NUMBER, source, test);
+    }
+}
+
+fn namespace_source(namespace: Namespace) -> from::Type {
+    match namespace {
+        Namespace::Uts => from::LICTOR_FROM_NS_UTS,
+        Namespace::Ipc => from::LICTOR_FROM_NS_IPC,
+        Namespace::Mnt => from::LICTOR_FROM_NS_MNT,
+        Namespace::Pid => from::LICTOR_FROM_NS_PID,
+        Namespace::PidForChildren => from::LICTOR_FROM_NS_PID_FOR_CHILDREN,
+        Namespace::Net => from::LICTOR_FROM_NS_NET,
+        Namespace::Time => from::LICTOR_FROM_NS_TIME,
+        Namespace::TimeForChildren => from::LICTOR_FROM_NS_TIME_FOR_CHILDREN,
+        Namespace::Cgroup => from::LICTOR_FROM_NS_CGROUP,
+        Namespace::User => from::LICTOR_FROM_NS_USER,
+    }
+}
+
+/// FNV-1a over what names a rule: the same in each revision.
+fn limit_id(policy: &PolicyKey, at: &FieldPath, rule: usize) -> u32 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let parts = [policy.namespace.as_deref().unwrap_or(""), &policy.name, at.as_str()];
+    let number = (rule as u64).to_le_bytes();
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0])).chain(number);
+    for byte in bytes {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    (hash ^ hash >> 32) as u32
+}

@@ -1,0 +1,209 @@
+//! A made-up node for tests: a few functions and tracepoints, written as C.
+
+use super::facts::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass};
+use super::fields::c_class;
+use crate::model::Namespace;
+use crate::violation::nearest;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Symbols of a kernel that does not exist.
+#[derive(Debug, Clone, Default)]
+pub struct FakeSymbols {
+    functions: BTreeMap<String, Signature>,
+    probeable: BTreeSet<String>,
+    tracepoints: BTreeMap<(String, String), Vec<TracepointField>>,
+}
+
+impl FakeSymbols {
+    /// Adds a function with BTF, declared as `int name(struct file *file, int mask)`. A declaration that cannot be read
+    /// as one adds nothing.
+    #[must_use]
+    pub fn function(mut self, declaration: &str) -> Self {
+        let Some((head, parameters)) = declaration.split_once('(') else {
+            return self;
+        };
+        let returned = parameter(head);
+        let parameters = parameters.trim_end_matches([')', ';']);
+        let parameters = match parameters {
+            "" | "void" => Vec::new(),
+            list => list.split(',').map(parameter).collect(),
+        };
+        let name = returned.name.clone();
+        let returns =
+            (returned.type_name != "void").then(|| Parameter { name: String::new(), ..returned.clone() });
+        self.functions.insert(name, Signature { parameters, returns });
+        self
+    }
+
+    /// Adds a function that BTF does not know.
+    #[must_use]
+    pub fn probeable(mut self, name: &str) -> Self {
+        self.probeable.insert(name.to_owned());
+        self
+    }
+
+    /// Removes a function.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.functions.remove(name);
+        self.probeable.remove(name);
+        self
+    }
+
+    /// Adds a tracepoint with the common fields and `fields`, declared as `int ret`, each at its natural alignment.
+    #[must_use]
+    pub fn tracepoint(mut self, subsystem: &str, event: &str, fields: &[&str]) -> Self {
+        let common = [
+            "unsigned short common_type",
+            "unsigned char common_flags",
+            "unsigned char common_preempt_count",
+        ];
+        let mut offset = 0;
+        let mut listed = Vec::new();
+        for declaration in common.iter().chain(&["int common_pid"]).chain(fields) {
+            let Parameter { name, type_name, class } = parameter(declaration);
+            let (size, signed) = match class {
+                TypeClass::Integer { width, signed } => (u16::from(width), signed),
+                TypeClass::CharPointer
+                | TypeClass::StructPointer(_)
+                | TypeClass::Pointer
+                | TypeClass::Other => (8, false),
+            };
+            // Records of system calls give each argument a whole register.
+            let wide = subsystem == "syscalls" && offset >= 12;
+            let size = if wide { 8 } else { size };
+            offset = u16::next_multiple_of(offset, size);
+            listed.push(TracepointField { name, type_name, offset, size, signed: signed && !wide });
+            offset += size;
+        }
+        self.tracepoints.insert((subsystem.to_owned(), event.to_owned()), listed);
+        self
+    }
+}
+
+/// `int mask` as name and type.
+fn parameter(declaration: &str) -> Parameter {
+    let declaration = declaration.trim();
+    let name_from = declaration
+        .rfind(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .map_or(0, |before| before + 1);
+    let type_name = declaration[..name_from].trim().to_owned();
+    Parameter {
+        name: declaration[name_from..].to_owned(),
+        class: c_class(&type_name).unwrap_or(TypeClass::Other),
+        type_name,
+    }
+}
+
+impl Symbols for FakeSymbols {
+    fn function(&self, name: &str) -> Option<Signature> {
+        self.functions.get(name).cloned()
+    }
+
+    fn probeable(&self, name: &str) -> bool {
+        self.functions.contains_key(name) || self.probeable.contains(name)
+    }
+
+    fn nearest_functions(&self, name: &str, limit: usize) -> Vec<String> {
+        let names = self.functions.keys().chain(&self.probeable).map(String::as_str);
+        nearest(name, names, limit).into_iter().map(str::to_owned).collect()
+    }
+
+    fn tracepoint(&self, subsystem: &str, event: &str) -> Option<Vec<TracepointField>> {
+        self.tracepoints.get(&(subsystem.to_owned(), event.to_owned())).cloned()
+    }
+
+    fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {
+        let names: Vec<String> = self.tracepoints.keys().map(|(one, two)| format!("{one}/{two}")).collect();
+        let wanted = format!("{subsystem}/{event}");
+        nearest(&wanted, names.iter().map(String::as_str), limit).into_iter().map(str::to_owned).collect()
+    }
+}
+
+/// The functions and tracepoints that tests hook.
+pub fn symbols() -> FakeSymbols {
+    let mut symbols = FakeSymbols::default();
+    for declaration in [
+        "int security_file_permission(struct file *file, int mask)",
+        "int bpf_lsm_file_permission(struct file *file, int mask)",
+        "int security_file_open(struct file *file)",
+        "int bpf_lsm_file_open(struct file *file)",
+        "int security_mmap_file(struct file *file, unsigned long prot, unsigned long flags)",
+        "int bpf_lsm_mmap_file(struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)",
+        "int security_bprm_check(struct linux_binprm *bprm)",
+        "int bpf_lsm_bprm_check_security(struct linux_binprm *bprm)",
+        "int security_path_truncate(const struct path *path)",
+        "int bpf_lsm_path_truncate(const struct path *path)",
+        "int security_file_truncate(struct file *file)",
+        "int security_inode_rename(struct inode *a, struct dentry *b, struct inode *c, struct dentry *d, unsigned int flags)",
+        "int bpf_lsm_inode_rename(struct inode *a, struct dentry *b, struct inode *c, struct dentry *d)",
+        "void security_bprm_committed_creds(const struct linux_binprm *bprm)",
+        "void bpf_lsm_bprm_committed_creds(const struct linux_binprm *bprm)",
+        "int security_path_chown(const struct path *path, kuid_t uid, kgid_t gid)",
+        "int bpf_lsm_path_chown(const struct path *path, kuid_t uid, kgid_t gid)",
+        "void fd_install(unsigned int fd, struct file *file)",
+        "int create_user_ns(struct cred *new)",
+        "loff_t vfs_llseek(struct file *file, loff_t offset, int whence)",
+        "ssize_t vfs_read(struct file *file, char *buf, size_t count, loff_t *pos)",
+        "int do_seven(int a, int b, int c, int d, int e, int f, int g)",
+        "int many(char *text, unsigned char byte, short number, unsigned int flags, long offset, struct path *path)",
+        "struct file *do_filp_open(int dfd, struct filename *pathname, const struct open_flags *op)",
+        "long __x64_sys_write(const struct pt_regs *regs)",
+        "long __x64_sys_read(const struct pt_regs *regs)",
+        "long __x64_sys_lseek(const struct pt_regs *regs)",
+        "long __x64_sys_unshare(const struct pt_regs *regs)",
+    ] {
+        symbols = symbols.function(declaration);
+    }
+    symbols
+        .probeable("not_in_btf")
+        .tracepoint(
+            "syscalls",
+            "sys_enter_write",
+            &["int __syscall_nr", "unsigned int fd", "const char * buf", "size_t count"],
+        )
+        .tracepoint(
+            "syscalls",
+            "sys_enter_read",
+            &["int __syscall_nr", "unsigned int fd", "char * buf", "size_t count"],
+        )
+        .tracepoint(
+            "syscalls",
+            "sys_enter_lseek",
+            &["int __syscall_nr", "unsigned int fd", "off_t offset", "unsigned int whence"],
+        )
+        .tracepoint("sched", "sched_process_exit", &["char[16] comm", "pid_t pid", "int prio"])
+}
+
+/// A node with [`symbols`], BTF and BPF LSM.
+pub fn facts() -> NodeFacts {
+    facts_with(symbols())
+}
+
+/// A node with these symbols, BTF and BPF LSM.
+pub fn facts_with(symbols: FakeSymbols) -> NodeFacts {
+    let namespaces = [
+        Namespace::Uts,
+        Namespace::Ipc,
+        Namespace::Mnt,
+        Namespace::Pid,
+        Namespace::PidForChildren,
+        Namespace::Net,
+        Namespace::Time,
+        Namespace::TimeForChildren,
+        Namespace::Cgroup,
+        Namespace::User,
+    ];
+    NodeFacts {
+        kernel_release: "6.12.95-test".to_owned(),
+        syscall_prefix: "__x64_sys_".to_owned(),
+        bpf_lsm: true,
+        btf: true,
+        host_namespaces: (0..).zip(namespaces).map(|(number, one)| (one, HOST_NAMESPACE + number)).collect(),
+        symbols: Arc::new(symbols),
+    }
+}
+
+/// Inode number of the made-up host's first namespace; the others follow in the order of [`Namespace`].
+pub const HOST_NAMESPACE: u32 = 0xf000_0000;
