@@ -1,0 +1,109 @@
+//! Which program serves a hook point, what it is loaded as, and how it is attached.
+
+use super::object::LoadAs;
+use super::sys;
+use lictor_policy::plan::{Attach, HookPoint};
+use std::fs;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+const PROGRAM_KPROBE: u32 = 2;
+const PROGRAM_TRACEPOINT: u32 = 5;
+const PROGRAM_RAW_TRACEPOINT: u32 = 17;
+const PROGRAM_TRACING: u32 = 26;
+const PROGRAM_LSM: u32 = 29;
+
+const ATTACH_RAW_TRACEPOINT: u32 = 23;
+const ATTACH_FENTRY: u32 = 24;
+const ATTACH_FEXIT: u32 = 25;
+const ATTACH_MODIFY_RETURN: u32 = 26;
+const ATTACH_LSM: u32 = 27;
+
+const TRACING_DIRECTORIES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+const KPROBE_TYPE: &str = "/sys/bus/event_source/devices/kprobe/type";
+
+/// The program for an attachment, in the objects of [`lictor_node_worker_ebpf::objects`].
+pub(super) fn program_name(attach: Attach) -> &'static str {
+    match attach {
+        Attach::Lsm => "lictor_lsm",
+        Attach::FmodRet => "lictor_fmod_ret",
+        Attach::Fentry => "lictor_fentry",
+        Attach::Fexit => "lictor_fexit",
+        Attach::Kprobe => "lictor_kprobe",
+        Attach::Tracepoint => "lictor_tracepoint",
+        Attach::RawTracepoint => "lictor_raw_tracepoint",
+    }
+}
+
+/// The function in the kernel's BTF that a program for `point` is loaded for; `None` = it needs none.
+pub(super) fn btf_function(point: &HookPoint) -> Option<String> {
+    match point.attach {
+        Attach::Lsm => Some(format!("bpf_lsm_{}", point.symbol)),
+        Attach::FmodRet | Attach::Fentry | Attach::Fexit => Some(point.symbol.clone()),
+        Attach::Kprobe | Attach::Tracepoint | Attach::RawTracepoint => None,
+    }
+}
+
+/// What the program is loaded as, for a target of type id `attach_btf_id`.
+pub(super) fn load_as(point: &HookPoint, attach_btf_id: u32) -> LoadAs<'_> {
+    let (program_type, attach_type) = match point.attach {
+        Attach::Lsm => (PROGRAM_LSM, ATTACH_LSM),
+        Attach::FmodRet => (PROGRAM_TRACING, ATTACH_MODIFY_RETURN),
+        Attach::Fentry => (PROGRAM_TRACING, ATTACH_FENTRY),
+        Attach::Fexit => (PROGRAM_TRACING, ATTACH_FEXIT),
+        Attach::Kprobe => (PROGRAM_KPROBE, 0),
+        Attach::Tracepoint => (PROGRAM_TRACEPOINT, 0),
+        Attach::RawTracepoint => (PROGRAM_RAW_TRACEPOINT, 0),
+    };
+    LoadAs { program_type, attach_type, attach_btf_id, target: &point.symbol }
+}
+
+/// What the programs of the process life cycle are loaded as.
+pub(super) fn load_as_btf_tracepoint(name: &str, attach_btf_id: u32) -> LoadAs<'_> {
+    LoadAs {
+        program_type: PROGRAM_TRACING,
+        attach_type: ATTACH_RAW_TRACEPOINT,
+        attach_btf_id,
+        target: name,
+    }
+}
+
+/// What an observing program at the beginning or the end of `function` is loaded as.
+pub(super) fn load_as_trampoline(function: &str, attach_btf_id: u32, at_end: bool) -> LoadAs<'_> {
+    LoadAs {
+        program_type: PROGRAM_TRACING,
+        attach_type: if at_end { ATTACH_FEXIT } else { ATTACH_FENTRY },
+        attach_btf_id,
+        target: function,
+    }
+}
+
+/// Attaches a loaded program to its hook point; the link keeps it attached.
+pub(super) fn attach(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<OwnedFd> {
+    match point.attach {
+        Attach::Lsm | Attach::FmodRet | Attach::Fentry | Attach::Fexit => sys::attach_trampoline(program),
+        Attach::Kprobe => sys::attach_kprobe(program, number_in(KPROBE_TYPE)? as u32, &point.symbol),
+        Attach::Tracepoint => sys::attach_tracepoint(program, tracepoint_id(&point.symbol)?),
+        Attach::RawTracepoint => {
+            Err(io::Error::new(io::ErrorKind::Unsupported, "raw tracepoints are run by tests, not attached"))
+        }
+    }
+}
+
+fn tracepoint_id(symbol: &str) -> io::Result<u64> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for directory in TRACING_DIRECTORIES {
+        match number_in(&format!("{directory}/events/{symbol}/id")) {
+            Ok(id) => return Ok(id),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn number_in(path: &str) -> io::Result<u64> {
+    fs::read_to_string(path)?
+        .trim()
+        .parse()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{path} does not hold a number")))
+}

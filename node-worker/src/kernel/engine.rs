@@ -1,0 +1,504 @@
+//! Revisions: a plan becomes tables in the slot that is not live, then one store makes them live.
+
+use super::attach;
+use super::maps::{SharedMaps, memory_bytes};
+use super::memory::{LiveWord, wait_for_programs};
+use super::object::Template;
+use super::slots::{MAX_PROGRAMS, ShapeEntry, SlotEntry, Slots};
+use super::sys::{self, MapSpec};
+use super::tables::FilledTables;
+use super::{Options, Types, counts, pins};
+use crate::port::{
+    Applied, ApplyError, HookState, KernelError, KernelPort, LiveRevision, NamedCount, RevisionDecoder,
+};
+use lictor_node_worker_ebpf::{
+    self as wire, LICTOR_MAX_HOOKS, LICTOR_MAX_POLICIES, bytes_of, lictor_policy_counts, lictor_revision,
+};
+use lictor_policy::model::PolicyKey;
+use lictor_policy::plan::{HookPlan, HookPoint, Plan, Tables, layout, shape as shape_constants};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When the kernel offers no barrier: longer than any program of ours runs.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// What is attached at one hook slot.
+#[derive(Debug)]
+pub(super) struct Attached {
+    /// Keeps the program attached as long as this agent or the pin is there.
+    _link: OwnedFd,
+    programs: OwnedFd,
+    /// Programs by shape id.
+    loaded: BTreeMap<u32, OwnedFd>,
+    /// Shape ids that the prog array holds, by table slot.
+    in_array: [u32; 2],
+}
+
+/// The engine in the kernel, and all that is needed to change it.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) root: PathBuf,
+    pub(super) options: Options,
+    pub(super) types: Arc<dyn Types>,
+    pub(super) shared: SharedMaps,
+    pub(super) templates: BTreeMap<String, Template>,
+    pub(super) programs_spec: MapSpec,
+    pub(super) live: LiveWord,
+    pub(super) slots: Slots,
+    pub(super) attached: BTreeMap<u16, Attached>,
+    /// Links of the process life cycle and of invalidation.
+    pub(super) base_links: Vec<OwnedFd>,
+    /// Index of each policy's counters.
+    pub(super) policy_slots: BTreeMap<PolicyKey, u32>,
+    pub(super) plan: Option<Arc<Plan>>,
+    pub(super) tables: [Option<FilledTables>; 2],
+}
+
+/// A hook of a plan, brought to the kernel's numbers.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    slot: u16,
+    shape: u32,
+}
+
+impl Engine {
+    fn fail(operation: &'static str, target: &str) -> impl FnOnce(io::Error) -> KernelError {
+        let target = target.to_owned();
+        move |error| KernelError::new(operation, target, error)
+    }
+
+    /// Opens what an earlier agent left attached at each slot.
+    pub(super) fn reopen_slots(&mut self) -> Result<(), KernelError> {
+        let known: Vec<(u16, SlotEntry)> =
+            self.slots.entries.iter().map(|(slot, entry)| (*slot, entry.clone())).collect();
+        for (slot, entry) in known {
+            let open = |path: PathBuf| {
+                sys::get_pinned(&path).map_err(|error| KernelError::new("open", path.display().to_string(), error))
+            };
+            let link = open(pins::link(&self.root, slot));
+            let programs = open(pins::programs(&self.root, slot));
+            let (Ok(link), Ok(programs)) = (link, programs) else {
+                // Half made or half removed when its agent died: nothing judges by it.
+                pins::remove_slot(&self.root, slot);
+                self.slots.clear(slot)?;
+                continue;
+            };
+            let mut loaded = BTreeMap::new();
+            for shape in &entry.shapes {
+                loaded.insert(shape.id, open(pins::program(&self.root, slot, shape.id))?);
+            }
+            self.attached.insert(slot, Attached { _link: link, programs, loaded, in_array: [0; 2] });
+        }
+        Ok(())
+    }
+
+    fn live_slot(&self) -> Result<(u32, u32), KernelError> {
+        self.live.get().map_err(Self::fail("read", "live revision"))
+    }
+
+    fn revision_in(&self, slot: u32) -> Result<lictor_revision, KernelError> {
+        let mut bytes = vec![0; size_of::<lictor_revision>()];
+        sys::map_lookup(self.shared.get("revisions")?, &slot.to_ne_bytes(), &mut bytes)
+            .map_err(Self::fail("read map", "revisions"))?;
+        Ok(wire::read(&bytes).unwrap_or_default())
+    }
+
+    /// Finds or makes the program for `hook`; attaches it when nothing is attached there yet. What it attaches is
+    /// idle, since no live revision has a rule in its slot.
+    fn place(&mut self, hook: &HookPlan, slot: u16) -> Result<Placed, ApplyError> {
+        let digest = hex(&hook.shape_digest()[..16]);
+        if let Some(shape) = self.slots.entries.get(&slot).and_then(|entry| entry.shape(&digest)) {
+            return Ok(Placed { slot, shape: shape.id });
+        }
+        let id = self.slots.next_shape()?;
+        let programs = match self.attached.get(&slot) {
+            Some(attached) => attached.programs.try_clone().map_err(Self::fail("open", "prog array"))?,
+            None => self.create_programs(slot)?,
+        };
+        let program = self.load(hook, slot, id, &programs)?;
+        pins::replace(program.as_fd(), &pins::program(&self.root, slot, id))?;
+        let path_source = path_source(hook);
+        let shape = ShapeEntry { id, digest, path_source };
+        if let Some(attached) = self.attached.get_mut(&slot) {
+            attached.loaded.insert(id, program);
+            let mut entry = self.slots.entries[&slot].clone();
+            entry.shapes.push(shape);
+            self.slots.set(slot, entry)?;
+        } else {
+            let link = attach::attach(program.as_fd(), &hook.point).map_err(|error| {
+                pins::remove_slot(&self.root, slot);
+                ApplyError::HookPoint { point: hook.point.clone(), reason: format!("cannot attach: {error}") }
+            })?;
+            pins::replace(link.as_fd(), &pins::link(&self.root, slot))?;
+            let loaded = BTreeMap::from([(id, program)]);
+            self.attached.insert(slot, Attached { _link: link, programs, loaded, in_array: [0; 2] });
+            self.slots.set(slot, SlotEntry { point: hook.point.clone(), attached: id, shapes: vec![shape] })?;
+        }
+        Ok(Placed { slot, shape: id })
+    }
+
+    fn create_programs(&self, slot: u16) -> Result<OwnedFd, KernelError> {
+        let map = sys::map_create("programs", &self.programs_spec, None)
+            .map_err(Self::fail("create map", "programs"))?;
+        pins::replace(map.as_fd(), &pins::programs(&self.root, slot))?;
+        Ok(map)
+    }
+
+    fn load(&self, hook: &HookPlan, slot: u16, id: u32, programs: &OwnedFd) -> Result<OwnedFd, ApplyError> {
+        let refuse = |reason: String| ApplyError::HookPoint { point: hook.point.clone(), reason };
+        let name = attach::program_name(hook.point.attach);
+        let template =
+            self.templates.get(name).ok_or_else(|| refuse(format!("there is no program {name}")))?;
+        let target = match attach::btf_function(&hook.point) {
+            Some(function) => self
+                .types
+                .function_id(&function)
+                .ok_or_else(|| refuse(format!("the kernel has no type information of {function}")))?,
+            None => 0,
+        };
+        let shape = shape_constants(hook, slot, id);
+        let load_as = attach::load_as(&hook.point, target);
+        template
+            .load(&load_as, Some(bytes_of(&shape)), Some(programs.as_raw_fd()), self.options.count_stats)
+            .map_err(|error| refuse(super::chain(&error)))
+    }
+
+    /// Brings every hook of the plan to a slot and a program.
+    fn place_all(&mut self, plan: &Plan) -> Result<Vec<Placed>, ApplyError> {
+        let mut taken = BTreeMap::new();
+        let mut placed = Vec::with_capacity(plan.hooks.len());
+        for hook in &plan.hooks {
+            let slot = match self.slots.slot_of(&hook.point) {
+                Some(slot) => slot,
+                None => self.slots.free_slot(&taken).ok_or(ApplyError::Limit {
+                    what: "hook slots",
+                    needed: plan.hooks.len() as u64,
+                    limit: u64::from(LICTOR_MAX_HOOKS),
+                })?,
+            };
+            taken.insert(hook.point.clone(), slot);
+            placed.push(self.place(hook, slot)?);
+        }
+        Ok(placed)
+    }
+
+    /// Gives each policy of the plan a place for its counters: its old one, or the lowest that is free.
+    fn place_policies(&self, plan: &Plan) -> Result<BTreeMap<PolicyKey, u32>, ApplyError> {
+        let mut slots = BTreeMap::new();
+        for policy in &plan.policies {
+            if let Some(slot) = self.policy_slots.get(&policy.key) {
+                slots.insert(policy.key.clone(), *slot);
+            }
+        }
+        // Counters of policies that are still live stay theirs until the switch.
+        let mut used: std::collections::BTreeSet<u32> = self.policy_slots.values().copied().collect();
+        let mut next = 0;
+        for policy in &plan.policies {
+            if slots.contains_key(&policy.key) {
+                continue;
+            }
+            while used.contains(&next) {
+                next += 1;
+            }
+            if next >= LICTOR_MAX_POLICIES {
+                let needed = plan.policies.len() as u64;
+                return Err(ApplyError::Limit { what: "policies", needed, limit: u64::from(LICTOR_MAX_POLICIES) });
+            }
+            let zero = lictor_policy_counts::default();
+            sys::map_update(self.shared.get("policy_counts")?, &next.to_ne_bytes(), bytes_of(&zero))
+                .map_err(Self::fail("reset", "policy counters"))?;
+            used.insert(next);
+            slots.insert(policy.key.clone(), next);
+        }
+        Ok(slots)
+    }
+
+    fn tables(&self, plan: &Plan, placed: &[Placed], policies: &BTreeMap<PolicyKey, u32>) -> Result<Tables, KernelError> {
+        let points = || plan.hooks.iter().map(|hook| hook.point.clone()).zip(placed);
+        let slots: BTreeMap<HookPoint, u16> = points().map(|(point, at)| (point, at.slot)).collect();
+        let shapes: BTreeMap<HookPoint, u32> = points().map(|(point, at)| (point, at.shape)).collect();
+        let policies: Vec<u32> = plan.policies.iter().map(|policy| policies[&policy.key]).collect();
+        let mut tables = layout(plan, &slots, &shapes, &policies)
+            .map_err(|error| KernelError::new("lay out", "tables", counts::invalid(error.to_string())))?;
+        for (hook, at) in plan.hooks.iter().zip(placed) {
+            let attached = self.slots.entries.get(&at.slot).and_then(SlotEntry::attached_path_source);
+            if attached != path_source(hook) {
+                forbid_shortcut(&mut tables, at.slot);
+            }
+        }
+        Ok(tables)
+    }
+
+    /// Lets the prog array of each slot lead to the plan's program when table slot `table` is live.
+    fn set_programs(&mut self, placed: &[Placed], table: u32) -> Result<(), KernelError> {
+        for at in placed {
+            let Some(attached) = self.attached.get_mut(&at.slot) else { continue };
+            if attached.in_array[table as usize] == at.shape {
+                continue;
+            }
+            let Some(program) = attached.loaded.get(&at.shape) else { continue };
+            let fd = program.as_raw_fd().to_ne_bytes();
+            sys::map_update(attached.programs.as_fd(), &table.to_ne_bytes(), &fd)
+                .map_err(|error| KernelError::new("set", "prog array", error))?;
+            attached.in_array[table as usize] = at.shape;
+        }
+        Ok(())
+    }
+
+    /// Detaches hook points without rules, and forgets programs of shapes that nothing uses.
+    fn sweep(&mut self, placed: &[Placed]) -> Result<(), KernelError> {
+        let idle: Vec<u16> = self
+            .slots
+            .entries
+            .keys()
+            .copied()
+            .filter(|slot| !placed.iter().any(|at| at.slot == *slot))
+            .collect();
+        for slot in idle {
+            pins::remove_slot(&self.root, slot);
+            self.attached.remove(&slot);
+            self.slots.clear(slot)?;
+        }
+        for at in placed {
+            let Some(entry) = self.slots.entries.get(&at.slot) else { continue };
+            if entry.shapes.len() <= MAX_PROGRAMS {
+                continue;
+            }
+            let mut entry = entry.clone();
+            let (root, slot, attached) = (self.root.clone(), at.slot, self.attached.get_mut(&at.slot));
+            let keep = |shape: &ShapeEntry| shape.id == entry.attached || shape.id == at.shape;
+            let surplus = entry.shapes.iter().find(|shape| !keep(shape)).map(|shape| shape.id);
+            if let (Some(id), Some(attached)) = (surplus, attached) {
+                entry.shapes.retain(|shape| shape.id != id);
+                attached.loaded.remove(&id);
+                pins::remove(&pins::program(&root, slot, id));
+                self.slots.set(slot, entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn decoder(plan: &Plan, revision: u32, placed: &[Placed]) -> RevisionDecoder {
+        let slots: Vec<(u16, u32)> = placed.iter().map(|at| (at.slot, at.shape)).collect();
+        RevisionDecoder::new(revision, plan, &slots)
+    }
+
+    fn switch(
+        &mut self,
+        plan: &Arc<Plan>,
+        placed: &[Placed],
+        announce: &mut dyn FnMut(RevisionDecoder),
+    ) -> Result<Applied, ApplyError> {
+        let policies = self.place_policies(plan)?;
+        let tables = self.tables(plan, placed, &policies)?;
+        let (live, slot) = self.live_slot()?;
+        let spare = if live == 0 { 0 } else { 1 - (slot & 1) };
+        let filled = FilledTables::new(&self.shared, &tables)?;
+        // Programs that began before the last switch may still read the spare slot.
+        if wait_for_programs().is_err() {
+            std::thread::sleep(GRACE);
+        }
+        filled.put(&self.shared, spare)?;
+        self.set_programs(placed, spare)?;
+        let revision = self.slots.next_revision()?;
+        let info = lictor_revision {
+            number: u64::from(revision),
+            policy_count: plan.policies.len() as u32,
+            applied_boot_ns: counts::boot_ns(),
+            digest: plan.digest,
+            ..tables.revision
+        };
+        sys::map_update(self.shared.get("revisions")?, &spare.to_ne_bytes(), bytes_of(&info))
+            .map_err(Self::fail("write map", "revisions"))?;
+        let decoder = Self::decoder(plan, revision, placed);
+        announce(decoder.clone());
+        self.live.set(revision, spare).map_err(Self::fail("switch", "live revision"))?;
+        self.tables[spare as usize] = Some(filled);
+        self.policy_slots = policies;
+        self.plan = Some(Arc::clone(plan));
+        Ok(Applied { revision, decoder, unchanged: false })
+    }
+
+    /// Where the live revision has the hooks of `plan`, which it was made from.
+    fn placed_now(&self, plan: &Plan) -> Option<Vec<Placed>> {
+        plan.hooks
+            .iter()
+            .map(|hook| {
+                let slot = self.slots.slot_of(&hook.point)?;
+                let digest = hex(&hook.shape_digest()[..16]);
+                let shape = self.slots.entries.get(&slot)?.shape(&digest)?.id;
+                Some(Placed { slot, shape })
+            })
+            .collect()
+    }
+}
+
+impl Engine {
+    /// Instructions that the verifier went through, by hook point and shape id.
+    pub fn verified_instructions(&self) -> Vec<(HookPoint, u32, u32)> {
+        let mut found = Vec::new();
+        for (slot, attached) in &self.attached {
+            let Some(entry) = self.slots.entries.get(slot) else { continue };
+            for (shape, program) in &attached.loaded {
+                found.push((entry.point.clone(), *shape, counts::verified_instructions(program)));
+            }
+        }
+        found
+    }
+}
+
+/// The argument whose path class the hook's program looks up first.
+fn path_source(hook: &HookPlan) -> Option<u8> {
+    let field = usize::from(hook.shape.path_field?);
+    hook.shape.fields.get(field).map(|field| field.source)
+}
+
+/// Takes the bit of `slot` out of every "no rule can match" word: the attached program looks up another argument than
+/// the plan's, so for it the word says nothing.
+fn forbid_shortcut(tables: &mut Tables, slot: u16) {
+    let revision = tables.revision;
+    let ranges = [
+        (revision.prefix_empty_base, revision.prefix_classes),
+        (revision.suffix_empty_base, revision.suffix_classes),
+    ];
+    for (base, count) in ranges {
+        for word in tables.words.iter_mut().skip(base as usize).take(count as usize) {
+            *word &= !1u64.checked_shl(u32::from(slot)).unwrap_or(0);
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl KernelPort for Engine {
+    fn adopt(&mut self, plan: &Arc<Plan>) -> Result<Option<Applied>, KernelError> {
+        let (number, slot) = self.live_slot()?;
+        if number == 0 || self.revision_in(slot)?.digest != plan.digest {
+            return Ok(None);
+        }
+        let Some(placed) = self.placed_now(plan) else { return Ok(None) };
+        let Some(policies) = counts::policy_slots(&self.shared, slot, plan, |point| {
+            plan.hooks.iter().position(|hook| hook.point == *point).map(|index| placed[index].slot)
+        })?
+        else {
+            return Ok(None);
+        };
+        self.policy_slots = policies;
+        self.plan = Some(Arc::clone(plan));
+        let decoder = Self::decoder(plan, number, &placed);
+        Ok(Some(Applied { revision: number, decoder, unchanged: true }))
+    }
+
+    fn apply(
+        &mut self,
+        plan: &Arc<Plan>,
+        announce: &mut dyn FnMut(RevisionDecoder),
+    ) -> Result<Applied, ApplyError> {
+        let (number, slot) = self.live_slot()?;
+        if number != 0 && self.revision_in(slot)?.digest == plan.digest {
+            if let Some(applied) = self.adopt(plan)? {
+                return Ok(applied);
+            }
+        }
+        let result = self.place_all(plan).and_then(|placed| {
+            let applied = self.switch(plan, &placed, announce)?;
+            Ok((placed, applied))
+        });
+        match result {
+            Ok((placed, applied)) => {
+                self.sweep(&placed)?;
+                Ok(applied)
+            }
+            Err(error) => {
+                // What was attached for the failed plan alone goes again; the live revision keeps what it has.
+                if let Some(placed) = self.plan.clone().and_then(|live| self.placed_now(&live)) {
+                    self.sweep(&placed)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn live(&self) -> Result<Option<LiveRevision>, KernelError> {
+        let (number, slot) = self.live_slot()?;
+        if number == 0 {
+            return Ok(None);
+        }
+        let revision = self.revision_in(slot)?;
+        Ok(Some(LiveRevision {
+            number,
+            digest: revision.digest,
+            policy_count: revision.policy_count,
+            applied_boot_ns: revision.applied_boot_ns,
+        }))
+    }
+
+    fn hook_states(&self) -> Result<Vec<HookState>, KernelError> {
+        self.slots
+            .entries
+            .iter()
+            .map(|(slot, entry)| {
+                let hook = self.plan.as_ref().and_then(|plan| {
+                    plan.hooks.iter().find(|hook| hook.point == entry.point)
+                });
+                let attached = self.attached.get(slot);
+                Ok(HookState {
+                    point: entry.point.clone(),
+                    slot: *slot,
+                    attached: attached.is_some(),
+                    reason: hook.map(|hook| hook.reason.clone()).unwrap_or_default(),
+                    rules: hook.map_or(0, |hook| hook.rules.len() as u32),
+                    missed_runs: attached
+                        .map_or(0, |attached| attached.loaded.values().map(counts::missed_runs).sum()),
+                    counts: counts::hook(&self.shared, *slot)?,
+                })
+            })
+            .collect()
+    }
+
+    fn policy_counts(&self) -> Result<BTreeMap<PolicyKey, lictor_policy_counts>, KernelError> {
+        self.policy_slots
+            .iter()
+            .map(|(key, slot)| Ok((key.clone(), counts::policy(&self.shared, *slot)?)))
+            .collect()
+    }
+
+    fn site_counts(&self) -> Result<Vec<NamedCount>, KernelError> {
+        counts::sites(&self.shared)
+    }
+
+    fn stat_counts(&self) -> Result<Vec<NamedCount>, KernelError> {
+        counts::stats(&self.shared)
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        let maps: u64 = self.shared.all().values().map(|map| memory_bytes(map.as_fd())).sum();
+        let tables: u64 = self.tables.iter().flatten().map(FilledTables::memory_bytes).sum();
+        let programs: u64 = self
+            .attached
+            .values()
+            .flat_map(|attached| attached.loaded.values().chain([&attached.programs]))
+            .map(|object| memory_bytes(object.as_fd()))
+            .sum();
+        maps + tables + programs
+    }
+
+    fn release(&mut self) -> Result<(), KernelError> {
+        self.live.set(0, 0).map_err(Self::fail("switch", "live revision"))?;
+        self.attached.clear();
+        self.base_links.clear();
+        self.slots.entries.clear();
+        self.plan = None;
+        pins::release_all(&self.options.pin_root)
+    }
+}

@@ -1,0 +1,340 @@
+//! BPF objects made ready for this kernel: relocated once, then loaded as often as hook points need them.
+
+use super::sys::{self, MapSpec, ProgramSpec};
+use aya_obj::btf::{Btf, BtfFeatures};
+use aya_obj::{EbpfSectionKind, Object};
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+/// Descriptors that stand for maps which differ from one loaded program to the next; replaced in
+/// [`Template::load`]. No process has that many open files.
+const RODATA_FD: RawFd = 0x7fff_0001;
+const PROGRAMS_FD: RawFd = 0x7fff_0002;
+
+/// The prog array that belongs to one hook slot.
+pub(super) const PROGRAMS_MAP: &str = "programs";
+
+const PSEUDO_MAP_FD: u8 = 1;
+const PSEUDO_MAP_VALUE: u8 = 2;
+const LOAD_WIDE: u8 = 0x18;
+const INSTRUCTION_BYTES: usize = 8;
+
+/// The verifier's log that is kept for an error message, bytes; only read when a load fails.
+const LOG_BYTES: usize = 1 << 20;
+
+/// Why an object cannot be used on this kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// The object does not parse, or a type that it needs is not in the kernel.
+    #[error("object {object}: {reason}")]
+    Object {
+        /// Name of the object.
+        object: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A system call failed.
+    #[error("{operation}")]
+    System {
+        /// What was tried, on what.
+        operation: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The verifier refused a program.
+    #[error("the kernel refused program {program} for {target}: {error}: {log}")]
+    Refused {
+        /// Program.
+        program: String,
+        /// What it was to attach to.
+        target: String,
+        /// The system's answer.
+        error: io::Error,
+        /// The last lines of the verifier's log, joined by ` | `.
+        log: String,
+    },
+}
+
+impl ObjectError {
+    fn system(operation: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let operation = operation.into();
+        |source| Self::System { operation, source }
+    }
+}
+
+/// A map as an object declares it.
+#[derive(Debug, Clone)]
+pub(super) struct MapDeclaration {
+    pub(super) spec: MapSpec,
+    /// Template of the maps inside, for a map of maps.
+    pub(super) inner: Option<MapSpec>,
+}
+
+/// An object that has been relocated to this kernel's types, but not yet to maps.
+pub(super) struct KernelObject {
+    name: &'static str,
+    object: Object,
+}
+
+impl KernelObject {
+    /// Parses `bytes` and relocates them with the kernel's types in `btf` (`/sys/kernel/btf/vmlinux`).
+    pub(super) fn new(name: &'static str, bytes: &[u8], btf: &Btf) -> Result<Self, ObjectError> {
+        let fail = |reason: String| ObjectError::Object { object: name, reason };
+        let mut object = Object::parse(bytes).map_err(|error| fail(error.to_string()))?;
+        object.relocate_btf(btf).map_err(|error| fail(super::chain(&error)))?;
+        // Every kernel that the programs support has all of these (5.17 and newer).
+        let features = BtfFeatures::new(true, true, true, true, true, true, true, true);
+        object.fixup_and_sanitize_btf(&features).map_err(|error| fail(error.to_string()))?;
+        Ok(Self { name, object })
+    }
+
+    /// The maps that the object declares, but for data sections.
+    pub(super) fn maps(&self) -> BTreeMap<String, MapDeclaration> {
+        let spec = |map: &aya_obj::Map| MapSpec {
+            map_type: map.map_type(),
+            key_size: map.key_size(),
+            value_size: map.value_size(),
+            max_entries: map.max_entries(),
+            flags: map.map_flags(),
+        };
+        self.object
+            .maps
+            .iter()
+            .filter(|(_, map)| map.section_kind() == EbpfSectionKind::BtfMaps)
+            .map(|(name, map)| {
+                let inner = map.inner().as_ref().map(spec);
+                (name.clone(), MapDeclaration { spec: spec(map), inner })
+            })
+            .collect()
+    }
+
+    /// Binds the object to `maps` and gives its programs, ready to be loaded.
+    pub(super) fn templates(
+        mut self,
+        maps: &BTreeMap<String, OwnedFd>,
+    ) -> Result<BTreeMap<String, Template>, ObjectError> {
+        let fail = |reason: String| ObjectError::Object { object: self.name, reason };
+        let rodata = rodata_of(&mut self.object).map_err(fail)?;
+        let declared = self.object.maps.clone();
+        let mut bound = Vec::new();
+        for (name, map) in &declared {
+            let fd = match map.section_kind() {
+                EbpfSectionKind::BtfMaps if name == PROGRAMS_MAP => PROGRAMS_FD,
+                EbpfSectionKind::BtfMaps => {
+                    maps.get(name).ok_or_else(|| fail(format!("map {name} was not created")))?.as_raw_fd()
+                }
+                _ => RODATA_FD,
+            };
+            bound.push((name.as_str(), fd, map));
+        }
+        let text: HashSet<usize> = self.object.functions.keys().map(|(section, _)| *section).collect();
+        self.object.relocate_maps(bound.into_iter(), &text).map_err(|error| fail(super::chain(&error)))?;
+        self.object.relocate_calls(&text).map_err(|error| fail(super::chain(&error)))?;
+        let btf = self.object.btf.as_ref().ok_or_else(|| fail("it has no type information".to_owned()))?;
+        let btf = sys::btf_load(&btf.to_bytes())
+            .map_err(ObjectError::system(format!("load the types of object {}", self.name)))?;
+        let btf = std::sync::Arc::new(btf);
+        let mut templates = BTreeMap::new();
+        for (name, program) in &self.object.programs {
+            let function = &self.object.functions[&program.function_key()];
+            let template = Template {
+                name: name.clone(),
+                instructions: instruction_bytes(&function.instructions),
+                func_info: function.func_info.func_info_bytes(),
+                func_info_count: function.func_info.len() as u32,
+                license: self.object.license.clone(),
+                btf: std::sync::Arc::clone(&btf),
+                rodata: rodata.clone(),
+            };
+            templates.insert(name.clone(), template);
+        }
+        Ok(templates)
+    }
+}
+
+/// The constants of an object, and where in them the ones stand that we set.
+#[derive(Debug, Clone, Default)]
+struct Rodata {
+    bytes: Vec<u8>,
+    shape: Option<usize>,
+    stats: Option<usize>,
+}
+
+fn rodata_of(object: &mut Object) -> Result<Rodata, String> {
+    let shape_bytes = size_of::<lictor_node_worker_ebpf::lictor_shape>();
+    let shape = constant_offset(object, "shape", shape_bytes)?;
+    let stats = constant_offset(object, "count_stats", 4)?;
+    let bytes = object
+        .maps
+        .values()
+        .find(|map| map.section_kind() == EbpfSectionKind::Rodata)
+        .map(|map| map.data().to_vec())
+        .unwrap_or_default();
+    Ok(Rodata { bytes, shape, stats })
+}
+
+/// Where the constant `name` stands in `.rodata`; `None` when the object does not use it. The parser knows, but only
+/// tells by writing, so a mark is written, looked for, and taken out again.
+fn constant_offset(object: &mut Object, name: &str, length: usize) -> Result<Option<usize>, String> {
+    const MARK: u8 = 0xa5;
+    let mark = vec![MARK; length];
+    let globals = [(name, (mark.as_slice(), false))].into_iter().collect();
+    object.patch_map_data(globals).map_err(|error| error.to_string())?;
+    let Some(map) = object.maps.values_mut().find(|map| map.section_kind() == EbpfSectionKind::Rodata) else {
+        return Ok(None);
+    };
+    let found = map.data().windows(length).position(|window| window == mark);
+    if let Some(offset) = found {
+        map.data_mut()[offset..offset + length].fill(0);
+    }
+    Ok(found)
+}
+
+fn instruction_bytes(instructions: &[aya_obj::generated::bpf_insn]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(instructions.len() * INSTRUCTION_BYTES);
+    for instruction in instructions {
+        bytes.push(instruction.code);
+        bytes.push(instruction.dst_reg() | instruction.src_reg() << 4);
+        bytes.extend_from_slice(&instruction.off.to_ne_bytes());
+        bytes.extend_from_slice(&instruction.imm.to_ne_bytes());
+    }
+    bytes
+}
+
+/// A program that can be loaded any number of times, each time with constants of its own.
+#[derive(Debug)]
+pub(super) struct Template {
+    name: String,
+    instructions: Vec<u8>,
+    func_info: Vec<u8>,
+    func_info_count: u32,
+    license: CString,
+    btf: std::sync::Arc<OwnedFd>,
+    rodata: Rodata,
+}
+
+/// What a program is loaded as.
+#[derive(Debug, Clone)]
+pub(super) struct LoadAs<'a> {
+    /// `BPF_PROG_TYPE_*`
+    pub(super) program_type: u32,
+    /// `BPF_*` attach type.
+    pub(super) attach_type: u32,
+    /// Type id of the target, 0 = none.
+    pub(super) attach_btf_id: u32,
+    /// Name of the target, for messages.
+    pub(super) target: &'a str,
+}
+
+impl Template {
+    /// Loads the program with `shape` (bytes of `struct lictor_shape`) as its constants and `programs` as its prog
+    /// array; both absent for programs that use neither.
+    pub(super) fn load(
+        &self,
+        load_as: &LoadAs<'_>,
+        shape: Option<&[u8]>,
+        programs: Option<RawFd>,
+        count_stats: bool,
+    ) -> Result<OwnedFd, ObjectError> {
+        let rodata = self.constants(shape, count_stats)?;
+        let mut instructions = self.instructions.clone();
+        replace_descriptor(&mut instructions, RODATA_FD, rodata.as_ref().map(AsRawFd::as_raw_fd));
+        replace_descriptor(&mut instructions, PROGRAMS_FD, programs);
+        let spec = ProgramSpec {
+            name: &self.name,
+            program_type: load_as.program_type,
+            attach_type: load_as.attach_type,
+            attach_btf_id: load_as.attach_btf_id,
+            instructions: &instructions,
+            license: &self.license,
+            btf: self.btf.as_fd(),
+            func_info: &self.func_info,
+            func_info_count: self.func_info_count,
+            func_info_record_bytes: 8,
+        };
+        sys::program_load(&spec, None).map_err(|error| self.refused(&spec, load_as.target, error))
+    }
+
+    fn refused(&self, spec: &ProgramSpec<'_>, target: &str, error: io::Error) -> ObjectError {
+        let mut log = vec![0; LOG_BYTES];
+        // Once more, for the reason; the outcome is known.
+        let _ = sys::program_load(spec, Some(&mut log));
+        let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+        ObjectError::Refused {
+            program: self.name.clone(),
+            target: target.to_owned(),
+            error,
+            log: last_lines(&String::from_utf8_lossy(&log[..end]), 12),
+        }
+    }
+
+    fn constants(&self, shape: Option<&[u8]>, count_stats: bool) -> Result<Option<OwnedFd>, ObjectError> {
+        const ARRAY: u32 = 2;
+        const READ_ONLY_FOR_PROGRAMS: u32 = 1 << 7;
+        if self.rodata.bytes.is_empty() {
+            return Ok(None);
+        }
+        let mut bytes = self.rodata.bytes.clone();
+        if let (Some(offset), Some(shape)) = (self.rodata.shape, shape) {
+            bytes[offset..offset + shape.len()].copy_from_slice(shape);
+        }
+        if let Some(offset) = self.rodata.stats {
+            bytes[offset..offset + 4].copy_from_slice(&u32::from(count_stats).to_ne_bytes());
+        }
+        let spec = MapSpec {
+            map_type: ARRAY,
+            key_size: 4,
+            value_size: bytes.len() as u32,
+            max_entries: 1,
+            flags: READ_ONLY_FOR_PROGRAMS,
+        };
+        let fail = ObjectError::system;
+        let map = sys::map_create("rodata", &spec, None).map_err(fail("create the map of constants"))?;
+        sys::map_update(map.as_fd(), &0u32.to_ne_bytes(), &bytes).map_err(fail("fill the map of constants"))?;
+        sys::map_freeze(map.as_fd()).map_err(fail("freeze the map of constants"))?;
+        Ok(Some(map))
+    }
+}
+
+/// Puts `fd` where the wide loads of `instructions` name the descriptor `placeholder`.
+fn replace_descriptor(instructions: &mut [u8], placeholder: RawFd, fd: Option<RawFd>) {
+    let Some(fd) = fd else { return };
+    for instruction in instructions.chunks_exact_mut(INSTRUCTION_BYTES) {
+        let source = instruction[1] >> 4;
+        let names_map = source == PSEUDO_MAP_FD || source == PSEUDO_MAP_VALUE;
+        if instruction[0] == LOAD_WIDE && names_map && instruction[4..8] == placeholder.to_ne_bytes() {
+            instruction[4..8].copy_from_slice(&fd.to_ne_bytes());
+        }
+    }
+}
+
+/// The last `count` lines of `text` that say something, joined by ` | `.
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(count)..].join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_replaced_in_wide_map_loads_only() {
+        let mut wide = vec![LOAD_WIDE, PSEUDO_MAP_VALUE << 4, 0, 0];
+        wide.extend_from_slice(&RODATA_FD.to_ne_bytes());
+        let mut plain = vec![0xb7, 0, 0, 0];
+        plain.extend_from_slice(&RODATA_FD.to_ne_bytes());
+        let mut instructions = [wide, plain.clone()].concat();
+        replace_descriptor(&mut instructions, RODATA_FD, Some(9));
+        assert_eq!(instructions[4..8], 9i32.to_ne_bytes());
+        assert_eq!(instructions[8..], plain[..]);
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_kept() {
+        assert_eq!(last_lines("a\n\nb\nc\n", 2), "b | c");
+    }
+}

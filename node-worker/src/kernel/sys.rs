@@ -1,0 +1,432 @@
+//! The `bpf(2)` and `perf_event_open(2)` system calls: the only place that issues them, and with [`super::memory`]
+//! the only unsafe code of the node worker.
+//!
+//! Attribute structs follow `union bpf_attr` of `linux/bpf.h`, each cut after the last member that is used; the kernel
+//! takes the rest as zero.
+#![allow(unsafe_code, reason = "system calls have no safe interface")]
+
+use std::ffi::{CString, c_int};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+const MAP_CREATE: c_int = 0;
+const MAP_LOOKUP_ELEM: c_int = 1;
+const MAP_UPDATE_ELEM: c_int = 2;
+const MAP_DELETE_ELEM: c_int = 3;
+const PROG_LOAD: c_int = 5;
+const OBJ_PIN: c_int = 6;
+const OBJ_GET: c_int = 7;
+const PROG_TEST_RUN: c_int = 10;
+const MAP_GET_FD_BY_ID: c_int = 14;
+const OBJ_GET_INFO_BY_FD: c_int = 15;
+const RAW_TRACEPOINT_OPEN: c_int = 17;
+const BTF_LOAD: c_int = 18;
+const MAP_FREEZE: c_int = 22;
+const MAP_UPDATE_BATCH: c_int = 26;
+const LINK_CREATE: c_int = 28;
+
+/// `BPF_PERF_EVENT`, the attach type of kprobe and tracepoint links.
+const ATTACH_PERF_EVENT: u32 = 41;
+const PERF_TYPE_TRACEPOINT: u32 = 2;
+const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
+
+/// Size, type and flags of a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MapSpec {
+    /// `BPF_MAP_TYPE_*`
+    pub(super) map_type: u32,
+    pub(super) key_size: u32,
+    pub(super) value_size: u32,
+    pub(super) max_entries: u32,
+    /// `BPF_F_*`
+    pub(super) flags: u32,
+}
+
+/// What `PROG_LOAD` needs.
+pub(super) struct ProgramSpec<'a> {
+    pub(super) name: &'a str,
+    /// `BPF_PROG_TYPE_*`
+    pub(super) program_type: u32,
+    /// `BPF_*` attach type, 0 for types without one.
+    pub(super) attach_type: u32,
+    /// Type id of the target in the kernel's BTF, 0 = none.
+    pub(super) attach_btf_id: u32,
+    /// Instructions, eight bytes each.
+    pub(super) instructions: &'a [u8],
+    pub(super) license: &'a CString,
+    pub(super) btf: BorrowedFd<'a>,
+    /// Records of `struct bpf_func_info`.
+    pub(super) func_info: &'a [u8],
+    pub(super) func_info_count: u32,
+    pub(super) func_info_record_bytes: u32,
+}
+
+fn bpf<T>(command: c_int, attribute: &mut T) -> io::Result<c_int> {
+    // SAFETY: `attribute` is a live `repr(C)` struct of the size given; pointers in it are set up by the callers below.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>())
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as c_int) }
+}
+
+fn owned(fd: c_int) -> OwnedFd {
+    // SAFETY: the kernel has just returned this descriptor to us; nobody else owns it.
+    unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
+}
+
+fn address<T: ?Sized>(value: &T) -> u64 {
+    std::ptr::from_ref(value).cast::<u8>() as u64
+}
+
+/// Names of maps and programs are cut to 15 bytes, and hold letters, digits, `_` and `.` only.
+fn object_name(name: &str) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (slot, byte) in bytes.iter_mut().zip(name.bytes().take(15)) {
+        *slot = if byte.is_ascii_alphanumeric() || byte == b'_' { byte } else { b'_' };
+    }
+    bytes
+}
+
+fn path_string(path: &Path) -> io::Result<CString> {
+    use std::os::unix::ffi::OsStrExt;
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+/// Creates a map; `inner` is the template of a map of maps.
+pub(super) fn map_create(name: &str, spec: &MapSpec, inner: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attribute {
+        map_type: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        map_flags: u32,
+        inner_map_fd: u32,
+        numa_node: u32,
+        map_name: [u8; 16],
+    }
+    let mut attribute = Attribute {
+        map_type: spec.map_type,
+        key_size: spec.key_size,
+        value_size: spec.value_size,
+        max_entries: spec.max_entries,
+        map_flags: spec.flags,
+        inner_map_fd: inner.map_or(0, |fd| fd.as_raw_fd() as u32),
+        numa_node: 0,
+        map_name: object_name(name),
+    };
+    bpf(MAP_CREATE, &mut attribute).map(owned)
+}
+
+#[repr(C)]
+struct ElementAttribute {
+    map_fd: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+fn element(map: BorrowedFd<'_>, key: &[u8], value: u64) -> ElementAttribute {
+    ElementAttribute { map_fd: map.as_raw_fd() as u32, pad: 0, key: address(key), value, flags: 0 }
+}
+
+/// Sets one element. `key` and `value` are as long as the map's.
+pub(super) fn map_update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    bpf(MAP_UPDATE_ELEM, &mut element(map, key, address(value))).map(drop)
+}
+
+/// Reads one element into `value`, which is as long as the map's value (times the possible CPUs for per-CPU maps).
+pub(super) fn map_lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()> {
+    let pointer = value.as_mut_ptr() as u64;
+    bpf(MAP_LOOKUP_ELEM, &mut element(map, key, pointer)).map(drop)
+}
+
+/// Removes one element; it is no error when there is none.
+pub(super) fn map_delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
+    match bpf(MAP_DELETE_ELEM, &mut element(map, key, 0)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Sets `count` elements by one call. `keys` and `values` hold that many.
+pub(super) fn map_update_batch(map: BorrowedFd<'_>, keys: &[u8], values: &[u8], count: u32) -> io::Result<()> {
+    #[repr(C)]
+    struct Attribute {
+        in_batch: u64,
+        out_batch: u64,
+        keys: u64,
+        values: u64,
+        count: u32,
+        map_fd: u32,
+        elem_flags: u64,
+        flags: u64,
+    }
+    if count == 0 {
+        return Ok(());
+    }
+    let mut attribute = Attribute {
+        in_batch: 0,
+        out_batch: 0,
+        keys: address(keys),
+        values: address(values),
+        count,
+        map_fd: map.as_raw_fd() as u32,
+        elem_flags: 0,
+        flags: 0,
+    };
+    bpf(MAP_UPDATE_BATCH, &mut attribute).map(drop)
+}
+
+/// Opens the map with this id.
+pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attribute {
+        map_id: u32,
+        next_id: u32,
+        open_flags: u32,
+    }
+    bpf(MAP_GET_FD_BY_ID, &mut Attribute { map_id: id, next_id: 0, open_flags: 0 }).map(owned)
+}
+
+/// Makes a map read-only for user space, so that the verifier takes its contents as constants.
+pub(super) fn map_freeze(map: BorrowedFd<'_>) -> io::Result<()> {
+    #[repr(C)]
+    struct Attribute {
+        map_fd: u32,
+    }
+    bpf(MAP_FREEZE, &mut Attribute { map_fd: map.as_raw_fd() as u32 }).map(drop)
+}
+
+/// Loads type information of programs.
+pub(super) fn btf_load(btf: &[u8]) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attribute {
+        btf: u64,
+        log_buf: u64,
+        btf_size: u32,
+        log_size: u32,
+        log_level: u32,
+        pad: u32,
+    }
+    let mut attribute = Attribute {
+        btf: address(btf),
+        log_buf: 0,
+        btf_size: btf.len() as u32,
+        log_size: 0,
+        log_level: 0,
+        pad: 0,
+    };
+    bpf(BTF_LOAD, &mut attribute).map(owned)
+}
+
+/// Loads a program. With `log`, the verifier's messages are written to it (NUL-terminated).
+pub(super) fn program_load(spec: &ProgramSpec<'_>, log: Option<&mut [u8]>) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attribute {
+        prog_type: u32,
+        insn_cnt: u32,
+        insns: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log_buf: u64,
+        kern_version: u32,
+        prog_flags: u32,
+        prog_name: [u8; 16],
+        prog_ifindex: u32,
+        expected_attach_type: u32,
+        prog_btf_fd: u32,
+        func_info_rec_size: u32,
+        func_info: u64,
+        func_info_cnt: u32,
+        line_info_rec_size: u32,
+        line_info: u64,
+        line_info_cnt: u32,
+        attach_btf_id: u32,
+    }
+    let (log_size, log_buf) = log.map_or((0, 0), |log| (log.len() as u32, log.as_mut_ptr() as u64));
+    let mut attribute = Attribute {
+        prog_type: spec.program_type,
+        insn_cnt: (spec.instructions.len() / 8) as u32,
+        insns: address(spec.instructions),
+        license: spec.license.as_ptr() as u64,
+        log_level: u32::from(log_size > 0),
+        log_size,
+        log_buf,
+        kern_version: 0,
+        prog_flags: 0,
+        prog_name: object_name(spec.name),
+        prog_ifindex: 0,
+        expected_attach_type: spec.attach_type,
+        prog_btf_fd: spec.btf.as_raw_fd() as u32,
+        func_info_rec_size: spec.func_info_record_bytes,
+        func_info: address(spec.func_info),
+        func_info_cnt: spec.func_info_count,
+        line_info_rec_size: 0,
+        line_info: 0,
+        line_info_cnt: 0,
+        attach_btf_id: spec.attach_btf_id,
+    };
+    bpf(PROG_LOAD, &mut attribute).map(owned)
+}
+
+#[repr(C)]
+struct ObjectAttribute {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+/// Pins a map, a program or a link.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = path_string(path)?;
+    let mut attribute =
+        ObjectAttribute { pathname: path.as_ptr() as u64, bpf_fd: object.as_raw_fd() as u32, file_flags: 0 };
+    bpf(OBJ_PIN, &mut attribute).map(drop)
+}
+
+/// Opens what is pinned at `path`.
+pub(super) fn get_pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = path_string(path)?;
+    let mut attribute = ObjectAttribute { pathname: path.as_ptr() as u64, bpf_fd: 0, file_flags: 0 };
+    bpf(OBJ_GET, &mut attribute).map(owned)
+}
+
+/// Reads the beginning of an object's `struct bpf_*_info` into `info`.
+pub(super) fn object_info(object: BorrowedFd<'_>, info: &mut [u8]) -> io::Result<()> {
+    #[repr(C)]
+    struct Attribute {
+        bpf_fd: u32,
+        info_len: u32,
+        info: u64,
+    }
+    let mut attribute = Attribute {
+        bpf_fd: object.as_raw_fd() as u32,
+        info_len: info.len() as u32,
+        info: info.as_mut_ptr() as u64,
+    };
+    bpf(OBJ_GET_INFO_BY_FD, &mut attribute).map(drop)
+}
+
+/// Attaches an LSM, tracing or BTF tracepoint program to the target it was loaded for.
+pub(super) fn attach_trampoline(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attribute {
+        name: u64,
+        prog_fd: u32,
+        pad: u32,
+    }
+    let mut attribute = Attribute { name: 0, prog_fd: program.as_raw_fd() as u32, pad: 0 };
+    bpf(RAW_TRACEPOINT_OPEN, &mut attribute).map(owned)
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct PerfAttribute {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_events: u32,
+    breakpoint_type: u32,
+    config1: u64,
+    config2: u64,
+    rest: [u64; 8],
+}
+
+fn attach_perf_event(program: BorrowedFd<'_>, event: &mut PerfAttribute) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attribute {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+    }
+    event.size = size_of::<PerfAttribute>() as u32;
+    event.wakeup_events = 1;
+    let anybody: libc::pid_t = -1;
+    let no_group: c_int = -1;
+    // SAFETY: `event` is a live perf_event_attr of the size it names; a name it points to outlives the call.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            std::ptr::from_mut(event),
+            anybody,
+            0 as c_int,
+            no_group,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let event = owned(fd as c_int);
+    let mut attribute = Attribute {
+        prog_fd: program.as_raw_fd() as u32,
+        target_fd: event.as_raw_fd() as u32,
+        attach_type: ATTACH_PERF_EVENT,
+        flags: 0,
+    };
+    // The link keeps the event.
+    bpf(LINK_CREATE, &mut attribute).map(owned)
+}
+
+/// Attaches a kprobe program to the beginning of `function`. `probe_type` is the number in
+/// `/sys/bus/event_source/devices/kprobe/type`.
+pub(super) fn attach_kprobe(program: BorrowedFd<'_>, probe_type: u32, function: &str) -> io::Result<OwnedFd> {
+    let function = CString::new(function).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut event =
+        PerfAttribute { kind: probe_type, config1: function.as_ptr() as u64, ..PerfAttribute::default() };
+    attach_perf_event(program, &mut event)
+}
+
+/// Attaches a tracepoint program; `id` is the number in the tracepoint's `id` file.
+pub(super) fn attach_tracepoint(program: BorrowedFd<'_>, id: u64) -> io::Result<OwnedFd> {
+    let mut event = PerfAttribute { kind: PERF_TYPE_TRACEPOINT, config: id, ..PerfAttribute::default() };
+    attach_perf_event(program, &mut event)
+}
+
+/// Runs a raw tracepoint program once with `context` as its arguments; returns what the program returned.
+pub(super) fn program_test_run(program: BorrowedFd<'_>, context: &[u64]) -> io::Result<i32> {
+    #[repr(C)]
+    struct Attribute {
+        prog_fd: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: u64,
+        data_out: u64,
+        repeat: u32,
+        duration: u32,
+        ctx_size_in: u32,
+        ctx_size_out: u32,
+        ctx_in: u64,
+        ctx_out: u64,
+        flags: u32,
+        cpu: u32,
+    }
+    let mut attribute = Attribute {
+        prog_fd: program.as_raw_fd() as u32,
+        retval: 0,
+        data_size_in: 0,
+        data_size_out: 0,
+        data_in: 0,
+        data_out: 0,
+        repeat: 0,
+        duration: 0,
+        ctx_size_in: size_of_val(context) as u32,
+        ctx_size_out: 0,
+        ctx_in: address(context),
+        ctx_out: 0,
+        flags: 0,
+        cpu: 0,
+    };
+    bpf(PROG_TEST_RUN, &mut attribute)?;
+    Ok(attribute.retval.cast_signed())
+}
