@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use lictor_e2e::lab::{Acceleration, KernelName, Lab, Options, Outcome};
+use lictor_e2e::lab::{self, Acceleration, KernelName, Lab, Options, Outcome};
 
 use crate::{progress, setup};
 
@@ -74,6 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
             let (host, guest) = split(file)?;
             lab = lab.file(host, guest);
         }
+        fetch(*kernel)?;
         let outcome = lab.run(&script)?;
         if arguments.console {
             eprint!("{}", outcome.console);
@@ -92,6 +93,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
         }
     }
     Ok(code)
+}
+
+/// Gets a kernel into the cache.
+pub(crate) fn fetch(kernel: KernelName) -> Result<()> {
+    if lab::cached(kernel).is_some() {
+        return Ok(());
+    }
+    progress::step(&format!("getting kernel {kernel}"), || lab::obtain(kernel, progress::line)).map(drop)
 }
 
 fn options(arguments: &Arguments) -> Options {

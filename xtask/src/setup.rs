@@ -50,9 +50,10 @@ pub(crate) fn run() -> Result<()> {
     if !is_root()? {
         bail!("these Debian packages are missing; install them, then run this again:\n  sudo {line}");
     }
-    progress::line(&format!("installing Debian packages: {packages}"));
-    apt(&["update"])?;
-    apt(&[&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat())?;
+    progress::step(&format!("installing Debian packages: {packages}"), || {
+        apt(&["update"])?;
+        apt(&[&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat())
+    })?;
     let still: Vec<&str> = NEEDS.iter().filter(|need| !(need.found)()).map(|need| need.package).collect();
     ensure!(still.is_empty(), "installed, but something is still missing: {}", still.join(" "));
     progress::line("Debian packages are installed");

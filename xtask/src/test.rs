@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use lictor_e2e::lab::{self, CaseResult, KernelName, LabContext, LabTest, Options};
+use lictor_e2e::lab::{CaseResult, KernelName, LabContext, LabTest, Options};
 
-use crate::{codegen, progress, setup, tidy};
+use crate::{codegen, lab, progress, setup, tidy};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -66,8 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     let mut tally = Tally::default();
     if !arguments.lab {
         checks(&mut tally);
-        progress::line("compiling and running the tests of the crates");
-        tally.add(cargo_test());
+        tally.add(progress::step("compiling and running the tests of the crates", cargo_test));
     }
     if !arguments.quick {
         lab_tests(arguments, &mut tally);
@@ -92,8 +91,8 @@ fn checks(tally: &mut Tally) {
         ("clippy", clippy),
     ];
     for (name, check) in checks {
-        progress::line(&format!("checking: {name}"));
-        let failure = check().err().map(|error| format!("{error:#}"));
+        let failure =
+            progress::step(&format!("checking: {name}"), check).err().map(|error| format!("{error:#}"));
         tally.case(&format!("check {name}"), failure.as_deref());
     }
 }
@@ -209,7 +208,7 @@ fn lab_tests(arguments: &Arguments, tally: &mut Tally) {
     let kernels = if arguments.kernels.is_empty() { KernelName::ALL } else { &arguments.kernels };
     let mut unavailable = BTreeMap::new();
     for kernel in kernels {
-        if let Err(error) = lab::obtain(*kernel, progress::line) {
+        if let Err(error) = lab::fetch(*kernel) {
             unavailable.insert(*kernel, format!("{error:#}"));
         }
     }
@@ -228,8 +227,7 @@ fn lab_tests(arguments: &Arguments, tally: &mut Tally) {
                 tally.case(&name, Some(why));
                 continue;
             }
-            progress::line(&format!("running: {name}"));
-            lab_test(test, &context, &name, tally);
+            progress::step(&format!("running: {name}"), || lab_test(test, &context, &name, tally));
         }
     }
 }
@@ -248,9 +246,10 @@ fn lab_test(test: &LabTest, context: &LabContext, name: &str, tally: &mut Tally)
 
 /// Builds the programs that guests run, and returns their directory.
 pub(crate) fn programs() -> Result<PathBuf> {
-    progress::line("building lictor-node and lictor");
     let target = crate::target_directory();
-    quiet(cargo().args(["build", "--quiet", "-p", "lictor-node-worker", "-p", "lictor", "--bins"]))?;
+    progress::step("building lictor-node and lictor", || {
+        quiet(cargo().args(["build", "--quiet", "-p", "lictor-node-worker", "-p", "lictor", "--bins"]))
+    })?;
     let directory = target.join("lab");
     std::fs::create_dir_all(&directory)?;
     for program in ["lictor-node", "lictor"] {

@@ -119,6 +119,11 @@ pub fn cache_dir() -> Result<PathBuf> {
     Ok(base.join("lictor"))
 }
 
+/// The kernel, if the cache holds it.
+pub fn cached(name: KernelName) -> Option<Kernel> {
+    open(name, &cache_dir().ok()?.join("kernels").join(name.as_str())).ok()
+}
+
 /// Returns the kernel, downloading it when the cache does not hold it yet. A cached kernel needs no network.
 pub fn obtain(name: KernelName, report: Report) -> Result<Kernel> {
     let dir = cache_dir()?.join("kernels").join(name.as_str());

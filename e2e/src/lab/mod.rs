@@ -22,7 +22,7 @@ mod qemu;
 pub use cases::{CASE_FUNCTIONS, CaseResult, LabContext, LabTest, recorded_cases};
 pub use cpio::Contents;
 pub use guest::GuestFile;
-pub use kernels::{Kernel, KernelName, Origin, cache_dir, obtain};
+pub use kernels::{Kernel, KernelName, Origin, cache_dir, cached, obtain};
 pub use process::Report;
 
 /// How a guest's processor is run.
