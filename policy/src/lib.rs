@@ -1,6 +1,8 @@
 //! The policy language: from YAML to the tables a kernel judges by. Pure: no clock, no file, no network, no system call.
 #![warn(missing_docs)]
 
+pub mod btf;
+pub mod format;
 mod load;
 pub mod model;
 mod parse;

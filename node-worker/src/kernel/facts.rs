@@ -201,7 +201,7 @@ impl SystemSymbols {
 
 /// Whether `ffffffff81000000 T name` (and `\t[module]` behind it) is a function of that name.
 fn listed_in(line: &[u8], name: &str) -> bool {
-    let mut words = line.split(|byte| byte.is_ascii_whitespace()).skip(1);
+    let mut words = line.split(u8::is_ascii_whitespace).skip(1);
     let function = matches!(words.next(), Some(b"t" | b"T" | b"w" | b"W"));
     function && words.next() == Some(name.as_bytes())
 }

@@ -1,0 +1,210 @@
+//! BTF: the kernel's own description of its functions and types.
+//!
+//! A reader over the bytes of `/sys/kernel/btf/vmlinux` that keeps them as they are: beside them it has one table of
+//! offsets and one of functions. Every access is checked, so bytes of any content can be read.
+
+mod name;
+mod raw;
+
+use crate::plan::{Parameter, Signature, TypeClass};
+use raw::{Kind, Raw, Type};
+
+/// Deepest chain of types that is followed. C declarations end long before; damaged BTF could go in circles.
+const CHAIN_MAX: usize = 32;
+
+/// Why bytes are no BTF that can be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BtfError {
+    /// The bytes do not begin with BTF's header in this machine's byte order.
+    #[error("no BTF header")]
+    Header,
+    /// A section of the header lies outside the bytes.
+    #[error("the {0} section lies outside the data")]
+    Section(&'static str),
+    /// The types end within a type.
+    #[error("type {0} is cut off")]
+    Truncated(u32),
+    /// A type of a kind that this version does not know, so that the ones behind it cannot be found.
+    #[error("type {id} has the unknown kind {kind}")]
+    Kind {
+        /// Number of the type.
+        id: u32,
+        /// Its kind.
+        kind: u8,
+    },
+}
+
+/// BTF of a kernel.
+#[derive(Debug, Clone)]
+pub struct Btf<B> {
+    raw: Raw<B>,
+    /// Numbers of the functions, by name and then number.
+    functions: Vec<u32>,
+}
+
+impl<B: AsRef<[u8]>> Btf<B> {
+    /// Reads the tables of BTF in `bytes`.
+    ///
+    /// # Errors
+    /// See [`BtfError`].
+    pub fn parse(bytes: B) -> Result<Self, BtfError> {
+        let raw = Raw::parse(bytes)?;
+        let mut functions: Vec<u32> =
+            raw.ids().filter(|id| raw.get(*id).is_some_and(|found| found.kind == Kind::Func)).collect();
+        functions.sort_by(|a, b| raw.type_name(*a).cmp(raw.type_name(*b)).then(a.cmp(b)));
+        Ok(Self { raw, functions })
+    }
+
+    /// The type number of a function: what a program that attaches to it is loaded with. When several functions have
+    /// the name, the one with the lowest number.
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        let place = self.functions.partition_point(|id| self.raw.type_name(*id) < name.as_bytes());
+        self.functions.get(place).copied().filter(|id| self.raw.type_name(*id) == name.as_bytes())
+    }
+
+    /// The type number of a typedef. Raw tracepoints are known by theirs, `btf_trace_NAME`. Looks at every type.
+    pub fn typedef_id(&self, name: &str) -> Option<u32> {
+        let mut typedefs = self.raw.ids().filter(|id| self.raw.type_name(*id) == name.as_bytes());
+        typedefs.find(|id| self.raw.get(*id).is_some_and(|found| found.kind == Kind::Typedef))
+    }
+
+    /// The signature of a function.
+    pub fn signature(&self, name: &str) -> Option<Signature> {
+        let function = self.raw.get(self.function_id(name)?)?;
+        let prototype = self.raw.get(function.reference).filter(|found| found.kind == Kind::FuncProto)?;
+        let parameters = (0..prototype.members)
+            .filter_map(|number| self.raw.parameter(&prototype, number))
+            // The last one of a variadic function has neither name nor type.
+            .filter(|(name, id)| *id != 0 || !name.is_empty())
+            .map(|(name, id)| self.described(String::from_utf8_lossy(name).into_owned(), id))
+            .collect();
+        let returns = (prototype.reference != 0).then(|| self.described(String::new(), prototype.reference));
+        Some(Signature { parameters, returns })
+    }
+
+    /// The names of all functions, in order; a name that several functions have comes several times.
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        self.functions.iter().filter_map(|id| std::str::from_utf8(self.raw.type_name(*id)).ok())
+    }
+
+    /// The function names nearest to `wanted`, best first, at most `limit`.
+    pub fn nearest_functions(&self, wanted: &str, limit: usize) -> Vec<String> {
+        name::nearest_symbols(wanted, self.functions(), limit)
+    }
+
+    fn described(&self, name: String, id: u32) -> Parameter {
+        Parameter { name, type_name: self.type_name(id), class: self.class(id) }
+    }
+
+    /// The type behind typedefs and qualifiers.
+    fn resolve(&self, mut id: u32) -> Option<Type> {
+        for _ in 0..CHAIN_MAX {
+            let found = self.raw.get(id)?;
+            if !found.kind.is_modifier() {
+                return Some(found);
+            }
+            id = found.reference;
+        }
+        None
+    }
+
+    fn class(&self, id: u32) -> TypeClass {
+        let Some(found) = self.resolve(id) else { return TypeClass::Other };
+        match found.kind {
+            Kind::Int | Kind::Enum | Kind::Enum64 => match u8::try_from(found.reference) {
+                Ok(width @ (1 | 2 | 4 | 8)) => {
+                    TypeClass::Integer { width, signed: self.raw.is_signed(&found) }
+                }
+                Ok(_) | Err(_) => TypeClass::Other,
+            },
+            Kind::Ptr => self.pointer(found.reference),
+            Kind::Array
+            | Kind::Struct
+            | Kind::Union
+            | Kind::Forward
+            | Kind::Typedef
+            | Kind::Volatile
+            | Kind::Const
+            | Kind::Restrict
+            | Kind::Func
+            | Kind::FuncProto
+            | Kind::Var
+            | Kind::DataSection
+            | Kind::Float
+            | Kind::DeclTag
+            | Kind::TypeTag => TypeClass::Other,
+        }
+    }
+
+    fn pointer(&self, target: u32) -> TypeClass {
+        let Some(found) = self.resolve(target) else { return TypeClass::Pointer };
+        let name = self.raw.string(found.name);
+        match found.kind {
+            Kind::Int if name == b"char" => TypeClass::CharPointer,
+            Kind::Struct | Kind::Union | Kind::Forward if !name.is_empty() => {
+                TypeClass::StructPointer(String::from_utf8_lossy(name).into_owned())
+            }
+            Kind::Int
+            | Kind::Ptr
+            | Kind::Array
+            | Kind::Struct
+            | Kind::Union
+            | Kind::Enum
+            | Kind::Forward
+            | Kind::Typedef
+            | Kind::Volatile
+            | Kind::Const
+            | Kind::Restrict
+            | Kind::Func
+            | Kind::FuncProto
+            | Kind::Var
+            | Kind::DataSection
+            | Kind::Float
+            | Kind::DeclTag
+            | Kind::TypeTag
+            | Kind::Enum64 => TypeClass::Pointer,
+        }
+    }
+
+    /// The type as C writes it, near enough for a message.
+    fn type_name(&self, mut id: u32) -> String {
+        let (mut before, mut after) = (String::new(), String::new());
+        for _ in 0..CHAIN_MAX {
+            let Some(found) = self.raw.get(id) else { break };
+            let name = String::from_utf8_lossy(self.raw.string(found.name)).into_owned();
+            let tagged = |tag: &str| {
+                if name.is_empty() { format!("{tag} (unnamed)") } else { format!("{tag} {name}") }
+            };
+            let word = match found.kind {
+                Kind::Ptr => {
+                    after = format!(" *{}", after.trim_start());
+                    id = found.reference;
+                    continue;
+                }
+                Kind::Const | Kind::Volatile if after.is_empty() || after.starts_with(" *") => {
+                    let word = if found.kind == Kind::Const { "const " } else { "volatile " };
+                    before.push_str(word);
+                    id = found.reference;
+                    continue;
+                }
+                Kind::Restrict | Kind::TypeTag | Kind::Const | Kind::Volatile => {
+                    id = found.reference;
+                    continue;
+                }
+                Kind::Struct => tagged("struct"),
+                Kind::Union => tagged("union"),
+                Kind::Forward => tagged(if found.flag { "union" } else { "struct" }),
+                Kind::Enum | Kind::Enum64 => tagged("enum"),
+                Kind::Int | Kind::Typedef | Kind::Float => name,
+                Kind::FuncProto => "function".into(),
+                Kind::Array => "array".into(),
+                Kind::Func | Kind::Var | Kind::DataSection | Kind::DeclTag => "(unknown)".into(),
+            };
+            return format!("{before}{word}{after}");
+        }
+        format!("{before}void{after}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! The bytes of BTF: header, strings, types.
+
+use super::BtfError;
+
+const MAGIC: u16 = 0xeb9f;
+const HEADER_BYTES: usize = 24;
+const TYPE_BYTES: usize = 12;
+
+/// Kinds of types (`BTF_KIND_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Int,
+    Ptr,
+    Array,
+    Struct,
+    Union,
+    Enum,
+    Forward,
+    Typedef,
+    Volatile,
+    Const,
+    Restrict,
+    Func,
+    FuncProto,
+    Var,
+    DataSection,
+    Float,
+    DeclTag,
+    TypeTag,
+    Enum64,
+}
+
+impl Kind {
+    fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Int,
+            2 => Self::Ptr,
+            3 => Self::Array,
+            4 => Self::Struct,
+            5 => Self::Union,
+            6 => Self::Enum,
+            7 => Self::Forward,
+            8 => Self::Typedef,
+            9 => Self::Volatile,
+            10 => Self::Const,
+            11 => Self::Restrict,
+            12 => Self::Func,
+            13 => Self::FuncProto,
+            14 => Self::Var,
+            15 => Self::DataSection,
+            16 => Self::Float,
+            17 => Self::DeclTag,
+            18 => Self::TypeTag,
+            19 => Self::Enum64,
+            _ => return None,
+        })
+    }
+
+    /// Bytes behind the type itself.
+    fn tail_bytes(self, members: usize) -> usize {
+        match self {
+            Self::Int | Self::Var | Self::DeclTag => 4,
+            Self::Array => 12,
+            Self::Struct | Self::Union | Self::DataSection | Self::Enum64 => members * 12,
+            Self::Enum | Self::FuncProto => members * 8,
+            Self::Ptr
+            | Self::Forward
+            | Self::Typedef
+            | Self::Volatile
+            | Self::Const
+            | Self::Restrict
+            | Self::Func
+            | Self::Float
+            | Self::TypeTag => 0,
+        }
+    }
+
+    /// A name or a qualifier of another type.
+    pub(super) fn is_modifier(self) -> bool {
+        matches!(self, Self::Typedef | Self::Volatile | Self::Const | Self::Restrict | Self::TypeTag)
+    }
+}
+
+/// A type.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Type {
+    pub(super) kind: Kind,
+    /// Offset of its name.
+    pub(super) name: u32,
+    /// `kind_flag`
+    pub(super) flag: bool,
+    /// How many members, parameters or values it has.
+    pub(super) members: u32,
+    /// The type it refers to, or its size in bytes.
+    pub(super) reference: u32,
+    /// Offset of what stands behind it.
+    tail: usize,
+}
+
+/// The bytes and where things are in them.
+#[derive(Debug, Clone)]
+pub(super) struct Raw<B> {
+    bytes: B,
+    strings: std::ops::Range<usize>,
+    /// Offsets of the types: that of type n is the element n - 1.
+    offsets: Vec<u32>,
+}
+
+impl<B: AsRef<[u8]>> Raw<B> {
+    pub(super) fn parse(bytes: B) -> Result<Self, BtfError> {
+        let data = bytes.as_ref();
+        let word = |offset| word(data, offset).ok_or(BtfError::Header);
+        if data.len() < HEADER_BYTES || data[..2] != MAGIC.to_ne_bytes() {
+            return Err(BtfError::Header);
+        }
+        let header_bytes = word(4)? as usize;
+        let section = |offset: u32, length: u32, name| {
+            let begin = header_bytes.checked_add(offset as usize).ok_or(BtfError::Section(name))?;
+            let end = begin.checked_add(length as usize).ok_or(BtfError::Section(name))?;
+            if end > data.len() { Err(BtfError::Section(name)) } else { Ok(begin..end) }
+        };
+        let types = section(word(8)?, word(12)?, "type")?;
+        let strings = section(word(16)?, word(20)?, "string")?;
+        let offsets = offsets(data, types)?;
+        Ok(Self { bytes, strings, offsets })
+    }
+
+    /// The numbers of all types.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> + use<B> {
+        1..=u32::try_from(self.offsets.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The type of that number; there is none for 0, which stands for `void`.
+    pub(super) fn get(&self, id: u32) -> Option<Type> {
+        let offset = *self.offsets.get(usize::try_from(id).ok()?.checked_sub(1)?)?;
+        type_at(self.bytes.as_ref(), offset as usize).ok()
+    }
+
+    /// Name of the type of that number; empty when there is none.
+    pub(super) fn type_name(&self, id: u32) -> &[u8] {
+        self.get(id).map_or(&[], |found| self.string(found.name))
+    }
+
+    /// The string at that offset of the string section, without its zero byte; empty outside.
+    pub(super) fn string(&self, offset: u32) -> &[u8] {
+        let section = &self.bytes.as_ref()[self.strings.clone()];
+        let text = section.get(offset as usize..).unwrap_or_default();
+        let end = text.iter().position(|byte| *byte == 0).unwrap_or(0);
+        &text[..end]
+    }
+
+    /// Name and type of a function's parameter.
+    pub(super) fn parameter(&self, prototype: &Type, number: u32) -> Option<(&[u8], u32)> {
+        let data = self.bytes.as_ref();
+        let offset = prototype.tail.checked_add(usize::try_from(number).ok()?.checked_mul(8)?)?;
+        Some((self.string(word(data, offset)?), word(data, offset + 4)?))
+    }
+
+    /// Whether an integer or an enumeration has a sign.
+    pub(super) fn is_signed(&self, found: &Type) -> bool {
+        const INT_SIGNED: u32 = 1 << 24;
+        match found.kind {
+            Kind::Int => {
+                word(self.bytes.as_ref(), found.tail).is_some_and(|encoding| encoding & INT_SIGNED != 0)
+            }
+            // Only BTF of Linux 6.0 and later marks enumerations; C takes `int` unless told otherwise, and so did
+            // every reader of earlier BTF.
+            Kind::Enum | Kind::Enum64 => found.flag,
+            Kind::Ptr
+            | Kind::Array
+            | Kind::Struct
+            | Kind::Union
+            | Kind::Forward
+            | Kind::Typedef
+            | Kind::Volatile
+            | Kind::Const
+            | Kind::Restrict
+            | Kind::Func
+            | Kind::FuncProto
+            | Kind::Var
+            | Kind::DataSection
+            | Kind::Float
+            | Kind::DeclTag
+            | Kind::TypeTag => false,
+        }
+    }
+}
+
+fn offsets(data: &[u8], types: std::ops::Range<usize>) -> Result<Vec<u32>, BtfError> {
+    let mut offsets = Vec::new();
+    let mut offset = types.start;
+    while offset < types.end {
+        let id = u32::try_from(offsets.len() + 1).map_err(|_| BtfError::Section("type"))?;
+        let found = match type_at(data, offset) {
+            Ok(found) => found,
+            Err(Some(kind)) => return Err(BtfError::Kind { id, kind }),
+            Err(None) => return Err(BtfError::Truncated(id)),
+        };
+        let end = found.tail + found.kind.tail_bytes(found.members as usize);
+        if end > types.end {
+            return Err(BtfError::Truncated(id));
+        }
+        offsets.push(u32::try_from(offset).map_err(|_| BtfError::Section("type"))?);
+        offset = end;
+    }
+    Ok(offsets)
+}
+
+/// The type at that offset; else its kind, when that is the problem.
+fn type_at(data: &[u8], offset: usize) -> Result<Type, Option<u8>> {
+    let name = word(data, offset).ok_or(None)?;
+    let info = word(data, offset + 4).ok_or(None)?;
+    let reference = word(data, offset + 8).ok_or(None)?;
+    let number = ((info >> 24) & 0x1f) as u8;
+    let kind = Kind::from_number(number).ok_or(Some(number))?;
+    Ok(Type {
+        kind,
+        name,
+        flag: info >> 31 != 0,
+        members: info & 0xffff,
+        reference,
+        tail: offset + TYPE_BYTES,
+    })
+}
+
+fn word(data: &[u8], offset: usize) -> Option<u32> {
+    let bytes = data.get(offset..offset.checked_add(4)?)?;
+    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+}

@@ -1,0 +1,212 @@
+use super::*;
+use proptest::prelude::*;
+
+/// Builds BTF piece by piece.
+struct Builder {
+    types: Vec<u8>,
+    strings: Vec<u8>,
+    count: u32,
+}
+
+impl Builder {
+    fn new() -> Self {
+        Self { types: Vec::new(), strings: vec![0], count: 0 }
+    }
+
+    fn string(&mut self, text: &str) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        let offset = u32::try_from(self.strings.len()).unwrap();
+        self.strings.extend_from_slice(text.as_bytes());
+        self.strings.push(0);
+        offset
+    }
+
+    fn add(&mut self, name: &str, kind: u32, flag: bool, members: u32, reference: u32, tail: &[u32]) -> u32 {
+        let name = self.string(name);
+        let info = (u32::from(flag) << 31) | (kind << 24) | members;
+        for word in [name, info, reference].iter().chain(tail) {
+            self.types.extend_from_slice(&word.to_ne_bytes());
+        }
+        self.count += 1;
+        self.count
+    }
+
+    fn int(&mut self, name: &str, bytes: u32, signed: bool) -> u32 {
+        self.add(name, 1, false, 0, bytes, &[(u32::from(signed) << 24) | (bytes * 8)])
+    }
+
+    fn plain(&mut self, name: &str, kind: u32, reference: u32) -> u32 {
+        self.add(name, kind, false, 0, reference, &[])
+    }
+
+    fn structure(&mut self, name: &str) -> u32 {
+        self.add(name, 4, false, 1, 8, &[0, 0, 0])
+    }
+
+    fn function(&mut self, name: &str, returns: u32, parameters: &[(&str, u32)]) -> u32 {
+        let words: Vec<u32> = parameters.iter().flat_map(|(name, id)| [self.string(name), *id]).collect();
+        let count = u32::try_from(parameters.len()).unwrap();
+        let prototype = self.add("", 13, false, count, returns, &words);
+        self.add(name, 12, false, 1, prototype, &[])
+    }
+
+    fn build(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&0xeb9f_u16.to_ne_bytes());
+        bytes.extend_from_slice(&[1, 0]);
+        let (types, strings) = (self.types.len(), self.strings.len());
+        for word in [24, 0, types, types, strings] {
+            bytes.extend_from_slice(&u32::try_from(word).unwrap().to_ne_bytes());
+        }
+        bytes.extend(self.types);
+        bytes.extend(self.strings);
+        bytes
+    }
+}
+
+fn kernel() -> Vec<u8> {
+    let mut b = Builder::new();
+    let int = b.int("int", 4, true);
+    let unsigned = b.int("unsigned int", 4, false);
+    let long = b.int("long unsigned int", 8, false);
+    let char = b.int("char", 1, true);
+    let size = b.plain("size_t", 8, long);
+    let file = b.structure("file");
+    let file_ptr = b.plain("", 2, file);
+    let const_char = b.plain("", 10, char);
+    let user_char = b.plain("user", 18, const_char);
+    let text = b.plain("", 2, user_char);
+    let void_ptr = b.plain("", 2, 0);
+    let enumeration = b.add("mode", 6, true, 1, 4, &[0, 5]);
+    let big = b.add("big", 19, false, 1, 8, &[0, 1, 2]);
+    let array = b.add("", 3, false, 0, 0, &[char, int, 16]);
+    let wide = b.int("__int128", 16, true);
+    let const_file = b.plain("", 10, file);
+    let const_file_ptr = b.plain("", 2, const_file);
+    b.function("fd_install", 0, &[("fd", unsigned), ("file", file_ptr)]);
+    b.function("security_file_open", int, &[("file", file_ptr)]);
+    b.function("bpf_lsm_file_open", int, &[("file", file_ptr)]);
+    b.function(
+        "vfs_read",
+        size,
+        &[("file", const_file_ptr), ("buf", text), ("count", size), ("pos", void_ptr)],
+    );
+    b.function("odd", enumeration, &[("a", big), ("b", array), ("c", wide), ("d", file), ("", 0)]);
+    b.function("fd_install", int, &[]);
+    b.build()
+}
+
+#[test]
+fn signatures_are_those_of_the_source() {
+    let btf = Btf::parse(kernel()).unwrap();
+    let shown = |name| {
+        let signature = btf.signature(name).unwrap();
+        let all = signature.parameters.iter().chain(&signature.returns);
+        all.map(|parameter| format!("{} {}: {:?}", parameter.type_name, parameter.name, parameter.class))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown("fd_install"),
+        [
+            "unsigned int fd: Integer { width: 4, signed: false }",
+            "struct file * file: StructPointer(\"file\")"
+        ]
+    );
+    assert_eq!(
+        shown("vfs_read"),
+        [
+            "const struct file * file: StructPointer(\"file\")",
+            "const char * buf: CharPointer",
+            "size_t count: Integer { width: 8, signed: false }",
+            "void * pos: Pointer",
+            "size_t : Integer { width: 8, signed: false }",
+        ]
+    );
+    assert_eq!(
+        shown("odd"),
+        [
+            "enum big a: Integer { width: 8, signed: false }",
+            "array b: Other",
+            "__int128 c: Other",
+            "struct file d: Other",
+            "enum mode : Integer { width: 4, signed: true }",
+        ]
+    );
+    assert!(btf.signature("nosuch").is_none());
+}
+
+#[test]
+fn numbers_begin_at_one_and_the_first_of_a_name_wins() {
+    let btf = Btf::parse(kernel()).unwrap();
+    // 17 types, then a prototype before each function.
+    assert_eq!(btf.function_id("fd_install"), Some(19));
+    assert_eq!(btf.function_id("security_file_open"), Some(21));
+    assert_eq!(btf.function_id("fd_instal"), None);
+    assert_eq!(btf.functions().count(), 6);
+    assert_eq!(btf.typedef_id("size_t"), Some(5));
+    assert_eq!(btf.typedef_id("int"), None);
+}
+
+#[test]
+fn nearest_functions_are_slips_and_whole_words() {
+    let btf = Btf::parse(kernel()).unwrap();
+    assert_eq!(btf.nearest_functions("fd_instal", 3), ["fd_install"]);
+    assert_eq!(btf.nearest_functions("file_open", 3), ["security_file_open", "bpf_lsm_file_open"]);
+    assert_eq!(btf.nearest_functions("security_flie_open", 3), ["security_file_open"]);
+    assert!(btf.nearest_functions("thiscalldoesnotexist", 3).is_empty());
+}
+
+#[test]
+fn damage_is_named() {
+    let good = kernel();
+    assert_eq!(Btf::parse(&good[..10]).unwrap_err(), BtfError::Header);
+    assert_eq!(Btf::parse(&good[..good.len() - 1]).unwrap_err(), BtfError::Section("string"));
+    let mut bad = Builder::new();
+    bad.int("int", 4, true);
+    bad.plain("x", 31, 0);
+    assert_eq!(Btf::parse(bad.build()).unwrap_err(), BtfError::Kind { id: 2, kind: 31 });
+    let mut cut = Builder::new();
+    cut.add("s", 4, false, 9, 8, &[0, 0, 0]);
+    assert_eq!(Btf::parse(cut.build()).unwrap_err(), BtfError::Truncated(1));
+}
+
+#[test]
+fn circles_end() {
+    let mut b = Builder::new();
+    b.plain("a", 8, 2);
+    b.plain("b", 8, 1);
+    b.plain("", 2, 3);
+    b.function("f", 1, &[("x", 3)]);
+    let btf = Btf::parse(b.build()).unwrap();
+    let signature = btf.signature("f").unwrap();
+    assert_eq!(signature.returns.unwrap().class, TypeClass::Other);
+    assert_eq!(signature.parameters[0].class, TypeClass::Pointer);
+}
+
+fn look_at_everything(bytes: &[u8]) {
+    let Ok(btf) = Btf::parse(bytes) else { return };
+    let names: Vec<String> = btf.functions().map(str::to_owned).collect();
+    for name in &names {
+        let _ = btf.signature(name);
+    }
+    let _ = btf.nearest_functions("fd_install", 3);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        look_at_everything(&bytes);
+    }
+
+    #[test]
+    fn any_damage_is_survived(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)) {
+        let mut bytes = kernel();
+        for (place, value) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        look_at_everything(&bytes);
+    }
+}
