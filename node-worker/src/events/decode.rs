@@ -7,7 +7,10 @@ use wire::{
 };
 
 /// One record, borrowing its texts from the ring.
-#[allow(clippy::large_enum_variant, reason = "lives on the stack for one record; a box would be an allocation each")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "lives on the stack for one record; a box would be an allocation each"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record<'a> {
     /// A process began to run another program.
