@@ -94,7 +94,9 @@ pub enum FieldValue<'a> {
     Nothing,
     /// Two's complement, widened.
     Number(u64),
-    /// A string, a file name or a buffer.
+    /// A string or a file name, without NUL.
+    Text(&'a [u8]),
+    /// A buffer.
     Bytes(&'a [u8]),
     /// A file and its path.
     File {
@@ -260,7 +262,7 @@ fn decode_field<'a>(rest: &mut Rest<'a>, index: usize) -> Result<Field<'a>, Deco
             None => FieldValue::Nothing,
         },
         lictor_field_kind::LICTOR_FIELD_STRING | lictor_field_kind::LICTOR_FIELD_FILENAME => {
-            FieldValue::Bytes(before_nul(data))
+            FieldValue::Text(before_nul(data))
         }
         lictor_field_kind::LICTOR_FIELD_CHAR_BUF | lictor_field_kind::LICTOR_FIELD_CHAR_IOVEC => {
             FieldValue::Bytes(data)
@@ -335,7 +337,7 @@ mod tests {
         assert_eq!(fields[0].value, FieldValue::Number(42));
         let FieldValue::File { file, path } = fields[1].value else { panic!("not a file") };
         assert_eq!((file.mode, path), (0o100_644, &b"/etc/passwd"[..]));
-        assert_eq!(fields[2].value, FieldValue::Bytes(b"text"));
+        assert_eq!(fields[2].value, FieldValue::Text(b"text"));
         assert_eq!(fields[3].value, FieldValue::Bytes(b"a\0b"));
         assert_eq!((fields[3].status, fields[3].original_length), (FieldStatus::Truncated, 900));
     }
@@ -403,7 +405,7 @@ mod tests {
             bytes[at] = value;
             if let Ok(Record::Hook(record)) = decode(&bytes) {
                 let total: usize = record.fields().iter().map(|field| match field.value {
-                    FieldValue::Bytes(text) | FieldValue::File { path: text, .. } => text.len(),
+                    FieldValue::Text(text) | FieldValue::Bytes(text) | FieldValue::File { path: text, .. } => text.len(),
                     FieldValue::Nothing | FieldValue::Number(_) => 0,
                 }).sum();
                 prop_assert!(total <= bytes.len());

@@ -1,6 +1,11 @@
 //! Builders of raw records for tests: what the kernel would write.
 
 use lictor_node_worker_ebpf as wire;
+use lictor_policy::model::{ArgKind, FieldPath, Mode, PolicyKey, ShownAction};
+use lictor_policy::plan::{
+    ArgPlan, Attach, EventKind, GroupPlan, HookPlan, HookPoint, PathDictionary, Plan, PlanPolicy, RulePlan,
+    ShapePlan,
+};
 use wire::{
     bytes_of, lictor_exec_record, lictor_exit_record, lictor_field, lictor_field_kind, lictor_field_status,
     lictor_file, lictor_fired, lictor_fork_record, lictor_hook_record, lictor_record, lictor_record_kind,
@@ -195,4 +200,79 @@ impl Hook {
         bytes.extend_from_slice(&self.fields);
         finish(bytes, lictor_record_kind::LICTOR_RECORD_HOOK)
     }
+}
+
+/// A plan with these hooks and empty tables.
+pub(crate) fn plan(policies: &[(&str, Mode)], hooks: Vec<HookPlan>) -> Plan {
+    let policies = policies
+        .iter()
+        .map(|(name, mode)| PlanPolicy {
+            key: PolicyKey { namespace: None, name: (*name).to_owned() },
+            mode: *mode,
+            enforces: true,
+        })
+        .collect();
+    Plan { policies, hooks, paths: PathDictionary::default(), digest: [7; 32] }
+}
+
+/// A hook with these groups and rules and empty tables.
+pub(crate) fn hook_plan(
+    attach: Attach,
+    symbol: &str,
+    groups: Vec<GroupPlan>,
+    rules: Vec<RulePlan>,
+) -> HookPlan {
+    HookPlan {
+        point: HookPoint { attach, symbol: symbol.to_owned() },
+        reason: String::new(),
+        shape: ShapePlan {
+            flags: 0,
+            argument_count: 2,
+            fields: Vec::new(),
+            columns: Vec::new(),
+            path_field: None,
+            memo_field: None,
+        },
+        rules,
+        groups,
+        vectors: Vec::new(),
+        columns: Vec::new(),
+    }
+}
+
+/// A group of policy 0 that shows these arguments.
+pub(crate) fn group(function_name: &str, event: EventKind, args: Vec<ArgPlan>) -> GroupPlan {
+    GroupPlan {
+        policy: 0,
+        at: FieldPath::new("spec.kprobes[0]"),
+        function_name: function_name.to_owned(),
+        event,
+        args,
+        return_arg: None,
+        message: None,
+        tags: Vec::new(),
+    }
+}
+
+/// A rule of group 0 that is reported.
+pub(crate) fn rule(flags: u32, shown: ShownAction) -> RulePlan {
+    RulePlan {
+        group: 0,
+        selector: 0,
+        label: None,
+        flags: flags | wire::LICTOR_RULE_RECORD,
+        verdict: 0,
+        signal: 0,
+        limit_interval_ns: 0,
+        limit_scope: 0,
+        limit_id: 0,
+        post: true,
+        get_urls: Vec::new(),
+        shown,
+    }
+}
+
+/// An argument that shows a field.
+pub(crate) fn arg(field: u8, kind: ArgKind) -> ArgPlan {
+    ArgPlan { field: Some(field), kind, label: None }
 }

@@ -1,3 +1,4 @@
 //! Where events go: JSON lines to standard output, to a file and to clients of the socket.
 
+pub mod json;
 pub mod text;

@@ -1,0 +1,524 @@
+//! Events as JSON lines, in the shapes that consumers of this language's events know.
+//!
+//! Members come in the order of the interface definition, 64-bit integers are strings, bytes are base64, members with
+//! their default are left out (but for wrapped ones such as `pid`). What has no place in those shapes stands in one
+//! more top-level object, `lictor`, which is there only when it says something.
+//!
+//! Lines are written straight from the record and the prepared pieces of a process ([`crate::enrich::image`]) into the
+//! batch's buffer; no event is built in between.
+
+use super::text;
+use crate::enrich::clock::BootOffset;
+use crate::enrich::names;
+use crate::enrich::process::Actor;
+use crate::events::decode::{Field, FieldStatus, FieldValue, HookRecord};
+use crate::events::loss::Gap;
+use crate::port::{HookDecoder, RevisionDecoder};
+use lictor_node_worker_ebpf as wire;
+use lictor_policy::model::{ArgKind, IntField, IntKind, ShownAction};
+use lictor_policy::plan::{ArgPlan, Attach, EventKind, GroupPlan, HookPoint, RulePlan};
+use wire::{lictor_exit_record, lictor_fired, lictor_record};
+
+/// Kind of an event line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventType {
+    /// `process_exec`
+    Exec,
+    /// `process_exit`
+    Exit,
+    /// `process_kprobe`
+    Kprobe,
+    /// `process_tracepoint`
+    Tracepoint,
+    /// `process_lsm`
+    Lsm,
+    /// `rate_limit_info`: a gap in the stream.
+    Gap,
+}
+
+impl EventType {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Exec, Self::Exit, Self::Kprobe, Self::Tracepoint, Self::Lsm, Self::Gap];
+
+    /// The name of the line's first member.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exec => "process_exec",
+            Self::Exit => "process_exit",
+            Self::Kprobe => "process_kprobe",
+            Self::Tracepoint => "process_tracepoint",
+            Self::Lsm => "process_lsm",
+            Self::Gap => "rate_limit_info",
+        }
+    }
+}
+
+/// Writes event lines of one node.
+#[derive(Debug)]
+pub struct EventWriter {
+    /// `,"node_name":"...","time":`
+    envelope: Box<[u8]>,
+    offset: BootOffset,
+}
+
+/// One group of a hook record that fired, with what its revision says about it.
+#[derive(Debug, Clone, Copy)]
+pub struct FiredGroup<'a> {
+    /// The record.
+    pub record: &'a HookRecord<'a>,
+    /// The revision that judged.
+    pub decoder: &'a RevisionDecoder,
+    /// The hook point's group.
+    pub group: &'a GroupPlan,
+    /// The rule that fired.
+    pub rule: &'a RulePlan,
+    /// The rule in the record.
+    pub fired: lictor_fired,
+}
+
+impl EventWriter {
+    /// A writer for the node called `node`.
+    pub fn new(node: &str, offset: BootOffset) -> Self {
+        let mut envelope = b",\"node_name\":".to_vec();
+        text::push_string(&mut envelope, node.as_bytes());
+        envelope.extend_from_slice(b",\"time\":");
+        Self { envelope: envelope.into(), offset }
+    }
+
+    /// The time of day was set.
+    pub fn set_offset(&mut self, offset: BootOffset) {
+        self.offset = offset;
+    }
+
+    /// Appends the line of an execve.
+    pub fn exec(&self, out: &mut Vec<u8>, actor: &Actor, head: &lictor_record) {
+        out.extend_from_slice(b"{\"process_exec\":{");
+        push_actor(out, actor, head.tid);
+        out.push(b'}');
+        self.end(out, head.boot_ns);
+    }
+
+    /// Appends the line of a process's end.
+    pub fn exit(&self, out: &mut Vec<u8>, actor: &Actor, record: &lictor_exit_record) {
+        out.extend_from_slice(b"{\"process_exit\":{");
+        push_actor(out, actor, record.head.tid);
+        // As wait(2) tells it: a signal in the low seven bits (the eighth: memory was dumped), or an exit status.
+        let signal = record.status & 0x7f;
+        if signal != 0 {
+            out.extend_from_slice(b",\"signal\":");
+            match names::signal(signal) {
+                Some(name) => text::push_string(out, name.as_bytes()),
+                None => text::push_quoted_unsigned(out, u64::from(signal)),
+            }
+        }
+        let status = record.status >> 8 & 0xff;
+        if status != 0 {
+            out.extend_from_slice(b",\"status\":");
+            text::push_unsigned(out, u64::from(status));
+        }
+        out.extend_from_slice(b",\"time\":");
+        text::push_time(out, self.offset.epoch_ns(record.head.boot_ns));
+        out.push(b'}');
+        self.end(out, record.head.boot_ns);
+    }
+
+    /// Appends the line of a gap in the stream.
+    pub fn gap(&self, out: &mut Vec<u8>, gap: &Gap, boot_ns: u64) {
+        out.extend_from_slice(b"{\"rate_limit_info\":{\"number_of_dropped_process_events\":");
+        text::push_quoted_unsigned(out, gap.total());
+        out.push(b'}');
+        self.envelope(out, boot_ns);
+        for (position, (name, lost)) in gap.lost.iter().enumerate() {
+            out.extend_from_slice(if position == 0 { b",\"lictor\":{\"lost\":{" } else { b"," });
+            text::push_string(out, name.as_bytes());
+            out.push(b':');
+            text::push_quoted_unsigned(out, *lost);
+        }
+        out.extend_from_slice(if gap.lost.is_empty() { b"}\n" } else { b"}}}\n" });
+    }
+
+    /// Appends the line of one group that fired.
+    pub fn hook(&self, out: &mut Vec<u8>, actor: &Actor, event: &FiredGroup<'_>) -> EventType {
+        let kind = match event.group.event {
+            EventKind::Kprobe => EventType::Kprobe,
+            EventKind::Tracepoint => EventType::Tracepoint,
+            EventKind::Lsm => EventType::Lsm,
+        };
+        let head = &event.record.fixed.head;
+        begin(out, kind);
+        push_actor(out, actor, head.tid);
+        push_target(out, kind, &event.group.function_name);
+        match kind {
+            EventType::Lsm => {
+                push_policy(out, event);
+                push_message(out, event.group);
+                push_arguments(out, event);
+                push_action(out, event.rule.shown);
+                push_tags(out, event.group);
+            }
+            EventType::Tracepoint => {
+                push_arguments(out, event);
+                push_policy(out, event);
+                push_action(out, event.rule.shown);
+                push_message(out, event.group);
+                push_tags(out, event.group);
+            }
+            EventType::Kprobe | EventType::Exec | EventType::Exit | EventType::Gap => {
+                push_arguments(out, event);
+                push_action(out, event.rule.shown);
+                push_policy(out, event);
+                out.extend_from_slice(b",\"return_action\":\"KPROBE_ACTION_POST\"");
+                push_message(out, event.group);
+                push_tags(out, event.group);
+            }
+        }
+        out.push(b'}');
+        self.envelope(out, head.boot_ns);
+        push_verdict(out, event);
+        out.extend_from_slice(b"}\n");
+        kind
+    }
+
+    /// Appends the line of a hook record whose revision, shape or rule is not known any more: what the record itself
+    /// says. `hook` names the hook point when its slot is known.
+    pub fn unknown_hook(
+        &self,
+        out: &mut Vec<u8>,
+        actor: &Actor,
+        record: &HookRecord<'_>,
+        hook: Option<&HookDecoder>,
+    ) -> EventType {
+        let point = hook.map(|hook| &hook.point);
+        let kind = match point.map(|point| point.attach) {
+            Some(Attach::Lsm | Attach::FmodRet) => EventType::Lsm,
+            Some(Attach::Tracepoint | Attach::RawTracepoint) => EventType::Tracepoint,
+            Some(Attach::Fentry | Attach::Fexit | Attach::Kprobe) | None => EventType::Kprobe,
+        };
+        let fixed = &record.fixed;
+        begin(out, kind);
+        push_actor(out, actor, fixed.head.tid);
+        push_target(out, kind, point.map_or("", |point: &HookPoint| point.symbol.as_str()));
+        for (position, field) in record.fields().iter().enumerate() {
+            out.extend_from_slice(if position == 0 { b",\"args\":[{" } else { b",{" });
+            push_raw_value(out, field);
+            out.push(b'}');
+        }
+        out.extend_from_slice(if record.fields().is_empty() { b"}" } else { b"]}" });
+        self.envelope(out, fixed.head.boot_ns);
+        out.extend_from_slice(b",\"lictor\":{");
+        push_deny(out, fixed.verdict);
+        push_signal(out, fixed.signal);
+        out.extend_from_slice(b"\"revision\":");
+        text::push_unsigned(out, u64::from(fixed.head.revision));
+        out.extend_from_slice(b",\"unknown_revision\":true,\"hook_slot\":");
+        text::push_unsigned(out, u64::from(fixed.hook_slot));
+        out.extend_from_slice(b"}}\n");
+        kind
+    }
+
+    fn envelope(&self, out: &mut Vec<u8>, boot_ns: u64) {
+        out.extend_from_slice(&self.envelope);
+        text::push_time(out, self.offset.epoch_ns(boot_ns));
+    }
+
+    fn end(&self, out: &mut Vec<u8>, boot_ns: u64) {
+        self.envelope(out, boot_ns);
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+fn begin(out: &mut Vec<u8>, kind: EventType) {
+    out.extend_from_slice(b"{\"");
+    out.extend_from_slice(kind.name().as_bytes());
+    out.extend_from_slice(b"\":{");
+}
+
+fn push_actor(out: &mut Vec<u8>, actor: &Actor, tid: u32) {
+    out.extend_from_slice(b"\"process\":");
+    actor.process.push(out, tid);
+    out.extend_from_slice(b",\"parent\":");
+    actor.parent.push(out, actor.parent.pid);
+}
+
+fn push_target(out: &mut Vec<u8>, kind: EventType, name: &str) {
+    if kind == EventType::Tracepoint {
+        let (subsystem, event) = name.split_once('/').unwrap_or(("", name));
+        push_text_member(out, "subsys", subsystem.as_bytes());
+        push_text_member(out, "event", event.as_bytes());
+    } else {
+        push_text_member(out, "function_name", name.as_bytes());
+    }
+}
+
+/// Appends `,"name":"value"`, or nothing for an empty value.
+fn push_text_member(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    if value.is_empty() {
+        return;
+    }
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    text::push_string(out, value);
+}
+
+fn push_policy(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
+    if let Some(policy) = event.decoder.policy(event.group.policy) {
+        push_text_member(out, "policy_name", policy.key.name.as_bytes());
+    }
+}
+
+fn push_message(out: &mut Vec<u8>, group: &GroupPlan) {
+    push_text_member(out, "message", group.message.as_deref().unwrap_or_default().as_bytes());
+}
+
+fn push_tags(out: &mut Vec<u8>, group: &GroupPlan) {
+    for (position, tag) in group.tags.iter().enumerate() {
+        out.extend_from_slice(if position == 0 { b",\"tags\":[" } else { b"," });
+        text::push_string(out, tag.as_bytes());
+    }
+    if !group.tags.is_empty() {
+        out.push(b']');
+    }
+}
+
+fn push_action(out: &mut Vec<u8>, shown: ShownAction) {
+    let name = match shown {
+        ShownAction::Post => "POST",
+        ShownAction::NoPost => "NOPOST",
+        ShownAction::Sigkill => "SIGKILL",
+        ShownAction::Signal => "SIGNAL",
+        ShownAction::Override => "OVERRIDE",
+        ShownAction::GetUrl => "GETURL",
+    };
+    out.extend_from_slice(b",\"action\":\"KPROBE_ACTION_");
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'"');
+}
+
+/// Appends `args` and, when the hook reports it, `return`.
+fn push_arguments(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
+    let mut empty = true;
+    for plan in &event.group.args {
+        if plan.kind == ArgKind::Nop {
+            continue;
+        }
+        out.extend_from_slice(if empty { b",\"args\":[" } else { b"," });
+        push_argument(out, plan, event.record);
+        empty = false;
+    }
+    if !empty {
+        out.push(b']');
+    }
+    if let Some(plan) = &event.group.return_arg {
+        out.extend_from_slice(b",\"return\":");
+        push_argument(out, plan, event.record);
+    }
+}
+
+fn push_argument(out: &mut Vec<u8>, plan: &ArgPlan, record: &HookRecord<'_>) {
+    out.push(b'{');
+    match plan.field {
+        None => {
+            out.extend_from_slice(b"\"int_arg\":");
+            text::push_signed(out, i64::from(record.fixed.verdict));
+        }
+        Some(index) => match record.fields().get(usize::from(index)) {
+            None => push_error(out, "the value is not in the record"),
+            Some(Field { status: FieldStatus::Unresolved, .. }) => {
+                push_error(out, "the value could not be read");
+            }
+            Some(field) => push_value(out, plan.kind, field),
+        },
+    }
+    if let Some(label) = &plan.label {
+        push_text_member(out, "label", label.as_bytes());
+    }
+    out.push(b'}');
+}
+
+fn push_error(out: &mut Vec<u8>, message: &str) {
+    out.extend_from_slice(b"\"error_arg\":{\"Message\":");
+    text::push_string(out, message.as_bytes());
+    out.push(b'}');
+}
+
+/// Appends the member of an argument that shows `field` as `kind`.
+fn push_value(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
+    match (kind, &field.value) {
+        (ArgKind::Int(kind), FieldValue::Number(value)) => push_integer(out, kind, *value),
+        (ArgKind::Capability, FieldValue::Number(value)) => push_capability(out, *value),
+        (ArgKind::String | ArgKind::Filename, FieldValue::Text(value)) => {
+            out.extend_from_slice(b"\"string_arg\":");
+            text::push_string(out, value);
+        }
+        (ArgKind::CharBuf | ArgKind::CharIovec, FieldValue::Bytes(value)) => push_bytes(out, value, field),
+        (ArgKind::File | ArgKind::Fd, FieldValue::File { file, path }) => {
+            push_file(out, "file_arg", file.mode, path, field.status);
+        }
+        (ArgKind::Path | ArgKind::Dentry, FieldValue::File { file, path }) => {
+            push_file(out, "path_arg", file.mode, path, field.status);
+        }
+        (ArgKind::LinuxBinprm, FieldValue::File { file, path }) => {
+            push_file(out, "linux_binprm_arg", file.mode, path, field.status);
+        }
+        // A pointer that was NULL: the empty value of its kind.
+        (ArgKind::String | ArgKind::Filename, FieldValue::Nothing) => {
+            out.extend_from_slice(b"\"string_arg\":\"\"");
+        }
+        (ArgKind::CharBuf | ArgKind::CharIovec, FieldValue::Nothing) => {
+            out.extend_from_slice(b"\"bytes_arg\":\"\"");
+        }
+        (ArgKind::File | ArgKind::Fd, FieldValue::Nothing) => out.extend_from_slice(b"\"file_arg\":{}"),
+        (ArgKind::Path | ArgKind::Dentry, FieldValue::Nothing) => out.extend_from_slice(b"\"path_arg\":{}"),
+        (ArgKind::LinuxBinprm, FieldValue::Nothing) => out.extend_from_slice(b"\"linux_binprm_arg\":{}"),
+        // The plan and the program disagree: shown as it came.
+        (_, _) => push_raw_value(out, field),
+    }
+}
+
+/// Appends the member of an argument that shows `field` without knowing its kind.
+fn push_raw_value(out: &mut Vec<u8>, field: &Field<'_>) {
+    match &field.value {
+        _ if field.status == FieldStatus::Unresolved => push_error(out, "the value could not be read"),
+        FieldValue::Nothing => push_error(out, "there is no value"),
+        FieldValue::Number(value) => {
+            out.extend_from_slice(b"\"size_arg\":");
+            text::push_quoted_unsigned(out, *value);
+        }
+        FieldValue::Text(value) => {
+            out.extend_from_slice(b"\"string_arg\":");
+            text::push_string(out, value);
+        }
+        FieldValue::Bytes(value) => push_bytes(out, value, field),
+        FieldValue::File { file, path } => push_file(out, "file_arg", file.mode, path, field.status),
+    }
+}
+
+fn push_integer(out: &mut Vec<u8>, kind: IntKind, value: u64) {
+    let unused = 64 - 8 * u32::from(kind.width.clamp(1, 8));
+    let shifted = value << unused;
+    let signed = shifted.cast_signed() >> unused;
+    let unsigned = shifted >> unused;
+    match kind.shown_as {
+        IntField::Int => {
+            out.extend_from_slice(b"\"int_arg\":");
+            text::push_signed(out, if kind.signed { signed } else { unsigned.cast_signed() });
+        }
+        IntField::Uint => {
+            out.extend_from_slice(b"\"uint_arg\":");
+            text::push_unsigned(out, unsigned);
+        }
+        IntField::Long => {
+            out.extend_from_slice(b"\"long_arg\":");
+            text::push_quoted_signed(out, signed);
+        }
+        IntField::Size => {
+            out.extend_from_slice(b"\"size_arg\":");
+            text::push_quoted_unsigned(out, unsigned);
+        }
+    }
+}
+
+fn push_capability(out: &mut Vec<u8>, value: u64) {
+    // The kernel's type is int.
+    let number = value as u32;
+    out.extend_from_slice(b"\"capability_arg\":{\"value\":");
+    text::push_signed(out, i64::from(number.cast_signed()));
+    if let Some(name) = usize::try_from(number).ok().and_then(|number| names::CAPABILITIES.get(number)) {
+        push_text_member(out, "name", name.as_bytes());
+    }
+    out.push(b'}');
+}
+
+fn push_bytes(out: &mut Vec<u8>, value: &[u8], field: &Field<'_>) {
+    if field.status == FieldStatus::Truncated {
+        out.extend_from_slice(b"\"truncated_bytes_arg\":{\"bytes_arg\":");
+        text::push_base64(out, value);
+        out.extend_from_slice(b",\"orig_size\":");
+        text::push_quoted_unsigned(out, u64::from(field.original_length));
+        out.push(b'}');
+    } else {
+        out.extend_from_slice(b"\"bytes_arg\":");
+        text::push_base64(out, value);
+    }
+}
+
+fn push_file(out: &mut Vec<u8>, member: &str, mode: u32, path: &[u8], status: FieldStatus) {
+    out.push(b'"');
+    out.extend_from_slice(member.as_bytes());
+    out.extend_from_slice(b"\":{");
+    let begin = out.len();
+    push_text_member(out, "path", path);
+    if status == FieldStatus::Truncated {
+        push_text_member(out, "flags", b"unresolvedPathComponents");
+    }
+    if mode != 0 {
+        push_text_member(out, "permission", &names::permission(mode));
+    }
+    if out.len() > begin {
+        // The comma before the first member.
+        out.remove(begin);
+    }
+    out.push(b'}');
+}
+
+/// Appends the `lictor` member of a hook event: what the rule did or would have done.
+fn push_verdict(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
+    let flags = event.rule.flags;
+    let denies = flags & wire::LICTOR_RULE_DENY != 0;
+    let signals = flags & wire::LICTOR_RULE_SIGNAL != 0;
+    let monitor = flags & wire::LICTOR_RULE_MONITOR != 0;
+    let unresolved = u32::from(event.fired.flags) & wire::LICTOR_FIRED_UNRESOLVED != 0;
+    if !(denies || signals || unresolved) {
+        return;
+    }
+    let fixed = &event.record.fixed;
+    out.extend_from_slice(b",\"lictor\":{");
+    if monitor && (denies || signals) {
+        out.extend_from_slice(b"\"mode\":\"monitor\",");
+    }
+    if denies {
+        push_deny(out, if monitor { event.rule.verdict } else { fixed.verdict });
+    }
+    if signals {
+        let sent = if monitor { u32::from(event.rule.signal) } else { fixed.signal };
+        push_signal(out, sent);
+        if sent == 0 {
+            out.extend_from_slice(b"\"failed\":\"signal\",");
+        }
+    }
+    if unresolved {
+        out.extend_from_slice(b"\"unresolved\":true,");
+    }
+    out.extend_from_slice(b"\"revision\":");
+    text::push_unsigned(out, u64::from(fixed.head.revision));
+    out.extend_from_slice(b",\"rule\":\"");
+    text::push_escaped(out, event.group.at.as_str().as_bytes());
+    out.extend_from_slice(b".selectors[");
+    text::push_unsigned(out, u64::from(event.rule.selector));
+    out.extend_from_slice(b"]\"");
+    if let Some(label) = &event.rule.label {
+        push_text_member(out, "rule_label", label.as_bytes());
+    }
+    out.push(b'}');
+}
+
+fn push_deny(out: &mut Vec<u8>, errno: i16) {
+    if errno != 0 {
+        out.extend_from_slice(b"\"verdict\":\"deny\",\"errno\":");
+        text::push_signed(out, i64::from(errno));
+        out.push(b',');
+    }
+}
+
+fn push_signal(out: &mut Vec<u8>, signal: u32) {
+    if signal != 0 {
+        out.extend_from_slice(b"\"signal\":");
+        text::push_unsigned(out, u64::from(signal));
+        out.push(b',');
+    }
+}
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;
