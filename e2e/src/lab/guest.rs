@@ -18,8 +18,10 @@ const BUSYBOX: &str = "/bin/busybox";
 
 /// Programs taken from this machine, because a policy tells them apart: every applet of busybox is the same binary.
 const PROGRAMS: &[&str] = &[
-    "bash", "cat", "cp", "dd", "head", "ln", "ls", "mkdir", "mount", "mv", "rm", "sleep", "tail", "touch",
-    "umount", "unshare", "uname",
+    "bash", "cat", "chmod", "chown", "chroot", "cp", "dash", "date", "dd", "env", "find", "grep", "head",
+    "id", "ln", "ls", "mkdir", "mkfifo", "mktemp", "mount", "mv", "nsenter", "readlink", "rm", "rmdir",
+    "sed", "seq", "setpriv", "sleep", "sort", "stat", "tail", "tee", "timeout", "touch", "truncate",
+    "umount", "uname", "unshare", "wc",
 ];
 
 /// Mount points and directories that programs expect.
@@ -99,6 +101,7 @@ pub(super) fn layout(
         let path = format!("lab/modules/{position:02}-{}.ko", module.name);
         tree.file(&path, 0o644, Contents::Bytes(module.contents.clone()));
     }
+    tree.link("usr/bin/sh", "dash");
     let mut binaries = Vec::new();
     for program in PROGRAMS {
         let path = find_program(program)?;
