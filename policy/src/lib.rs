@@ -5,6 +5,7 @@ pub mod btf;
 pub mod format;
 mod load;
 pub mod model;
+pub mod oracle;
 mod parse;
 pub mod plan;
 pub mod spec;

@@ -30,10 +30,10 @@ struct Paths<'a> {
 }
 
 /// The plan. Members of each hook point come in the order of the policies and their hooks.
-pub(super) fn assemble(policies: Vec<PlanPolicy>, points: BTreeMap<HookPoint, Vec<Member>>) -> Plan {
+pub(super) fn assemble(policies: Vec<PlanPolicy>, points: &BTreeMap<HookPoint, Vec<Member>>) -> Plan {
     let dictionary = Paths {
-        prefixes: path_keys(&points, kind::LICTOR_COLUMN_PATH_PREFIX),
-        suffixes: path_keys(&points, kind::LICTOR_COLUMN_PATH_SUFFIX),
+        prefixes: path_keys(points, kind::LICTOR_COLUMN_PATH_PREFIX),
+        suffixes: path_keys(points, kind::LICTOR_COLUMN_PATH_SUFFIX),
     };
     let class = |key: Option<usize>| key.map_or(0, |key| key as u32 + 1);
     let paths = PathDictionary {
@@ -148,7 +148,7 @@ fn memo(columns: &[ColumnKey], path_field: Option<Field>) -> Option<Option<Field
         match column.field {
             Some(field) if Some(field) == path_field => {}
             Some(field) if field.is_number() && number.is_none_or(|known| known == field) => {
-                number = Some(field)
+                number = Some(field);
             }
             Some(_) => return None,
             None => {

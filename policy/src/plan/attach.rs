@@ -29,15 +29,24 @@ const HOOK_NAMES: [(&str, &str); 4] = [
 const MMAP_FILE_TO_HOOK: [Option<u8>; 3] = [Some(0), Some(1), Some(3)];
 const MMAP_FILE_FROM_HOOK: [Option<u8>; 4] = [Some(0), Some(1), None, Some(2)];
 
+/// The strongest action of a hook's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Strongest {
+    /// Report, or count.
+    Report,
+    /// Send a signal that need not end the process.
+    Signal,
+    /// Kill the process.
+    Kill,
+    /// Return an errno instead of the operation.
+    Deny,
+}
+
 /// What a hook's rules want from its attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Wants {
-    /// A rule returns an errno instead of the operation.
-    pub(super) deny: bool,
-    /// A rule kills.
-    pub(super) kill: bool,
-    /// A rule sends any signal.
-    pub(super) signal: bool,
+    /// The strongest action of its rules.
+    pub(super) action: Strongest,
     /// The hook sees the function's end.
     pub(super) on_return: bool,
     /// What only the end of the function can tell, if the rules need that: where that is written.
@@ -56,11 +65,14 @@ impl Wants {
                 | Predicate::Namespace(_)
                 | Predicate::Capability(_) => None,
             });
-        let actions = || hook.rules.iter().map(|rule| &rule.actions);
+        let strongest = hook.rules.iter().map(|rule| match (rule.actions.deny, rule.actions.signal) {
+            (Some(_), _) => Strongest::Deny,
+            (None, Some(SIGKILL)) => Strongest::Kill,
+            (None, Some(_)) => Strongest::Signal,
+            (None, None) => Strongest::Report,
+        });
         Self {
-            deny: actions().any(|actions| actions.deny.is_some()),
-            kill: actions().any(|actions| actions.signal == Some(SIGKILL)),
-            signal: actions().any(|actions| actions.signal.is_some()),
+            action: strongest.max().unwrap_or(Strongest::Report),
             on_return: hook.on_return || copied.is_some(),
             needs_end: tested.or(copied),
         }
@@ -68,7 +80,11 @@ impl Wants {
 
     /// Whether the return value of the program is to decide the operation.
     fn verdict(&self) -> bool {
-        self.deny || self.kill && self.needs_end.is_none()
+        self.denies() || self.action == Strongest::Kill && self.needs_end.is_none()
+    }
+
+    fn denies(&self) -> bool {
+        self.action == Strongest::Deny
     }
 }
 
@@ -99,7 +115,7 @@ pub(super) fn site(
         let allowed = "kernels built with CONFIG_DEBUG_INFO_BTF: by it the programs find what they read";
         return Err((Problem::new(found, allowed), None));
     }
-    if wants.deny
+    if wants.denies()
         && let Some(at) = &wants.needs_end
     {
         let allowed = "actions that can come after the operation, as this value does: Post, Sigkill, Signal";
@@ -128,7 +144,7 @@ fn function(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Proble
             HOOK_NAMES.iter().find(|(function, _)| *function == checked).map_or(checked, |(_, hook)| hook);
         match verdict_on_function(name, hook, signature.as_ref(), wants, facts) {
             Ok(site) => return Ok(site),
-            Err(problem) if wants.deny => return Err(problem),
+            Err(problem) if wants.denies() => return Err(problem),
             Err(_) => {}
         }
     }
@@ -136,7 +152,7 @@ fn function(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Proble
         let near = facts.symbols.nearest_functions(name, SUGGESTIONS_MAX);
         return Err(Problem::missing(format!("function `{name}`"), "functions of this kernel").nearest(&near));
     }
-    if wants.deny {
+    if wants.denies() {
         return Err(cannot_deny(&format!("function `{name}`")));
     }
     let reader = Reader::Call { function: name.to_owned(), signature: signature.clone(), positions: None };
@@ -157,7 +173,7 @@ fn verdict_on_function(
     wants: &Wants,
     facts: &NodeFacts,
 ) -> Result<Site, Problem> {
-    let wish = if wants.deny { "a rule denies" } else { "a rule kills, which also denies" };
+    let wish = if wants.denies() { "a rule denies" } else { "a rule kills, which also denies" };
     let stub = facts.symbols.function(&format!("bpf_lsm_{hook}"));
     let why_not_lsm = match &stub {
         None => format!("this kernel has no LSM hook {hook}"),
@@ -240,7 +256,7 @@ fn observe(
     reader: Reader,
     flags: u8,
 ) -> Result<Site, Problem> {
-    let wish = if wants.signal {
+    let wish = if wants.action >= Strongest::Signal {
         "rules report or signal, and nothing here can be denied"
     } else {
         "rules only report"
@@ -290,7 +306,7 @@ fn syscall(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem
         let problem = Problem::missing(format!("system call `{name}`"), "system calls of this kernel");
         return Err(problem.nearest(&near));
     }
-    if wants.deny {
+    if wants.denies() {
         return Err(cannot_deny(&format!("system call `{name}`")));
     }
     // The trace event of a system call tells its arguments, which the function itself does not.
@@ -317,7 +333,7 @@ fn tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts) ->
         let problem = Problem::missing(format!("tracepoint `{symbol}`"), "tracepoints of this kernel");
         return Err(problem.nearest(&near));
     };
-    if wants.deny {
+    if wants.denies() {
         return Err(cannot_deny(&format!("tracepoint `{symbol}`")));
     }
     Ok(Site {
@@ -347,7 +363,7 @@ fn lsm(hook: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
         return Err(Problem::missing(format!("LSM hook `{hook}`"), "LSM hooks of this kernel").nearest(&near));
     };
     let denies = returns_errno(signature);
-    if wants.deny && !denies {
+    if wants.denies() && !denies {
         let allowed = "LSM hooks that return an errno: what this one returns decides nothing";
         return Err(Problem::new(format!("Override on LSM hook `{hook}`"), allowed));
     }

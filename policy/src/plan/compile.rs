@@ -41,17 +41,17 @@ pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
             refusals.push(problem.at(&policy.key, &FieldPath::new("metadata.name")));
             continue;
         }
-        let mut placed = placer.policy(policy);
-        warnings.append(&mut placed.warnings);
-        if placed.refusals.is_empty() {
-            placed.refusals = budget.admit(&policy.key, &placed.hooks);
+        let mut found = placer.policy(policy);
+        warnings.append(&mut found.warnings);
+        if found.refusals.is_empty() {
+            found.refusals = budget.admit(&policy.key, &found.hooks);
         }
-        if !placed.refusals.is_empty() {
-            refusals.append(&mut placed.refusals);
+        if !found.refusals.is_empty() {
+            refusals.append(&mut found.refusals);
             continue;
         }
         let number = compiled.len() as u32;
-        for hook in placed.hooks {
+        for hook in found.hooks {
             points.entry(hook.point.clone()).or_default().push(Member { policy: number, hook });
         }
         compiled.push(PlanPolicy {
@@ -60,7 +60,7 @@ pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
             enforces: policy.hooks.iter().flat_map(|hook| &hook.rules).any(|rule| rule.actions.enforces()),
         });
     }
-    Compiled { plan: assemble(compiled, points), refusals, warnings }
+    Compiled { plan: assemble(compiled, &points), refusals, warnings }
 }
 
 /// What is taken of each limit.

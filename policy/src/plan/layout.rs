@@ -171,6 +171,7 @@ impl<'a> Writer<'a> {
             rule_count: hook.rules.len() as u32,
             rule_base: self.tables.rules.len() as u32,
             all_vector: global(1),
+            fallback_verdict: fallback_verdict(hook),
             ..lictor_hook::default()
         };
         for (to, plan) in bytes.columns.iter_mut().zip(&hook.columns) {
@@ -327,6 +328,26 @@ impl<'a> Writer<'a> {
         self.tables.revision.suffix_empty_base = words.len() as u32;
         words.append(&mut self.suffix_empty);
     }
+}
+
+/// The verdict on an event of which nothing can be read.
+fn fallback_verdict(hook: &HookPlan) -> i32 {
+    let vectors: Vec<&Vector> = hook
+        .columns
+        .iter()
+        .filter_map(|column| hook.vectors.get(column.unresolved_vector as usize))
+        .collect();
+    let matching = |rule: &usize| vectors.iter().all(|vector| vector.contains(*rule));
+    let mut last_group = None;
+    for (_, rule) in (0..).zip(&hook.rules).filter(|(number, _)| matching(number)) {
+        if last_group.replace(rule.group) == Some(rule.group) {
+            continue;
+        }
+        if rule.flags & wire::LICTOR_RULE_DENY != 0 && rule.flags & wire::LICTOR_RULE_MONITOR == 0 {
+            return i32::from(rule.verdict);
+        }
+    }
+    0
 }
 
 fn vector_bytes(vector: &Vector) -> lictor_vector {

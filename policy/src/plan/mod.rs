@@ -16,6 +16,8 @@ mod numbers;
 mod place;
 mod refusal;
 #[cfg(any(test, feature = "testing"))]
+pub mod simulate;
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -50,7 +50,11 @@ impl Domain {
                 }
                 Ok(Test::Ranges { ranges: merged(wanted), negated: *negated })
             }
-            NumberTest::Mask(bits) => Ok(Test::Mask { bits: *bits, negated: false }),
+            NumberTest::Mask(bits) => {
+                // What an unsigned kind does not have, a negative field would show as set.
+                let own = if self.kind.1 { u64::MAX } else { u64::MAX >> (64 - 8 * u32::from(self.kind.0)) };
+                Ok(Test::Mask { bits: bits & own, negated: false })
+            }
         }
     }
 
@@ -101,7 +105,7 @@ impl Domain {
 /// The bits of an integer as tables hold them.
 fn flipped(value: i128, signed: bool) -> u64 {
     // Two's complement of 64 bits: what is cut off is copies of the sign.
-    let bits = value as u64;
+    let bits = value.cast_unsigned() as u64;
     if signed { bits ^ 1 << 63 } else { bits }
 }
 

@@ -272,7 +272,7 @@ impl Placing<'_> {
                     }
                 }
                 Predicate::Binary(test) => {
-                    self.text(&test.at, Source::Process(from::LICTOR_FROM_BINARY), &test.test, &mut tests)
+                    self.text(&test.at, Source::Process(from::LICTOR_FROM_BINARY), &test.test, &mut tests);
                 }
                 Predicate::Pid(test) => pid(test, &mut tests),
                 Predicate::Namespace(test) => self.namespace(test, &mut tests),
@@ -357,8 +357,8 @@ impl Placing<'_> {
             (Some(int), ValueTest::Number(number) | ValueTest::Either { number, .. }) => {
                 self.number(at, field, int, number, tests);
             }
-            (None, ValueTest::Text(text) | ValueTest::Either { text, .. }) => {
-                self.text(at, Source::Field(field), text, tests);
+            (None, ValueTest::Text(words) | ValueTest::Either { text: words, .. }) => {
+                self.text(at, Source::Field(field), words, tests);
             }
             (Some(_), ValueTest::Text(_)) => {
                 let found = format!("a text operator on a value of type {}", kind_name(resolved.kind));
@@ -523,9 +523,10 @@ impl Tests {
 }
 
 fn pid(test: &PidTest, tests: &mut Tests) {
-    let source = Source::Process(match test.in_namespace {
-        true => from::LICTOR_FROM_NAMESPACE_PID,
-        false => from::LICTOR_FROM_PID,
+    let source = Source::Process(if test.in_namespace {
+        from::LICTOR_FROM_NAMESPACE_PID
+    } else {
+        from::LICTOR_FROM_PID
     });
     let values: Vec<u64> = test.values.iter().map(|pid| u64::from(*pid)).collect();
     if test.follow_forks {

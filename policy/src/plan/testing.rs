@@ -19,7 +19,7 @@ impl FakeSymbols {
     /// Adds a function with BTF, declared as `int name(struct file *file, int mask)`. A declaration that cannot be read
     /// as one adds nothing.
     #[must_use]
-    pub fn function(mut self, declaration: &str) -> Self {
+    pub fn with_function(mut self, declaration: &str) -> Self {
         let Some((head, parameters)) = declaration.split_once('(') else {
             return self;
         };
@@ -38,7 +38,7 @@ impl FakeSymbols {
 
     /// Adds a function that BTF does not know.
     #[must_use]
-    pub fn probeable(mut self, name: &str) -> Self {
+    pub fn with_probeable(mut self, name: &str) -> Self {
         self.probeable.insert(name.to_owned());
         self
     }
@@ -53,7 +53,7 @@ impl FakeSymbols {
 
     /// Adds a tracepoint with the common fields and `fields`, declared as `int ret`, each at its natural alignment.
     #[must_use]
-    pub fn tracepoint(mut self, subsystem: &str, event: &str, fields: &[&str]) -> Self {
+    pub fn with_tracepoint(mut self, subsystem: &str, event: &str, fields: &[&str]) -> Self {
         let common = [
             "unsigned short common_type",
             "unsigned char common_flags",
@@ -154,26 +154,26 @@ pub fn symbols() -> FakeSymbols {
         "long __x64_sys_lseek(const struct pt_regs *regs)",
         "long __x64_sys_unshare(const struct pt_regs *regs)",
     ] {
-        symbols = symbols.function(declaration);
+        symbols = symbols.with_function(declaration);
     }
     symbols
-        .probeable("not_in_btf")
-        .tracepoint(
+        .with_probeable("not_in_btf")
+        .with_tracepoint(
             "syscalls",
             "sys_enter_write",
             &["int __syscall_nr", "unsigned int fd", "const char * buf", "size_t count"],
         )
-        .tracepoint(
+        .with_tracepoint(
             "syscalls",
             "sys_enter_read",
             &["int __syscall_nr", "unsigned int fd", "char * buf", "size_t count"],
         )
-        .tracepoint(
+        .with_tracepoint(
             "syscalls",
             "sys_enter_lseek",
             &["int __syscall_nr", "unsigned int fd", "off_t offset", "unsigned int whence"],
         )
-        .tracepoint("sched", "sched_process_exit", &["char[16] comm", "pid_t pid", "int prio"])
+        .with_tracepoint("sched", "sched_process_exit", &["char[16] comm", "pid_t pid", "int prio"])
 }
 
 /// A node with [`symbols`], BTF and BPF LSM.

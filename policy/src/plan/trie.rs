@@ -15,7 +15,7 @@ const CHUNK: usize = LICTOR_LPM_CHUNK as usize;
 /// Distinct keys in the order of their bytes, and how they nest: the keys that begin with key `i` follow it directly.
 #[derive(Debug, Default)]
 pub(super) struct Keys<'a> {
-    keys: Vec<&'a [u8]>,
+    sorted: Vec<&'a [u8]>,
     /// The longest other key that key `i` begins with.
     parents: Vec<Option<usize>>,
     /// One past the last key that begins with key `i`.
@@ -40,15 +40,15 @@ impl<'a> Keys<'a> {
             parents.push(open.last().copied());
             open.push(index);
         }
-        Self { keys, parents, ends }
+        Self { sorted: keys, parents, ends }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.keys.len()
+        self.sorted.len()
     }
 
     pub(super) fn index(&self, key: &[u8]) -> Option<usize> {
-        self.keys.binary_search(&key).ok()
+        self.sorted.binary_search(&key).ok()
     }
 
     /// Key `index` and the keys that begin with it.
@@ -60,7 +60,7 @@ impl<'a> Keys<'a> {
     fn covering(&self, index: usize, length: usize) -> Option<usize> {
         let mut candidate = Some(index);
         while let Some(key) = candidate {
-            if self.keys[key].len() <= length {
+            if self.sorted[key].len() <= length {
                 return candidate;
             }
             candidate = self.parents[key];
@@ -77,7 +77,7 @@ impl<'a> Keys<'a> {
         let mut trie = Trie { entries: BTreeMap::new(), states: 1 };
         let mut states: HashMap<&[u8], u32> = HashMap::new();
         let mut previous: &[u8] = &[];
-        for (index, key) in self.keys.iter().enumerate() {
+        for (index, key) in self.sorted.iter().enumerate() {
             if directories {
                 self.add_directories(&mut trie, index, previous, &class);
             }
@@ -108,7 +108,7 @@ impl<'a> Keys<'a> {
         previous: &[u8],
         class: &impl Fn(Option<usize>) -> u32,
     ) {
-        let key = self.keys[index];
+        let key = self.sorted[index];
         let shared = key.iter().zip(previous).take_while(|(a, b)| a == b).count();
         // The last byte is left out: what ends there is the key itself.
         for end in 1..key.len().min(CHUNK + 1) {

@@ -1,0 +1,337 @@
+//! What policies mean: a slow and obvious judge of one event, straight from the model.
+//!
+//! Nothing here knows of vectors, tries or attachments. It is what the compiler and the kernel programs are compared
+//! with, and what policies can be tried out with. Policies that [`crate::plan::compile`] refuses have no meaning here.
+
+#[cfg(any(test, feature = "testing"))]
+pub mod generate;
+
+use crate::model::{
+    Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, Hook, HookTarget, IntKind, Mode, Namespace,
+    NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest, Policy, PolicyKey, Predicate, Rule,
+    TextMatch, TextTest, ValueTest,
+};
+use crate::plan::{TypeClass, automatic_kind};
+use lictor_node_worker_ebpf::{LICTOR_MAX_ANCESTORS, LICTOR_PATH_MAX};
+use std::collections::BTreeMap;
+
+/// Something that happened at a place that policies can hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Where. A `security_*` function and the LSM hook that it asks are one place.
+    pub target: HookTarget,
+    /// When.
+    pub moment: Moment,
+    /// At this place an answer can make the operation fail.
+    pub denies: bool,
+    /// Values by argument number.
+    pub args: BTreeMap<u8, Value>,
+    /// What the function returned.
+    pub returned: Option<Value>,
+    /// Who did it.
+    pub process: Process,
+}
+
+/// When a hook sees what happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Moment {
+    /// The function begins.
+    Begin,
+    /// The kernel asks whether the operation may be done.
+    Asked,
+    /// The function has ended.
+    End,
+}
+
+/// One value of an event, both as a number and as what it refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// Its type in C.
+    pub class: TypeClass,
+    /// The register, of which only the type's bits mean anything.
+    pub number: u64,
+    /// The text or the path that it leads to.
+    pub text: Reading,
+}
+
+/// A text or a path, as far as it could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// It ends at its first NUL, if it has one. Longer than the kernel's longest path, it counts as unresolved.
+    Text(Vec<u8>),
+    /// There is nothing: no file, a file without a path, a NULL pointer. It counts as the empty text.
+    Absent,
+    /// It could not be read.
+    Unresolved,
+}
+
+/// The process that an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Path of its executable.
+    pub binary: Reading,
+    /// Its id, in the node's first and in its own PID namespace.
+    pub id: ProcessId,
+    /// Its ancestors, the parent first.
+    pub ancestors: Vec<ProcessId>,
+    /// Capability sets, one bit per number.
+    pub capabilities: BTreeMap<CapabilitySet, u64>,
+    /// Inode numbers of its namespaces.
+    pub namespaces: BTreeMap<Namespace, u32>,
+}
+
+/// Id of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessId {
+    /// In the node's first PID namespace.
+    pub global: u32,
+    /// In the process's own PID namespace.
+    pub own: u32,
+}
+
+/// What happens about an event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Judgement {
+    /// 0, or the errno (negative) that the operation fails with.
+    pub verdict: i16,
+    /// The signal that the process gets.
+    pub signal: Option<u8>,
+    /// Rules that fire, in the order of the policies' names and their hooks.
+    pub fired: Vec<Fired>,
+}
+
+/// A rule that fires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fired {
+    /// Its policy.
+    pub policy: PolicyKey,
+    /// Number of its hook within the policy.
+    pub hook: usize,
+    /// Its number within the hook.
+    pub rule: usize,
+    /// A value that it asks for could not be read.
+    pub unresolved: bool,
+    /// Its actions are only reported.
+    pub monitored: bool,
+}
+
+/// Judges an event. `host` has the namespaces of the node's first process.
+pub fn judge(policies: &[Policy], event: &Event, host: &BTreeMap<Namespace, u32>) -> Judgement {
+    let mut judgement = Judgement::default();
+    let mut ordered: Vec<&Policy> = policies.iter().collect();
+    ordered.sort_by(|a, b| a.key.cmp(&b.key));
+    for policy in ordered {
+        for (number, hook) in policy.hooks.iter().enumerate() {
+            if !same_place(&hook.target, &event.target) || moment(hook, event) != event.moment {
+                continue;
+            }
+            let first = hook.rules.iter().enumerate().find_map(|(place, rule)| {
+                let answer = matches(policy, hook, rule, event, host);
+                answer.holds.then_some((place, rule, answer.unresolved))
+            });
+            if let Some((place, rule, unresolved)) = first {
+                let monitored = policy.mode == Mode::Monitor && rule.actions.enforces();
+                judgement.fired.push(Fired {
+                    policy: policy.key.clone(),
+                    hook: number,
+                    rule: place,
+                    unresolved,
+                    monitored,
+                });
+                if !monitored {
+                    act(rule, event, &mut judgement);
+                }
+            }
+        }
+    }
+    judgement
+}
+
+const SIGKILL: u8 = 9;
+const EPERM: i16 = -1;
+
+/// What an enforced rule does. The first errno counts; SIGKILL outdoes every other signal, else the first counts.
+fn act(rule: &Rule, event: &Event, judgement: &mut Judgement) {
+    let kills = rule.actions.signal == Some(SIGKILL);
+    let errno =
+        rule.actions.deny.or((kills && event.denies && event.moment == Moment::Asked).then_some(EPERM));
+    if let (Some(errno), 0) = (errno, judgement.verdict) {
+        judgement.verdict = errno;
+    }
+    if let Some(signal) = rule.actions.signal
+        && (judgement.signal.is_none() || kills)
+    {
+        judgement.signal = Some(signal);
+    }
+}
+
+fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
+    let lsm = |target: &HookTarget| match target {
+        HookTarget::Function(name) => name.strip_prefix("security_").map(str::to_owned),
+        HookTarget::Lsm(name) => Some(name.clone()),
+        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } => None,
+    };
+    hook == event || lsm(hook).is_some() && lsm(hook) == lsm(event)
+}
+
+/// When a hook wants to see the event.
+fn moment(hook: &Hook, event: &Event) -> Moment {
+    let asks_for_end = hook.args.iter().any(|arg| arg.return_copy)
+        || hook
+            .rules
+            .iter()
+            .flat_map(|rule| &rule.predicates)
+            .any(|predicate| matches!(predicate, Predicate::Return { .. }));
+    let prevents =
+        |rule: &Rule| rule.actions.deny.is_some() || rule.actions.signal == Some(SIGKILL) && !asks_for_end;
+    let security = matches!(&hook.target, HookTarget::Function(name) if name.starts_with("security_"));
+    if matches!(hook.target, HookTarget::Lsm(_))
+        || security && event.denies && hook.rules.iter().any(prevents)
+    {
+        Moment::Asked
+    } else if hook.on_return || asks_for_end {
+        Moment::End
+    } else {
+        Moment::Begin
+    }
+}
+
+/// Whether something holds, and whether that was decided without knowing the value.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    holds: bool,
+    unresolved: bool,
+}
+
+impl From<bool> for Answer {
+    fn from(holds: bool) -> Self {
+        Self { holds, unresolved: false }
+    }
+}
+
+fn matches(
+    policy: &Policy,
+    hook: &Hook,
+    rule: &Rule,
+    event: &Event,
+    host: &BTreeMap<Namespace, u32>,
+) -> Answer {
+    let when_unresolved = match policy.on_unresolved {
+        Some(OnUnresolved::Match) => true,
+        Some(OnUnresolved::Skip) => false,
+        None => rule.actions.enforces(),
+    };
+    let process = &event.process;
+    let mut all = Answer::from(true);
+    for predicate in &rule.predicates {
+        let answer = match predicate {
+            Predicate::Arg { arg, test, .. } => match hook.args.get(*arg) {
+                Some(arg) => value(arg, event.args.get(&arg.index), test, when_unresolved),
+                None => false.into(),
+            },
+            Predicate::Return { test, .. } => match &hook.return_arg {
+                Some(arg) => value(arg, event.returned.as_ref(), test, when_unresolved),
+                None => false.into(),
+            },
+            Predicate::Binary(BinaryTest { test, .. }) => text(&process.binary, test, when_unresolved),
+            Predicate::Pid(test) => pid(process, test).into(),
+            Predicate::Namespace(test) => namespace(process, test, host).into(),
+            Predicate::Capability(test) => capability(process, test, host).into(),
+        };
+        all.holds &= answer.holds;
+        all.unresolved |= answer.unresolved;
+    }
+    all
+}
+
+fn value(arg: &Arg, value: Option<&Value>, test: &ValueTest, when_unresolved: bool) -> Answer {
+    let Some(value) = value else {
+        return Answer { holds: when_unresolved, unresolved: true };
+    };
+    let kind = if arg.kind == ArgKind::Auto { automatic_kind(&value.class) } else { Some(arg.kind) };
+    let integer = match kind {
+        Some(ArgKind::Int(IntKind { width, signed, .. })) => Some((width, signed)),
+        Some(ArgKind::Capability) => Some((4, true)),
+        Some(_) | None => None,
+    };
+    match (integer, test) {
+        (Some(kind), ValueTest::Number(test) | ValueTest::Either { number: test, .. }) => {
+            number(integer_of(value, kind), kind, test).into()
+        }
+        (None, ValueTest::Text(test) | ValueTest::Either { text: test, .. }) => {
+            text(&value.text, test, when_unresolved)
+        }
+        (Some(_), ValueTest::Text(_)) | (None, ValueTest::Number(_)) => false.into(),
+    }
+}
+
+/// The value as an integer of the policy's type: what C makes of assigning the argument to it.
+fn integer_of(value: &Value, kind: (u8, bool)) -> i128 {
+    match value.class {
+        TypeClass::Integer { width, signed } => wrap(wrap(i128::from(value.number), (width, signed)), kind),
+        TypeClass::CharPointer | TypeClass::StructPointer(_) | TypeClass::Pointer | TypeClass::Other => {
+            wrap(i128::from(value.number), kind)
+        }
+    }
+}
+
+/// `number` modulo the range of an integer type.
+fn wrap(number: i128, (width, signed): (u8, bool)) -> i128 {
+    let modulus = 1_i128 << (8 * u32::from(width));
+    let positive = number.rem_euclid(modulus);
+    if signed && positive >= modulus / 2 { positive - modulus } else { positive }
+}
+
+fn number(number: i128, kind: (u8, bool), test: &NumberTest) -> bool {
+    match test {
+        NumberTest::Equal { values, negated } => {
+            values.iter().any(|value| wrap(*value, kind) == number) != *negated
+        }
+        NumberTest::Range { ranges, negated } => {
+            ranges.iter().any(|(low, high)| (*low..=*high).contains(&number)) != *negated
+        }
+        NumberTest::Mask(bits) => wrap(number, (8, false)) & i128::from(*bits) != 0,
+    }
+}
+
+fn text(reading: &Reading, test: &TextTest, when_unresolved: bool) -> Answer {
+    let bytes: &[u8] = match reading {
+        Reading::Text(bytes) => bytes.split(|byte| *byte == 0).next().unwrap_or_default(),
+        Reading::Absent => &[],
+        Reading::Unresolved => return Answer { holds: when_unresolved, unresolved: true },
+    };
+    if bytes.len() >= LICTOR_PATH_MAX as usize {
+        return Answer { holds: when_unresolved, unresolved: true };
+    }
+    let any = test.values.iter().map(String::as_bytes).any(|value| match test.part {
+        TextMatch::Equal => bytes == value,
+        TextMatch::Prefix => bytes.starts_with(value),
+        TextMatch::Postfix => bytes.ends_with(value),
+    });
+    (any != test.negated).into()
+}
+
+fn pid(process: &Process, test: &PidTest) -> bool {
+    let ancestors = if test.follow_forks { LICTOR_MAX_ANCESTORS as usize - 1 } else { 0 };
+    let mut line = [&process.id].into_iter().chain(process.ancestors.iter().take(ancestors));
+    let any = line.any(|id| test.values.contains(if test.in_namespace { &id.own } else { &id.global }));
+    any != test.negated
+}
+
+fn namespace(process: &Process, test: &NamespaceTest, host: &BTreeMap<Namespace, u32>) -> bool {
+    let here = process.namespaces.get(&test.namespace);
+    let any = test.values.iter().any(|value| match value {
+        NamespaceValue::Inode(inode) => here == Some(inode),
+        NamespaceValue::Host => here == host.get(&test.namespace),
+    });
+    any != test.negated
+}
+
+fn capability(process: &Process, test: &CapabilityTest, host: &BTreeMap<Namespace, u32>) -> bool {
+    let set = process.capabilities.get(&test.set).copied().unwrap_or(0);
+    let at_home = process.namespaces.get(&Namespace::User) == host.get(&Namespace::User);
+    (set & test.mask != 0) != test.negated && !(test.in_namespace && at_home)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,558 @@
+//! Policies and events made up from a seed, for comparing one judge with another.
+//!
+//! The values of both come from the same small stock, so that most filters are met sometimes: paths that begin with
+//! one another, texts around the chunk length of the kernel's trie, integers at the ends of their types.
+
+use super::{Event, Moment, Process, ProcessId, Reading, Value};
+use crate::model::{
+    Actions, Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, Hook, HookTarget, IntField,
+    IntKind, Mode, Namespace, NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest, Policy,
+    PolicyKey, Predicate, RateLimit, RateLimitScope, Rule, ShownAction, TextMatch, TextTest, ValueTest,
+};
+use crate::plan::testing::HOST_NAMESPACE;
+use crate::plan::{TypeClass, automatic_kind};
+
+/// Numbers from a seed: the same seed gives the same numbers on every machine, for ever.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// A sequence of its own for each seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number of the sequence (the generator is called splitmix64).
+    pub fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    /// A number below `end`, which is not 0.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.number() % end as u64) as usize
+    }
+
+    /// True in so many of 100 cases.
+    pub fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    /// One of `all`, which is not empty.
+    pub fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+}
+
+/// A place that policies hook: what can be read there.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Its name.
+    pub target: HookTarget,
+    /// Types of its arguments.
+    pub arguments: Vec<TypeClass>,
+    /// Type of what it returns, if that can be hooked.
+    pub returns: Option<TypeClass>,
+    /// An answer can make the operation fail.
+    pub denies: bool,
+}
+
+fn int(width: u8, signed: bool) -> TypeClass {
+    TypeClass::Integer { width, signed }
+}
+
+fn pointer(name: &str) -> TypeClass {
+    TypeClass::StructPointer(name.to_owned())
+}
+
+/// Places of the made-up node of [`crate::plan::testing`].
+pub fn places() -> Vec<Place> {
+    let place = |target, arguments, returns, denies| Place { target, arguments, returns, denies };
+    let function = |name: &str| HookTarget::Function(name.to_owned());
+    let tracepoint = |subsystem: &str, event: &str| HookTarget::Tracepoint {
+        subsystem: subsystem.to_owned(),
+        event: event.to_owned(),
+    };
+    let common = || vec![int(2, false), int(1, false), int(1, false), int(4, true)];
+    vec![
+        place(HookTarget::Lsm("file_open".to_owned()), vec![pointer("file")], None, true),
+        place(HookTarget::Lsm("file_permission".to_owned()), vec![pointer("file"), int(4, true)], None, true),
+        place(
+            function("security_file_permission"),
+            vec![pointer("file"), int(4, true)],
+            Some(int(4, true)),
+            true,
+        ),
+        place(function("security_bprm_check"), vec![pointer("linux_binprm")], Some(int(4, true)), true),
+        place(HookTarget::Lsm("bprm_committed_creds".to_owned()), vec![pointer("linux_binprm")], None, false),
+        place(function("fd_install"), vec![int(4, false), pointer("file")], None, false),
+        place(
+            function("many"),
+            vec![
+                TypeClass::CharPointer,
+                int(1, false),
+                int(2, true),
+                int(4, false),
+                int(8, true),
+                pointer("path"),
+            ],
+            Some(int(4, true)),
+            false,
+        ),
+        place(
+            function("do_filp_open"),
+            vec![int(4, true), pointer("filename"), pointer("open_flags")],
+            Some(pointer("file")),
+            false,
+        ),
+        place(
+            HookTarget::Syscall("write".to_owned()),
+            vec![int(4, false), TypeClass::CharPointer, int(8, false)],
+            Some(int(8, true)),
+            false,
+        ),
+        place(
+            tracepoint("sched", "sched_process_exit"),
+            [common(), vec![TypeClass::Other, int(4, true), int(4, true)]].concat(),
+            None,
+            false,
+        ),
+        place(
+            tracepoint("syscalls", "sys_enter_write"),
+            [common(), vec![int(4, true), int(4, false), TypeClass::CharPointer, int(8, false)]].concat(),
+            None,
+            false,
+        ),
+    ]
+}
+
+/// Policies for `places`. Some may ask for more than one hook point offers, and be refused for that.
+pub fn policies(seed: u64, places: &[Place]) -> Vec<Policy> {
+    let mut random = Random::new(seed);
+    let mut maker = Maker {
+        // A few places, so that policies meet.
+        places: (0..=random.below(3)).map(|_| random.below(places.len())).collect(),
+        kind_seed: random.number(),
+        filters: (0..3).map(|_| random.below(FILTERS)).collect(),
+        random,
+    };
+    let count = 1 + maker.random.below(5);
+    let mut policies: Vec<Policy> = (0..count).map(|number| maker.policy(number, places)).collect();
+    for last in (1..policies.len()).rev() {
+        policies.swap(last, maker.random.below(last + 1));
+    }
+    policies
+}
+
+/// Filters on the process: binary, four on process ids, namespaces, three on capability sets.
+const FILTERS: usize = 9;
+
+/// Names of functions that end processes; their numbers are what matters.
+const SIGNALS: [u8; 3] = [9, 9, 15];
+
+const NAMESPACES: [Namespace; 10] = [
+    Namespace::Uts,
+    Namespace::Ipc,
+    Namespace::Mnt,
+    Namespace::Pid,
+    Namespace::PidForChildren,
+    Namespace::Net,
+    Namespace::Time,
+    Namespace::TimeForChildren,
+    Namespace::Cgroup,
+    Namespace::User,
+];
+
+struct Maker {
+    random: Random,
+    places: Vec<usize>,
+    /// Arguments are mostly read in the same way by all policies, or no hook point would have room for them.
+    kind_seed: u64,
+    filters: Vec<usize>,
+}
+
+impl Maker {
+    fn policy(&mut self, number: usize, places: &[Place]) -> Policy {
+        let random = &mut self.random;
+        let key = PolicyKey {
+            namespace: random.chance(30).then(|| "team".to_owned()),
+            name: format!("policy-{}-{number}", random.below(1000)),
+        };
+        let mode = if random.chance(25) { Mode::Monitor } else { Mode::Enforce };
+        let on_unresolved = random.pick(&[None, None, Some(OnUnresolved::Match), Some(OnUnresolved::Skip)]);
+        let hooks = 1 + random.below(3);
+        let hooks = (0..hooks)
+            .map(|hook| {
+                let place = self.random.below(self.places.len());
+                let place = self.places[place];
+                self.hook(place, &places[place], &FieldPath::new("spec.hooks").index(hook))
+            })
+            .collect();
+        Policy { key, mode, on_unresolved, hooks }
+    }
+
+    fn hook(&mut self, number: usize, place: &Place, at: &FieldPath) -> Hook {
+        let mut args = Vec::new();
+        for (index, class) in (0_u8..).zip(&place.arguments) {
+            if self.random.chance(75) {
+                let seed = self.kind_seed ^ (number as u64) << 32 ^ u64::from(index) << 8;
+                let kinds = kinds(class, &place.target);
+                // Mostly the first choice of this case.
+                let choice = usize::from(self.random.chance(20));
+                let kind = Random::new(seed ^ choice as u64).pick(&kinds);
+                args.push(arg(at, index, kind));
+            }
+        }
+        let on_return = place.returns.is_some() && self.random.chance(30);
+        let return_arg = place.returns.as_ref().filter(|_| on_return).map(|class| {
+            let kind = match class {
+                TypeClass::StructPointer(_) => ArgKind::File,
+                TypeClass::Integer { .. }
+                | TypeClass::CharPointer
+                | TypeClass::Pointer
+                | TypeClass::Other => ArgKind::Auto,
+            };
+            arg(at, 0, kind)
+        });
+        let tests_return = on_return && self.random.chance(50);
+        let rules =
+            if self.random.chance(4) { 60 + self.random.below(140) } else { 1 + self.random.below(4) };
+        let rules = (0..rules)
+            .map(|rule| {
+                let at = at.member("selectors").index(rule);
+                self.rule(place, &args, return_arg.as_ref().filter(|_| tests_return), &at)
+            })
+            .collect();
+        Hook {
+            at: at.clone(),
+            target: place.target.clone(),
+            args,
+            return_arg,
+            on_return,
+            rules,
+            message: None,
+            tags: Vec::new(),
+            ignore_missing: false,
+        }
+    }
+
+    fn rule(&mut self, place: &Place, args: &[Arg], return_arg: Option<&Arg>, at: &FieldPath) -> Rule {
+        let mut predicates = Vec::new();
+        let filters = if self.random.chance(8) { 0 } else { 1 + self.random.below(4) };
+        for _ in 0..filters {
+            let readable: Vec<usize> =
+                (0..args.len()).filter(|arg| args[*arg].kind != ArgKind::Nop).collect();
+            if !readable.is_empty() && self.random.chance(70) {
+                let arg = self.random.pick(&readable);
+                let class = &place.arguments[usize::from(args[arg].index)];
+                let test = self.value_test(args[arg].kind, class);
+                predicates.push(Predicate::Arg { at: at.clone(), arg, test });
+            } else if self.random.chance(60) {
+                let filter = self.random.below(self.filters.len());
+                let filter = self.filters[filter];
+                predicates.push(self.process_filter(filter, at));
+            }
+        }
+        if let (Some(arg), Some(class)) = (return_arg, &place.returns)
+            && self.random.chance(50)
+        {
+            let test = self.value_test(arg.kind, class);
+            predicates.push(Predicate::Return { at: at.clone(), test });
+        }
+        let deny = (place.denies && return_arg.is_none() && self.random.chance(40))
+            .then(|| self.random.pick(&[-1, -13, -4095]));
+        let signal = self.random.chance(25).then(|| self.random.pick(&SIGNALS));
+        let limit = RateLimit { interval_ns: 1_000_000_000, scope: RateLimitScope::Process };
+        let actions = Actions {
+            post: self.random.chance(80),
+            rate_limit: self.random.chance(10).then_some(limit),
+            signal,
+            deny,
+            get_urls: Vec::new(),
+            shown: ShownAction::Post,
+        };
+        Rule { at: at.clone(), label: None, predicates, actions }
+    }
+
+    fn value_test(&mut self, kind: ArgKind, class: &TypeClass) -> ValueTest {
+        let certain = if kind == ArgKind::Auto { automatic_kind(class) } else { Some(kind) };
+        match certain {
+            Some(ArgKind::Int(IntKind { width, signed, .. })) => {
+                ValueTest::Number(self.number_test(width, signed))
+            }
+            Some(ArgKind::Capability) => ValueTest::Number(self.number_test(4, true)),
+            Some(_) | None => {
+                let text = self.text_test();
+                if kind == ArgKind::Auto && text.part == TextMatch::Equal {
+                    let number = NumberTest::Equal { values: vec![1], negated: text.negated };
+                    return ValueTest::Either { number, text };
+                }
+                ValueTest::Text(text)
+            }
+        }
+    }
+
+    fn number_test(&mut self, width: u8, signed: bool) -> NumberTest {
+        let random = &mut self.random;
+        let negated = random.chance(35);
+        let count = 1 + random.below(3);
+        match random.below(5) {
+            0 | 1 => {
+                let values = (0..count).map(|_| number(random, width, signed)).collect();
+                NumberTest::Equal { values, negated }
+            }
+            2 | 3 => {
+                let mut end = |open| if random.chance(15) { open } else { number(random, width, signed) };
+                let ranges = (0..count)
+                    .map(|_| (end(i128::MIN), end(i128::MAX)))
+                    .map(|(low, high)| (low.min(high), low.max(high)));
+                NumberTest::Range { ranges: ranges.collect(), negated }
+            }
+            _ => {
+                let bits = 8 * usize::from(width);
+                let mask = (0..count).fold(0, |mask, _| mask | 1 << random.below(bits));
+                NumberTest::Mask(mask)
+            }
+        }
+    }
+
+    fn text_test(&mut self) -> TextTest {
+        let part =
+            self.random.pick(&[TextMatch::Equal, TextMatch::Prefix, TextMatch::Prefix, TextMatch::Postfix]);
+        let count = 1 + self.random.below(4);
+        let values = (0..count)
+            .map(|_| {
+                let text = text(&mut self.random);
+                let from = match part {
+                    // Endings of any length, as long as they may be.
+                    TextMatch::Postfix => {
+                        let longest = text.len().min(128);
+                        text.floor_char_boundary(text.len() - 1 - self.random.below(longest))
+                    }
+                    TextMatch::Equal | TextMatch::Prefix => 0,
+                };
+                text[from..].to_owned()
+            })
+            .collect();
+        TextTest { part, values, negated: self.random.chance(35) }
+    }
+
+    fn process_filter(&mut self, filter: usize, at: &FieldPath) -> Predicate {
+        if filter == 0 {
+            return Predicate::Binary(BinaryTest { at: at.clone(), test: self.text_test() });
+        }
+        let random = &mut self.random;
+        let negated = random.chance(35);
+        let count = 1 + random.below(3);
+        match filter {
+            1..=4 => Predicate::Pid(PidTest {
+                at: at.clone(),
+                values: (0..count).map(|_| pid(random)).collect(),
+                negated,
+                in_namespace: filter.is_multiple_of(2),
+                follow_forks: filter > 2,
+            }),
+            5 => Predicate::Namespace(NamespaceTest {
+                at: at.clone(),
+                namespace: random.pick(&[Namespace::Pid, Namespace::User, Namespace::Net]),
+                values: (0..count)
+                    .map(|_| {
+                        if random.chance(50) {
+                            NamespaceValue::Host
+                        } else {
+                            NamespaceValue::Inode(HOST_NAMESPACE + random.below(12) as u32)
+                        }
+                    })
+                    .collect(),
+                negated,
+            }),
+            _ => Predicate::Capability(CapabilityTest {
+                at: at.clone(),
+                set: [CapabilitySet::Effective, CapabilitySet::Permitted, CapabilitySet::Inheritable]
+                    [filter % 3],
+                mask: (0..count).fold(0, |mask, _| mask | 1 << random.below(64)),
+                negated,
+                in_namespace: random.chance(40),
+            }),
+        }
+    }
+}
+
+fn arg(at: &FieldPath, index: u8, kind: ArgKind) -> Arg {
+    let at = at.member("args").index(usize::from(index));
+    Arg { at, index, kind, label: None, size_arg: None, return_copy: false }
+}
+
+/// Kinds that an argument can be read as.
+fn kinds(class: &TypeClass, target: &HookTarget) -> Vec<ArgKind> {
+    let int = |width, signed| ArgKind::Int(IntKind { width, signed, shown_as: IntField::Int });
+    let mut kinds = match class {
+        TypeClass::Integer { width, signed } => vec![
+            int(*width, *signed),
+            int(*width, *signed),
+            int(*width, !*signed),
+            int(8, *signed),
+            int(8, false),
+            int(4, false),
+            int(1, true),
+            ArgKind::Capability,
+            ArgKind::Fd,
+            ArgKind::Auto,
+        ],
+        TypeClass::CharPointer | TypeClass::Pointer => vec![ArgKind::String, ArgKind::CharBuf],
+        TypeClass::StructPointer(_) | TypeClass::Other => vec![ArgKind::Nop],
+    };
+    kinds.extend(automatic_kind(class));
+    if matches!(target, HookTarget::Function(_) | HookTarget::Lsm(_)) && automatic_kind(class).is_some() {
+        kinds.push(ArgKind::Auto);
+    }
+    kinds
+}
+
+/// An event at a place.
+pub fn event(seed: u64, place: &Place, moment: Moment) -> Event {
+    let mut random = Random::new(seed);
+    let args = (0..).zip(&place.arguments).map(|(index, class)| (index, value(&mut random, class))).collect();
+    let returned = match (moment, &place.returns) {
+        (Moment::End, Some(class)) => Some(value(&mut random, class)),
+        (Moment::Begin | Moment::Asked | Moment::End, _) => None,
+    };
+    let process = process(&mut random);
+    Event { target: place.target.clone(), moment, denies: place.denies, args, returned, process }
+}
+
+fn value(random: &mut Random, class: &TypeClass) -> Value {
+    let number = match class {
+        TypeClass::Integer { width, signed } => {
+            let garbage = if random.chance(50) { u128::from(random.number()) } else { 0 };
+            let own = u128::from(u64::MAX) >> (64 - 8 * u32::from(*width));
+            let number = number(random, *width, *signed).cast_unsigned();
+            // What stands above the type in its register is anything at all.
+            (number & own | garbage & !own) as u64
+        }
+        TypeClass::CharPointer | TypeClass::StructPointer(_) | TypeClass::Pointer | TypeClass::Other => {
+            random.number()
+        }
+    };
+    Value { class: class.clone(), number, text: reading(random) }
+}
+
+fn process(random: &mut Random) -> Process {
+    let mut id = || ProcessId { global: pid(random), own: pid(random) };
+    let (own, line) = (id(), [id(), id(), id()]);
+    // Now and then so many that the eldest are not seen.
+    let length = if random.chance(10) { 28 + random.below(8) } else { random.below(4) };
+    let fill = ProcessId { global: 1_000_000, own: 1_000_000 };
+    let ancestors = (0..length)
+        .map(|place| if length > 4 && place < 26 { fill } else { line[place % line.len()] })
+        .collect();
+    let sets = [CapabilitySet::Effective, CapabilitySet::Permitted, CapabilitySet::Inheritable];
+    Process {
+        binary: reading(random),
+        id: own,
+        ancestors,
+        capabilities: sets.map(|set| (set, random.number() & random.number() & random.number())).into(),
+        namespaces: (0..)
+            .zip(NAMESPACES)
+            .map(|(place, namespace): (u32, _)| {
+                let other = random.below(12) as u32;
+                (namespace, HOST_NAMESPACE + if random.chance(50) { place } else { other })
+            })
+            .collect(),
+    }
+}
+
+fn pid(random: &mut Random) -> u32 {
+    random.pick(&[1, 2, 3, 5, 8, 4_194_303, u32::MAX])
+}
+
+/// An integer of a type, mostly at an edge.
+fn number(random: &mut Random, width: u8, signed: bool) -> i128 {
+    let bits = 8 * u32::from(width);
+    let (least, greatest) =
+        if signed { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) };
+    let near: i128 = random.pick(&[0, 1, 2, 3]);
+    let number = match random.below(8) {
+        0 => least + near,
+        1 => greatest - near,
+        2 => -near,
+        3 => 1 << random.below(bits as usize),
+        4 => i128::from(random.number() as u8),
+        5 => (1 << (bits / 2)) - near,
+        _ => near,
+    };
+    if (least..=greatest).contains(&number) { number } else { near }
+}
+
+/// Beginnings of one another, and others.
+const TEXTS: [&str; 26] = [
+    "/",
+    "/a",
+    "/a/",
+    "/ab",
+    "/a/b",
+    "/a/b/c",
+    "/a/b/cd",
+    "/etc",
+    "/etc/",
+    "/etc/pass",
+    "/etc/passwd",
+    "/etc/passwd/",
+    "/etc/passwd2",
+    "/etc/shadow",
+    "/etc/ssh/sshd_config",
+    "/usr/bin/cat",
+    "/usr/bin/",
+    "/usr/bin/c",
+    "/tmp/x",
+    "x",
+    "xy",
+    "xyz",
+    "passwd",
+    "wd",
+    "/proc/self/maps",
+    "/\u{e4}/\u{20ac}",
+];
+
+/// Around one, two, three and the most chunks, and around the length of the longest ending.
+const LENGTHS: [usize; 20] =
+    [127, 128, 129, 130, 246, 247, 248, 249, 250, 495, 496, 497, 498, 743, 744, 745, 1000, 4093, 4094, 4095];
+
+/// A text that is not empty and no longer than a path can be.
+fn text(random: &mut Random) -> String {
+    if random.chance(75) {
+        return random.pick(&TEXTS).to_owned();
+    }
+    // The longest ones are slow to compare.
+    let lengths = if random.chance(5) { &LENGTHS[..] } else { &LENGTHS[..16] };
+    let length = random.pick(lengths);
+    let mut text = "/0123456789/abcdef".repeat(length / 18 + 1);
+    text.truncate(length);
+    if random.chance(25) {
+        let last = text.len() - 1;
+        text.truncate(last);
+        text.push('#');
+    }
+    text
+}
+
+fn reading(random: &mut Random) -> Reading {
+    match random.below(20) {
+        0 => Reading::Absent,
+        1 => Reading::Unresolved,
+        2 => {
+            let bytes = [text(random).as_bytes(), &[0], text(random).as_bytes()].concat();
+            Reading::Text(bytes)
+        }
+        // In a directory, beside, or too long.
+        3 => Reading::Text([text(random), text(random)].concat().into_bytes()),
+        4 => {
+            let mut bytes = text(random).into_bytes();
+            bytes.pop();
+            Reading::Text(bytes)
+        }
+        _ => Reading::Text(text(random).into_bytes()),
+    }
+}
