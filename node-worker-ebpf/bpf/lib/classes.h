@@ -26,11 +26,6 @@
 #define KERNEL(pointer, member) BPF_CORE_READ(pointer, member)
 #endif
 
-static __always_inline __u32 cache_index(__u64 dentry, __u32 bits)
-{
-	return (dentry * 0x9E3779B97F4A7C15ULL) >> (64 - bits);
-}
-
 /* Fills `id` for a dentry with `read` as the way to its members. */
 #define IDENTITY_OF(id, leaf_, mount, read)                                                                  \
 	do {                                                                                                 \
@@ -66,8 +61,10 @@ static __always_inline void identity_of_directory(struct file *file, struct iden
 
 /* The same for a dentry without an open file; mnt may be 0. Reads through the helper: the pointer has no
  * type. */
-static __noinline int identity_of_dentry(struct dentry *leaf, __u64 mnt, struct identity *id)
+__noinline int identity_of_dentry(__u64 dentry, __u64 mnt, struct identity *id)
 {
+	struct dentry *leaf = (struct dentry *)dentry;
+
 	if (!id)
 		return 0;
 	IDENTITY_OF(id, leaf, mnt, BPF_CORE_READ);
@@ -149,7 +146,7 @@ static __always_inline bool is_inner_file(const struct identity *id)
  * When no string of any rule extends the directory of text[start, end), its prefix class holds for everything
  * in it. Returns the class + 1, or 0.
  */
-static __noinline __u32 closed_directory(__u32 slot, struct scratch *s, __u32 start, __u32 name_length)
+__noinline __u32 closed_directory(__u32 slot, struct scratch *s, __u32 start, __u32 name_length)
 {
 	struct lictor_lpm_value *found;
 	__u32 end = LICTOR_PATH_MAX - (name_length & 255), length;
@@ -176,8 +173,8 @@ static __noinline __u32 closed_directory(__u32 slot, struct scratch *s, __u32 st
 
 /* Walks the path and looks its classes up; tells through `directory_class` (+ 1) when they hold for the
  * directory. */
-static __noinline int classify_path(struct event *e, struct scratch *s, const struct identity *id,
-				    struct path_classes *classes, __u32 flags)
+__noinline int classify_path(struct event *e, struct scratch *s, const struct identity *id,
+			     struct path_classes *classes, __u32 flags)
 {
 	__u64 walked;
 	__u32 start, closed;
@@ -230,8 +227,8 @@ static __always_inline void classify_cold(struct event *e, struct scratch *s, co
  * The classes of a file whose cache entry did not know it: computes and remembers them. `e->directory` is the
  * file's directory; `dentry_only` tells that there is no open file behind `id`.
  */
-static __noinline int classes_of(struct event *e, struct scratch *s, const struct identity *id,
-				 struct path_classes *classes, bool dentry_only)
+__noinline int classes_of(struct event *e, struct scratch *s, const struct identity *id,
+			  struct path_classes *classes, bool dentry_only)
 {
 	struct lictor_revision *revision;
 	struct path_entry *entry;
@@ -270,8 +267,8 @@ static __noinline int classes_of(struct event *e, struct scratch *s, const struc
 }
 
 /* The same, asking the cache first. */
-static __noinline int cached_classes_of(struct event *e, struct scratch *s, const struct identity *id,
-					struct path_classes *classes, bool dentry_only)
+__noinline int cached_classes_of(struct event *e, struct scratch *s, const struct identity *id,
+				 struct path_classes *classes, bool dentry_only)
 {
 	struct path_entry *entry;
 	__u32 index;
@@ -282,7 +279,7 @@ static __noinline int cached_classes_of(struct event *e, struct scratch *s, cons
 	entry = bpf_map_lookup_elem(&path_cache, &index);
 	if (entry && entry_read(entry, &e->at, id, classes))
 		return 0;
-	identity_of_dentry((struct dentry *)id->parent, id->mnt, &e->directory);
+	identity_of_dentry(id->parent, id->mnt, &e->directory);
 	return classes_of(e, s, id, classes, dentry_only);
 }
 

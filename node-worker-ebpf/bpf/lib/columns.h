@@ -25,7 +25,7 @@ static __always_inline __u64 *number_get(__u32 slot, __u32 column, __u64 value)
 	return inner ? bpf_map_lookup_elem(inner, &key) : NULL;
 }
 
-static __noinline __u64 capability_set(__u32 source)
+__noinline __u64 capability_set(__u32 source)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	const struct cred *cred = BPF_CORE_READ(task, cred);
@@ -43,8 +43,9 @@ static __noinline __u64 capability_set(__u32 source)
 }
 
 /* Inode number of a namespace of `task`; 0 when it has none (it is exiting). */
-static __noinline __u32 namespace_of(struct task_struct *task, __u32 source)
+__noinline __u32 namespace_of(__u64 task_address, __u32 source)
 {
+	struct task_struct *task = (struct task_struct *)task_address;
 	struct pid *pid;
 	struct upid upid;
 	__u32 level;
@@ -80,7 +81,7 @@ static __noinline __u32 namespace_of(struct task_struct *task, __u32 source)
 }
 
 /* Process id of the thread group in its own PID namespace. */
-static __noinline __u32 namespace_pid(struct task_struct *task)
+static __always_inline __u32 namespace_pid(struct task_struct *task)
 {
 	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
 	__u32 level = BPF_CORE_READ(pid, level);
@@ -115,13 +116,13 @@ static __always_inline __u64 column_number(struct event *e, __u32 i)
 	case LICTOR_FROM_PID:
 		return bpf_get_current_pid_tgid() >> 32;
 	case LICTOR_FROM_NAMESPACE_PID:
-		return namespace_pid(bpf_get_current_task_btf());
+		return namespace_pid((struct task_struct *)bpf_get_current_task());
 	case LICTOR_FROM_CAP_EFFECTIVE:
 	case LICTOR_FROM_CAP_PERMITTED:
 	case LICTOR_FROM_CAP_INHERITABLE:
 		return capability_set(source);
 	default:
-		return namespace_of(bpf_get_current_task_btf(), source);
+		return namespace_of(bpf_get_current_task(), source);
 	}
 }
 
@@ -150,7 +151,7 @@ static long interval_step(__u32 index, struct interval_search *search)
 	return 0;
 }
 
-static __noinline __u32 number_vector(struct event *e, const struct lictor_column *column, __u64 value)
+__noinline __u32 number_vector(struct event *e, const struct lictor_column *column, __u64 value)
 {
 	struct interval_search search = {.value = value, .slot = e->at.slot};
 	__u64 *found;
@@ -213,8 +214,7 @@ static long mask_step(__u32 index, struct mask_loop *loop)
 	return 0;
 }
 
-static __noinline int fold_mask(struct event *e, struct scratch *s, const struct lictor_column *column,
-				__u64 value)
+__noinline int fold_mask(struct event *e, struct scratch *s, const struct lictor_column *column, __u64 value)
 {
 	struct mask_loop loop = {.s = s, .slot = e->at.slot};
 
@@ -252,7 +252,7 @@ static long ancestor_step(__u32 index, struct ancestor_loop *loop)
 	return 0;
 }
 
-static __noinline int fold_ancestors(struct event *e, struct scratch *s, const struct lictor_column *column)
+__noinline int fold_ancestors(struct event *e, struct scratch *s, const struct lictor_column *column)
 {
 	struct ancestor_loop loop = {.s = s, .slot = e->at.slot, .task = (void *)bpf_get_current_task()};
 
@@ -282,11 +282,11 @@ static __always_inline bool narrow_by_set(struct event *e, struct scratch *s,
 }
 
 /* Classes of the executable that the current process runs; kernel threads have none. */
-static __noinline int binary_classes(struct event *e, struct scratch *s, struct path_classes *classes)
+__noinline int binary_classes(struct event *e, struct scratch *s, struct path_classes *classes)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct file *file = BPF_CORE_READ(task, mm, exe_file);
-	struct identity id;
+	struct identity id = {};
 
 	if (!classes)
 		return 0;
@@ -294,7 +294,8 @@ static __noinline int binary_classes(struct event *e, struct scratch *s, struct 
 	classes->status = PATH_NONE;
 	if (!file)
 		return 0;
-	identity_of_dentry(BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt), &id);
+	identity_of_dentry((__u64)BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt),
+			   &id);
 	id.inode = (__u64)BPF_CORE_READ(file, f_inode);
 	return cached_classes_of(e, s, &id, classes, false);
 }
@@ -303,7 +304,7 @@ static __always_inline void field_classes(struct event *e, struct scratch *s, __
 					  struct path_classes *classes)
 {
 	struct file *open_file;
-	struct identity id;
+	struct identity id = {};
 
 	if (field == shape.path_field) {
 		*classes = e->path;

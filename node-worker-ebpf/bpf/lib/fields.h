@@ -137,7 +137,7 @@ static __always_inline long read_string(void *to, __u32 length, __u64 from)
 }
 
 /* The open file behind a descriptor of the current process; NULL when there is none. */
-static __noinline __u64 file_of_descriptor(__u32 fd)
+__noinline __u64 file_of_descriptor(__u32 fd)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
@@ -193,7 +193,7 @@ static __always_inline bool place_of_field(struct event *e, __u32 i, struct iden
 	}
 	if (!dentry)
 		return false;
-	identity_of_dentry(dentry, mnt, id);
+	identity_of_dentry((__u64)dentry, mnt, id);
 	if (*open_file)
 		id->inode = (__u64)BPF_CORE_READ(*open_file, f_inode);
 	return true;
@@ -203,7 +203,7 @@ static __always_inline bool place_of_field(struct event *e, __u32 i, struct iden
  * Reads a text field to the front of s->text. Returns its length without NUL (text[length] is the NUL), or -1
  * when it cannot be read whole. A buffer is text up to its first NUL.
  */
-static __noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
+__noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
 {
 	__u32 kind = shape.fields[i & 7].kind, length;
 	__u64 raw = e->raw[i & 7];

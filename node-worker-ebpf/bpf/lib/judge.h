@@ -57,7 +57,7 @@ static __always_inline bool memo_hit(struct path_entry *entry, const struct mome
 	return hit && !(sequence & 1) && *(volatile __u32 *)&entry->sequence == sequence;
 }
 
-static __noinline int memo_store(struct event *e)
+__noinline int memo_store(struct event *e)
 {
 	struct path_entry *entry;
 	struct task_key key;
@@ -85,7 +85,7 @@ static __noinline int memo_store(struct event *e)
 }
 
 /* A hash over what was read: numbers by value, text by its first 40 bytes, files by inode. */
-static __noinline __u64 values_hash(struct event *e)
+__noinline __u64 values_hash(struct event *e)
 {
 	__u64 hash = 0xcbf29ce484222325ULL;
 
@@ -95,7 +95,7 @@ static __noinline __u64 values_hash(struct event *e)
 	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
 		__u64 part = 0, words[5] = {};
 		struct file *open_file;
-		struct identity id;
+		struct identity id = {};
 
 		if (i >= shape.field_count)
 			break;
@@ -124,7 +124,7 @@ static __noinline __u64 values_hash(struct event *e)
 }
 
 /* Whether a record of this rule is due, by its rate limit. */
-static __noinline bool within_limit(struct event *e, const struct lictor_rule *rule)
+__noinline bool within_limit(struct event *e, const struct lictor_rule *rule)
 {
 	__u64 now = bpf_ktime_get_ns(), *last, task = bpf_get_current_pid_tgid();
 	struct limit_key key = {};
@@ -151,110 +151,122 @@ static __noinline bool within_limit(struct event *e, const struct lictor_rule *r
 
 #define ADD(counter) __sync_fetch_and_add(&(counter), 1)
 
-static __always_inline void rule_fires(struct outcome *o, const struct lictor_rule *rule, __u32 number)
+/* What the rule does to the operation and to the process. */
+static __always_inline void rule_enforces(struct outcome *o, const struct lictor_rule *rule,
+					  struct lictor_policy_counts *counts)
 {
-	__u32 policy = rule->policy, flags = rule->flags, at;
-	struct lictor_policy_counts *counts = bpf_map_lookup_elem(&policy_counts, &policy);
-	bool post = flags & LICTOR_RULE_RECORD;
+	__u32 flags = rule->flags;
 
-	if (!counts)
-		return;
-	ADD(counts->matched);
-	if (o->e->unresolved)
-		ADD(counts->unresolved);
 	if (flags & (LICTOR_RULE_DENY | LICTOR_RULE_SIGNAL) && flags & LICTOR_RULE_MONITOR) {
 		ADD(counts->monitored);
-	} else {
-		if (flags & LICTOR_RULE_DENY) {
-			ADD(counts->denied);
-			if (!o->verdict)
-				o->verdict = rule->verdict;
-		}
-		if (flags & LICTOR_RULE_SIGNAL) {
-			ADD(counts->signalled);
-			/* SIGKILL outdoes every other signal. */
-			if (!o->signal || rule->signal == 9)
-				o->signal = rule->signal;
-		}
-	}
-	if (!post)
 		return;
-	if (flags & LICTOR_RULE_LIMIT && !within_limit(o->e, rule)) {
+	}
+	if (flags & LICTOR_RULE_DENY) {
+		ADD(counts->denied);
+		if (!o->verdict)
+			o->verdict = rule->verdict;
+	}
+	if (flags & LICTOR_RULE_SIGNAL) {
+		ADD(counts->signalled);
+		/* SIGKILL outdoes every other signal. */
+		if (!o->signal || rule->signal == 9)
+			o->signal = rule->signal;
+	}
+}
+
+static __always_inline void rule_reports(struct scratch *s, const struct lictor_rule *rule, __u32 number,
+					 struct lictor_policy_counts *counts)
+{
+	__u32 at = s->outcome.fired_count;
+
+	if (rule->flags & LICTOR_RULE_LIMIT && !within_limit(&s->event, rule)) {
 		ADD(counts->limited);
 		return;
 	}
-	at = o->fired_count;
 	if (at >= LICTOR_MAX_FIRED) {
 		ADD(counts->lost);
 		count_site(LICTOR_SITE_FIRED_OVERFLOW);
 		return;
 	}
 	ADD(counts->posted);
-	o->s->fired[at & (LICTOR_MAX_FIRED - 1)].rule = number;
-	o->s->fired[at & (LICTOR_MAX_FIRED - 1)].flags =
-	    LICTOR_FIRED_POST | (o->e->unresolved ? LICTOR_FIRED_UNRESOLVED : 0);
-	o->fired_count = at + 1;
+	s->fired[at].rule = number;
+	s->fired[at].flags = LICTOR_FIRED_POST | (s->event.unresolved ? LICTOR_FIRED_UNRESOLVED : 0);
+	s->outcome.fired_count = at + 1;
 }
 
-static long rule_step(__u32 index, struct outcome *o)
+struct rule_loop {
+	struct scratch *s;
+};
+
+static long rule_step(__u32 index, struct rule_loop *loop)
 {
-	struct scratch *s = o->s;
+	struct lictor_policy_counts *counts;
+	struct scratch *s = loop->s;
+	struct outcome *o = &s->outcome;
+	__u32 number, slot, at, policy;
 	struct lictor_rule *rule;
-	__u32 number, slot, at;
+	__u64 word = o->word;
 	void *inner;
 
-	if (!o->word) {
+	if (!word) {
 		if (!o->summary)
 			return 1;
-		o->block = lowest_bit(o->summary) & 63;
+		o->block = lowest_bit(o->summary);
 		o->summary &= o->summary - 1;
-		o->word = s->left.words[o->block & 63];
+		o->word = s->left.words[o->block & (LICTOR_VECTOR_WORDS - 1)];
 		return 0;
 	}
-	number = o->block * 64 + lowest_bit(o->word);
-	o->word &= o->word - 1;
-	slot = o->e->at.slot;
+	number = o->block * 64 + lowest_bit(word);
+	o->word = word & (word - 1);
+	slot = s->event.at.slot;
 	inner = bpf_map_lookup_elem(&rules, &slot);
 	if (!inner)
 		return 1;
-	at = o->hook->rule_base + number;
+	at = o->rule_base + number;
 	rule = bpf_map_lookup_elem(inner, &at);
 	/* Only the first rule of a group fires; its rules stand together. */
 	if (!rule || rule->group == o->last_group)
 		return 0;
 	o->last_group = rule->group;
-	rule_fires(o, rule, number);
+	policy = rule->policy;
+	counts = bpf_map_lookup_elem(&policy_counts, &policy);
+	if (!counts)
+		return 0;
+	ADD(counts->matched);
+	if (s->event.unresolved)
+		ADD(counts->unresolved);
+	rule_enforces(o, rule, counts);
+	if (rule->flags & LICTOR_RULE_RECORD)
+		rule_reports(s, rule, number, counts);
 	return 0;
 }
 
 /* With at least one rule left: counts, signals, reports. Returns the verdict. */
 static __always_inline __s32 act(struct event *e, struct scratch *s, const struct lictor_hook *hook)
 {
-	struct outcome o = {
-	    .s = s,
-	    .hook = hook,
-	    .e = e,
-	    .summary = s->left.summary,
-	    .last_group = ~0u,
-	};
+	struct rule_loop loop = {.s = s};
 	struct lictor_hook_counts *counts;
 	__u32 slot = shape.hook_slot;
 
-	bpf_loop(RULE_STEPS, rule_step, &o, 0);
+	s->outcome.summary = s->left.summary;
+	s->outcome.word = 0;
+	s->outcome.rule_base = hook->rule_base;
+	s->outcome.last_group = ~0u;
+	s->outcome.verdict = 0;
+	s->outcome.signal = 0;
+	s->outcome.fired_count = 0;
+	bpf_loop(RULE_STEPS, rule_step, &loop, 0);
 	counts = bpf_map_lookup_elem(&hook_counts, &slot);
-	if (counts && o.last_group != ~0u) {
+	if (counts && s->outcome.last_group != ~0u) {
 		ADD(counts->matched);
 		if (e->unresolved)
 			ADD(counts->unresolved);
 	}
-	if (o.signal && bpf_send_signal(o.signal))
+	if (s->outcome.signal && bpf_send_signal(s->outcome.signal))
 		count_site(LICTOR_SITE_SIGNAL);
-	/* 6.1 does not check what an LSM program returns. */
-	if (o.verdict > 0 || o.verdict < -MAX_ERRNO)
-		o.verdict = -EPERM;
-	if (o.fired_count)
-		emit(e, s, &o);
-	return o.verdict;
+	if (s->outcome.fired_count)
+		emit(e, s);
+	return s->outcome.verdict;
 }
 
 static __always_inline __s32 narrow_and_act(struct event *e, struct scratch *s,
@@ -379,6 +391,19 @@ static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct
 		field_load(ctx, e, i);
 	}
 	return narrow_and_act(e, s, hook);
+}
+
+/*
+ * A verdict that the kernel understands, whatever the tables say: 6.1 does not check what an LSM program returns,
+ * later kernels want proof that it is in this range.
+ */
+static __always_inline __s32 as_errno(__s32 verdict)
+{
+	if (verdict >= 0)
+		return 0;
+	if (verdict < -MAX_ERRNO)
+		return -EPERM;
+	return verdict;
 }
 
 /* Judges an event and returns the verdict: 0, or a negative errno. */

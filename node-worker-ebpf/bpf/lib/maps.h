@@ -209,6 +209,39 @@ struct {
 	__type(value, struct path_entry);
 } directory_cache SEC(".maps");
 
+/*
+ * What an event comes to. In memory that the verifier does not follow: counting in a loop would make it look at every
+ * number of rules that can fire.
+ */
+struct outcome {
+	/* Blocks and, in the current one, rules that are still to be looked at. */
+	__u64 summary;
+	__u64 word;
+	__u32 block;
+	__u32 rule_base;
+	__u32 last_group;
+	__s32 verdict;
+	__u32 signal;
+	__u32 fired_count;
+};
+
+/* Where in the record the next field goes, and what is known of it so far. */
+struct writer {
+	__u32 at;
+	__u32 length;
+	__u32 original;
+	__u32 status;
+};
+
+/*
+ * Where the caches hold what is known of a dentry. Of its address the low half is used: the verifier lets no other
+ * arithmetic be done on a pointer with a type.
+ */
+static __always_inline __u32 cache_index(__u32 dentry_low, __u32 bits)
+{
+	return (dentry_low * 0x9E3779B1u) >> (32 - bits);
+}
+
 struct scratch {
 	__u32 busy;
 	__u32 owner;
@@ -217,6 +250,8 @@ struct scratch {
 	struct lictor_vector folded;
 	struct lictor_lpm_key key;
 	struct event event;
+	struct writer writer;
+	struct outcome outcome;
 	struct lictor_fired fired[LICTOR_MAX_FIRED];
 	/* A path grows leaf first towards the front of the first half; text is read into the front. */
 	char text[LICTOR_PATH_MAX * 2];
@@ -224,8 +259,9 @@ struct scratch {
 	__u8 record[LICTOR_MAX_RECORD + 2 * LICTOR_PATH_MAX];
 };
 
+/* SCRATCH_SLOTS for each possible CPU; the loader sets the number. Per-CPU arrays end at 32 KiB a value. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SCRATCH_SLOTS);
 	__type(key, __u32);
 	__type(value, struct scratch);

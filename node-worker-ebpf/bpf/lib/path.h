@@ -91,7 +91,7 @@ static __always_inline __u32 walk_memfd(struct dentry *dentry, struct scratch *s
  * namespace, whatever root directory the task has, so that chroot(2) does not change what a policy sees.
  * Returns status << 32 | start.
  */
-static __noinline __u64 path_walk(__u64 dentry, __u64 mnt, struct scratch *s)
+__noinline __u64 path_walk(__u64 dentry, __u64 mnt, struct scratch *s)
 {
 	struct vfsmount *vfsmount = (void *)mnt;
 	struct walk w = {.dentry = (void *)dentry, .s = s, .at = LICTOR_PATH_MAX};

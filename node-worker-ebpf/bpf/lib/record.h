@@ -22,84 +22,77 @@ static __always_inline void record_head(struct lictor_record *head, __u32 kind, 
 	head->revision = 0;
 }
 
-/* A cursor into s->record. */
-struct writer {
-	struct scratch *s;
-	__u32 at;
-	/* Of the field being written. */
-	__u32 length;
-	__u32 original;
-	__u32 status;
-};
-
-static __always_inline __u8 *writer_data(struct writer *w, __u32 skip)
+static __always_inline __u8 *writer_data(struct scratch *s, __u32 skip)
 {
-	__u32 at = w->at + sizeof(struct lictor_field) + skip;
+	__u32 at = s->writer.at + sizeof(struct lictor_field) + skip;
 
 	if (at > LICTOR_MAX_RECORD)
 		at = LICTOR_MAX_RECORD;
-	return &w->s->record[at];
+	return &s->record[at];
 }
 
-static __noinline int write_text(struct writer *w, __u64 from)
+static __always_inline void writer_unreadable(struct scratch *s)
+{
+	s->writer.status = LICTOR_FIELD_UNRESOLVED;
+	count_site(LICTOR_SITE_READ);
+}
+
+__noinline int write_text(struct scratch *s, __u64 from)
 {
 	long result;
 
-	if (!w)
+	if (!s)
 		return 0;
-	result = read_string(writer_data(w, 0), LICTOR_MAX_BYTES, from);
+	result = read_string(writer_data(s, 0), LICTOR_MAX_BYTES, from);
 	if (result <= 0) {
-		w->status = LICTOR_FIELD_UNRESOLVED;
-		count_site(LICTOR_SITE_READ);
+		writer_unreadable(s);
 		return 0;
 	}
-	w->length = w->original = result - 1;
+	s->writer.length = s->writer.original = result - 1;
 	if (result == LICTOR_MAX_BYTES)
-		w->status = LICTOR_FIELD_TRUNCATED;
+		s->writer.status = LICTOR_FIELD_TRUNCATED;
 	return 0;
 }
 
-static __noinline int write_bytes(struct writer *w, __u64 from, __u64 size)
+__noinline int write_bytes(struct scratch *s, __u64 from, __u64 size)
 {
 	__u32 length = size;
 
-	if (!w)
+	if (!s)
 		return 0;
-	w->original = size;
+	s->writer.original = size;
 	if (size > LICTOR_MAX_BYTES) {
 		length = LICTOR_MAX_BYTES;
-		w->status = LICTOR_FIELD_TRUNCATED;
+		s->writer.status = LICTOR_FIELD_TRUNCATED;
 	}
-	if (read_memory(writer_data(w, 0), length, from)) {
-		w->status = LICTOR_FIELD_UNRESOLVED;
-		count_site(LICTOR_SITE_READ);
+	if (read_memory(writer_data(s, 0), length, from)) {
+		writer_unreadable(s);
 		return 0;
 	}
-	w->length = length;
+	s->writer.length = length;
 	return 0;
 }
 
 struct iovec_loop {
-	struct writer *w;
+	struct scratch *s;
 	struct iovec *vector;
 	__u64 count;
 };
 
-/* Copies one vector; stops when LICTOR_MAX_BYTES are there. */
+/* Copies one vector; what lies behind LICTOR_MAX_BYTES is only counted. */
 static long iovec_step(__u32 index, struct iovec_loop *loop)
 {
-	struct writer *w = loop->w;
+	struct scratch *s = loop->s;
+	__u32 length, have = s->writer.length;
 	struct iovec vector;
-	__u32 length, have = w->length;
 
 	if (index >= loop->count)
 		return 1;
 	if (read_memory(&vector, sizeof(vector), (__u64)&loop->vector[index])) {
-		w->status = LICTOR_FIELD_UNRESOLVED;
-		count_site(LICTOR_SITE_READ);
+		writer_unreadable(s);
 		return 1;
 	}
-	w->original += vector.iov_len;
+	s->writer.original += vector.iov_len;
 	if (have >= LICTOR_MAX_BYTES)
 		return 0;
 	length = vector.iov_len;
@@ -107,146 +100,133 @@ static long iovec_step(__u32 index, struct iovec_loop *loop)
 		length = LICTOR_MAX_BYTES - have;
 	if (length > LICTOR_MAX_BYTES)
 		return 1;
-	if (read_memory(writer_data(w, have), length, (__u64)vector.iov_base)) {
-		w->status = LICTOR_FIELD_UNRESOLVED;
-		count_site(LICTOR_SITE_READ);
+	if (read_memory(writer_data(s, have), length, (__u64)vector.iov_base)) {
+		writer_unreadable(s);
 		return 1;
 	}
-	w->length = have + length;
+	s->writer.length = have + length;
 	return 0;
 }
 
-static __noinline int write_iovec(struct writer *w, __u64 vectors, __u64 count)
+__noinline int write_iovec(struct scratch *s, __u64 vectors, __u64 count)
 {
-	struct iovec_loop loop = {.w = w, .vector = (void *)vectors, .count = count};
+	struct iovec_loop loop = {.s = s, .vector = (void *)vectors, .count = count};
 
-	if (!w)
+	if (!s)
 		return 0;
 	/* UIO_MAXIOV */
 	bpf_loop(1024, iovec_step, &loop, 0);
-	if (w->status == LICTOR_FIELD_OK && w->original > w->length)
-		w->status = LICTOR_FIELD_TRUNCATED;
+	if (s->writer.status == LICTOR_FIELD_OK && s->writer.original > s->writer.length)
+		s->writer.status = LICTOR_FIELD_TRUNCATED;
 	return 0;
 }
 
-static __noinline int write_file(struct writer *w, const struct identity *id, struct file *open_file,
-				 __s64 fd)
+__noinline int write_file(struct scratch *s, const struct identity *id, __u64 file_address, __s64 fd)
 {
+	struct file *open_file = (struct file *)file_address;
 	struct inode *inode;
 	struct lictor_file *file;
 	__u64 walked;
 	__u32 start, length;
 
-	if (!w || !id)
+	if (!s || !id)
 		return 0;
 	inode = (struct inode *)id->inode;
-	file = (struct lictor_file *)writer_data(w, 0);
+	file = (struct lictor_file *)writer_data(s, 0);
 	file->inode = BPF_CORE_READ(inode, i_ino);
 	file->device = BPF_CORE_READ(inode, i_sb, s_dev);
 	file->mode = BPF_CORE_READ(inode, i_mode);
 	file->links = BPF_CORE_READ(inode, i_nlink);
 	file->flags = open_file ? BPF_CORE_READ(open_file, f_flags) : 0;
 	file->fd = fd;
-	w->length = sizeof(*file);
-	walked = path_walk(id->dentry, id->mnt, w->s);
+	s->writer.length = s->writer.original = sizeof(*file);
+	walked = path_walk(id->dentry, id->mnt, s);
 	start = (__u32)walked;
 	if (walked >> 32 == PATH_NONE)
-		w->status = LICTOR_FIELD_ABSENT;
+		s->writer.status = LICTOR_FIELD_ABSENT;
 	if (walked >> 32 == PATH_UNRESOLVED)
-		w->status = LICTOR_FIELD_UNRESOLVED;
+		s->writer.status = LICTOR_FIELD_UNRESOLVED;
 	if (walked >> 32 != PATH_OK || start >= LICTOR_PATH_MAX)
 		return 0;
 	length = LICTOR_PATH_MAX - start;
 	if (length > LICTOR_PATH_MAX)
 		return 0;
-	bpf_probe_read_kernel(writer_data(w, sizeof(*file)), length, &w->s->text[start & TEXT_MASK]);
-	w->length = w->original = sizeof(*file) + length;
+	bpf_probe_read_kernel(writer_data(s, sizeof(*file)), length, &s->text[start & TEXT_MASK]);
+	s->writer.length = s->writer.original = sizeof(*file) + length;
 	return 0;
 }
 
 /* Appends field i; `i` is known to the verifier. */
-static __always_inline void write_field(struct event *e, struct writer *w, __u32 i)
+static __always_inline void write_field(struct event *e, struct scratch *s, __u32 i)
 {
 	__u32 kind = shape.fields[i].kind;
 	struct lictor_field *field;
 	struct filename *filename;
 	struct file *open_file;
-	struct identity id;
+	struct identity id = {};
+	__u32 at;
 
-	if (w->at > RECORD_LIMIT) {
+	if (s->writer.at > RECORD_LIMIT) {
 		/* No room left: the head alone, as truncated. */
-		w->at = RECORD_LIMIT;
+		s->writer.at = RECORD_LIMIT;
 		kind = LICTOR_FIELD_NONE;
 	}
-	w->length = w->original = 0;
-	w->status = LICTOR_FIELD_OK;
+	s->writer.length = s->writer.original = 0;
+	s->writer.status = LICTOR_FIELD_OK;
 	switch (kind) {
 	case LICTOR_FIELD_NUMBER:
-		*(__u64 *)writer_data(w, 0) =
+		*(__u64 *)writer_data(s, 0) =
 		    number_of(e->raw[i], shape.fields[i].width, shape.fields[i].flags);
-		w->length = w->original = sizeof(__u64);
+		s->writer.length = s->writer.original = sizeof(__u64);
 		break;
 	case LICTOR_FIELD_STRING:
 		if (e->raw[i])
-			write_text(w, e->raw[i]);
+			write_text(s, e->raw[i]);
 		else
-			w->status = LICTOR_FIELD_ABSENT;
+			s->writer.status = LICTOR_FIELD_ABSENT;
 		break;
 	case LICTOR_FIELD_FILENAME:
 		filename = (struct filename *)e->raw[i];
-		write_text(w, (__u64)BPF_CORE_READ(filename, name));
+		write_text(s, (__u64)BPF_CORE_READ(filename, name));
 		break;
 	case LICTOR_FIELD_CHAR_BUF:
-		write_bytes(w, e->raw[i], e->size[i]);
+		write_bytes(s, e->raw[i], e->size[i]);
 		break;
 	case LICTOR_FIELD_CHAR_IOVEC:
-		write_iovec(w, e->raw[i], e->size[i]);
+		write_iovec(s, e->raw[i], e->size[i]);
 		break;
 	case LICTOR_FIELD_NONE:
-		w->status = LICTOR_FIELD_TRUNCATED;
+		s->writer.status = LICTOR_FIELD_TRUNCATED;
 		break;
 	default:
 		if (place_of_field(e, i, &id, &open_file))
-			write_file(w, &id, open_file, kind == LICTOR_FIELD_FD ? (__s32)e->raw[i] : -1);
+			write_file(s, &id, (__u64)open_file, kind == LICTOR_FIELD_FD ? (__s32)e->raw[i] : -1);
 		else
-			w->status = LICTOR_FIELD_ABSENT;
+			s->writer.status = LICTOR_FIELD_ABSENT;
 	}
-	field = (struct lictor_field *)&w->s->record[w->at];
+	at = s->writer.at;
+	if (at > RECORD_LIMIT)
+		at = RECORD_LIMIT;
+	field = (struct lictor_field *)&s->record[at];
 	field->kind = shape.fields[i].kind;
-	field->status = w->status;
-	field->length = w->length;
-	field->original_length = w->original;
-	w->at = ALIGN8(w->at + sizeof(*field) + (w->length & 0x3fff));
+	field->status = s->writer.status;
+	field->length = s->writer.length;
+	field->original_length = s->writer.original;
+	s->writer.at = ALIGN8(at + sizeof(*field) + (s->writer.length & 0x3fff));
 }
 
-/* What the event came to. */
-struct outcome {
-	struct scratch *s;
-	const struct lictor_hook *hook;
-	struct event *e;
-	__u64 summary;
-	__u64 word;
-	__u32 block;
-	__u32 last_group;
-	__s32 verdict;
-	__u32 signal;
-	__u32 fired_count;
-	__u32 record;
-};
-
-static __always_inline void emit(struct event *e, struct scratch *s, struct outcome *o)
+static __always_inline void emit(struct event *e, struct scratch *s)
 {
 	struct lictor_hook_record *record = (struct lictor_hook_record *)s->record;
-	struct writer w = {.s = s};
 	struct lictor_hook_counts *counts;
-	__u32 slot = shape.hook_slot, fired = o->fired_count;
+	__u32 slot = shape.hook_slot, fired = s->outcome.fired_count, length;
 
 	record_head(&record->head, LICTOR_RECORD_HOOK, (void *)bpf_get_current_task());
 	record->head.revision = e->at.revision;
 	record->hook_slot = shape.hook_slot;
 	record->field_count = shape.field_count;
-	record->verdict = o->verdict;
-	record->signal = o->signal;
+	record->verdict = s->outcome.verdict;
+	record->signal = s->outcome.signal;
 	record->unresolved_columns = e->unresolved;
 	record->shape_id = shape.id;
 	record->pad = 0;
@@ -254,19 +234,20 @@ static __always_inline void emit(struct event *e, struct scratch *s, struct outc
 		fired = LICTOR_MAX_FIRED;
 	record->fired_count = fired;
 	bpf_probe_read_kernel(s->record + sizeof(*record), fired * sizeof(struct lictor_fired), s->fired);
-	w.at = ALIGN8(sizeof(*record) + fired * sizeof(struct lictor_fired));
+	s->writer.at = ALIGN8(sizeof(*record) + fired * sizeof(struct lictor_fired));
 #pragma unroll
 	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
 		if (i >= shape.field_count)
 			break;
-		write_field(e, &w, i);
+		write_field(e, s, i);
 	}
-	if (w.at > LICTOR_MAX_RECORD)
-		w.at = LICTOR_MAX_RECORD;
-	record->head.length = w.at;
+	length = s->writer.at;
+	if (length > LICTOR_MAX_RECORD)
+		length = LICTOR_MAX_RECORD;
+	record->head.length = length;
 	counts = bpf_map_lookup_elem(&hook_counts, &slot);
 	/* The reader polls with a time-out: waking it for each record would cost more than the record. */
-	if (bpf_ringbuf_output(&ring, s->record, w.at, BPF_RB_NO_WAKEUP)) {
+	if (bpf_ringbuf_output(&ring, s->record, length, BPF_RB_NO_WAKEUP)) {
 		if (counts)
 			__sync_fetch_and_add(&counts->lost, 1);
 	} else if (counts) {

@@ -12,11 +12,11 @@
 static __always_inline struct scratch *scratch_get(void)
 {
 	struct scratch *s;
-	__u32 slot;
+	__u32 first = bpf_get_smp_processor_id() * SCRATCH_SLOTS, slot;
 
 #pragma unroll
 	for (int i = 0; i < SCRATCH_SLOTS; i++) {
-		slot = i;
+		slot = first + i;
 		s = bpf_map_lookup_elem(&scratches, &slot);
 		if (!s)
 			return NULL;

@@ -49,7 +49,7 @@ static long chain_callback(__u32 index, struct chain *c)
 }
 
 /* Class of text[from, end) in the trie that begins at `state`; `fallback` when no entry is a prefix of it. */
-static __noinline __u32 prefix_class(__u32 slot, struct scratch *s, __u64 span, __u64 state_fallback)
+__noinline __u32 prefix_class(__u32 slot, struct scratch *s, __u64 span, __u64 state_fallback)
 {
 	struct chain c = {
 	    .s = s,
@@ -75,7 +75,7 @@ static __noinline __u32 prefix_class(__u32 slot, struct scratch *s, __u64 span, 
  * Class of the ending of text[from, end), `end` at most LICTOR_PATH_MAX. The key holds the last bytes in
  * reverse order, which turns an ending into a beginning.
  */
-static __noinline __u32 suffix_class(__u32 slot, struct scratch *s, __u64 span, __u64 state_fallback)
+__noinline __u32 suffix_class(__u32 slot, struct scratch *s, __u64 span, __u64 state_fallback)
 {
 	__u32 fallback = (__u32)state_fallback, from = span >> 32, end = (__u32)span, length;
 	struct lictor_lpm_value *found;

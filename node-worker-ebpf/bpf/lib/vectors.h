@@ -17,7 +17,7 @@ static __always_inline struct lictor_vector *vector_get(__u32 slot, __u32 number
 
 #define GROUP(g) (0xffULL << ((g)*8))
 
-static __noinline int vector_copy(struct lictor_vector *to, const struct lictor_vector *from)
+__noinline int vector_copy(struct lictor_vector *to, const struct lictor_vector *from)
 {
 	if (!to || !from)
 		return 0;
@@ -34,7 +34,7 @@ static __noinline int vector_copy(struct lictor_vector *to, const struct lictor_
 }
 
 /* left &= with. Groups without a bit keep stale words: the summary alone says what counts. */
-static __noinline int vector_and(struct lictor_vector *left, const struct lictor_vector *with)
+__noinline int vector_and(struct lictor_vector *left, const struct lictor_vector *with)
 {
 	__u64 summary, any;
 
@@ -57,7 +57,7 @@ static __noinline int vector_and(struct lictor_vector *left, const struct lictor
 }
 
 /* left &= ~without. */
-static __noinline int vector_and_not(struct lictor_vector *left, const struct lictor_vector *without)
+__noinline int vector_and_not(struct lictor_vector *left, const struct lictor_vector *without)
 {
 	__u64 summary, any;
 
@@ -80,7 +80,7 @@ static __noinline int vector_and_not(struct lictor_vector *left, const struct li
 }
 
 /* to |= with. Groups that `to` did not have yet are copied. */
-static __noinline int vector_or(struct lictor_vector *to, const struct lictor_vector *with)
+__noinline int vector_or(struct lictor_vector *to, const struct lictor_vector *with)
 {
 	__u64 have;
 

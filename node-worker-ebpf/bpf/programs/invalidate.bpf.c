@@ -37,9 +37,9 @@ static __always_inline bool is_known_by_path(const struct inode *inode)
 
 /* Forgets what is known of the file at this dentry: its name changes, perhaps to one of equal length and
  * hash. */
-static __always_inline void forget(__u64 dentry)
+static __always_inline void forget(struct dentry *dentry)
 {
-	__u32 index = (dentry * 0x9E3779B97F4A7C15ULL) >> (64 - PATH_CACHE_BITS);
+	__u32 index = cache_index((__u64)dentry, PATH_CACHE_BITS);
 	struct path_entry *entry = bpf_map_lookup_elem(&path_cache, &index);
 
 	if (entry)
@@ -52,8 +52,8 @@ SEC("fexit/__d_move") int lictor_d_move(__u64 *ctx)
 {
 	struct dentry *dentry = (struct dentry *)ctx[0], *target = (struct dentry *)ctx[1];
 
-	forget((__u64)dentry);
-	forget((__u64)target);
+	forget(dentry);
+	forget(target);
 	if (is_known_by_path(dentry->d_inode) || is_known_by_path(target->d_inode))
 		raise_generation();
 	return 0;

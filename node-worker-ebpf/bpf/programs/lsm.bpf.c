@@ -7,5 +7,5 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 SEC("lsm/hook") int lictor_lsm(void *ctx)
 {
-	return judge(ctx);
+	return as_errno(judge(ctx));
 }

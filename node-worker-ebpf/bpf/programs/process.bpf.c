@@ -72,7 +72,7 @@ static __always_inline void exec_credentials(struct lictor_exec_record *record, 
 	record->login_uid = bpf_core_field_exists(task->loginuid) ? BPF_CORE_READ(task, loginuid.val) : ~0u;
 #pragma unroll
 	for (int i = 0; i < LICTOR_NAMESPACES; i++)
-		record->namespaces[i] = namespace_of(task, LICTOR_FROM_NS_UTS + i);
+		record->namespaces[i] = namespace_of(bpf_get_current_task(), LICTOR_FROM_NS_UTS + i);
 }
 
 /* A cursor into s->record behind the fixed part. */

@@ -21,5 +21,5 @@ SEC("fexit/function") int lictor_fexit(void *ctx)
 /* Loaded as BPF_MODIFY_RETURN, which has no section name of its own in the object reader. */
 SEC("fentry/security_function") int lictor_fmod_ret(void *ctx)
 {
-	return judge(ctx);
+	return as_errno(judge(ctx));
 }

@@ -60,12 +60,7 @@ pub(super) fn load_as(point: &HookPoint, attach_btf_id: u32) -> LoadAs<'_> {
 
 /// What the programs of the process life cycle are loaded as.
 pub(super) fn load_as_btf_tracepoint(name: &str, attach_btf_id: u32) -> LoadAs<'_> {
-    LoadAs {
-        program_type: PROGRAM_TRACING,
-        attach_type: ATTACH_RAW_TRACEPOINT,
-        attach_btf_id,
-        target: name,
-    }
+    LoadAs { program_type: PROGRAM_TRACING, attach_type: ATTACH_RAW_TRACEPOINT, attach_btf_id, target: name }
 }
 
 /// What an observing program at the beginning or the end of `function` is loaded as.

@@ -4,8 +4,8 @@ use super::maps::SharedMaps;
 use super::sys;
 use crate::port::{KernelError, NamedCount};
 use lictor_node_worker_ebpf::{
-    self as wire, LICTOR_MAX_HOOKS, lictor_hook, lictor_hook_counts, lictor_policy_counts, lictor_rule, lictor_site,
-    lictor_stat,
+    self as wire, LICTOR_MAX_HOOKS, lictor_hook, lictor_hook_counts, lictor_policy_counts, lictor_rule,
+    lictor_site, lictor_stat,
 };
 use lictor_policy::model::PolicyKey;
 use lictor_policy::plan::{HookPoint, Plan};
@@ -44,11 +44,7 @@ const STATS: [&str; lictor_stat::LICTOR_STAT_COUNT as usize] = [
 const RECURSION_MISSES: usize = 208;
 const VERIFIED_INSTRUCTIONS: usize = 216;
 
-fn value<T: wire::Wire>(
-    map: BorrowedFd<'_>,
-    name: &'static str,
-    index: u32,
-) -> Result<T, KernelError> {
+fn value<T: wire::Wire>(map: BorrowedFd<'_>, name: &'static str, index: u32) -> Result<T, KernelError> {
     let mut bytes = vec![0; size_of::<T>()];
     sys::map_lookup(map, &index.to_ne_bytes(), &mut bytes)
         .map_err(|error| KernelError::new("read map", name, error))?;

@@ -77,7 +77,8 @@ impl Engine {
             self.slots.entries.iter().map(|(slot, entry)| (*slot, entry.clone())).collect();
         for (slot, entry) in known {
             let open = |path: PathBuf| {
-                sys::get_pinned(&path).map_err(|error| KernelError::new("open", path.display().to_string(), error))
+                sys::get_pinned(&path)
+                    .map_err(|error| KernelError::new("open", path.display().to_string(), error))
             };
             let link = open(pins::link(&self.root, slot));
             let programs = open(pins::programs(&self.root, slot));
@@ -136,7 +137,8 @@ impl Engine {
             pins::replace(link.as_fd(), &pins::link(&self.root, slot))?;
             let loaded = BTreeMap::from([(id, program)]);
             self.attached.insert(slot, Attached { _link: link, programs, loaded, in_array: [0; 2] });
-            self.slots.set(slot, SlotEntry { point: hook.point.clone(), attached: id, shapes: vec![shape] })?;
+            self.slots
+                .set(slot, SlotEntry { point: hook.point.clone(), attached: id, shapes: vec![shape] })?;
         }
         Ok(Placed { slot, shape: id })
     }
@@ -206,7 +208,11 @@ impl Engine {
             }
             if next >= LICTOR_MAX_POLICIES {
                 let needed = plan.policies.len() as u64;
-                return Err(ApplyError::Limit { what: "policies", needed, limit: u64::from(LICTOR_MAX_POLICIES) });
+                return Err(ApplyError::Limit {
+                    what: "policies",
+                    needed,
+                    limit: u64::from(LICTOR_MAX_POLICIES),
+                });
             }
             let zero = lictor_policy_counts::default();
             sys::map_update(self.shared.get("policy_counts")?, &next.to_ne_bytes(), bytes_of(&zero))
@@ -217,7 +223,12 @@ impl Engine {
         Ok(slots)
     }
 
-    fn tables(&self, plan: &Plan, placed: &[Placed], policies: &BTreeMap<PolicyKey, u32>) -> Result<Tables, KernelError> {
+    fn tables(
+        &self,
+        plan: &Plan,
+        placed: &[Placed],
+        policies: &BTreeMap<PolicyKey, u32>,
+    ) -> Result<Tables, KernelError> {
         let points = || plan.hooks.iter().map(|hook| hook.point.clone()).zip(placed);
         let slots: BTreeMap<HookPoint, u16> = points().map(|(point, at)| (point, at.slot)).collect();
         let shapes: BTreeMap<HookPoint, u32> = points().map(|(point, at)| (point, at.shape)).collect();
@@ -448,9 +459,10 @@ impl KernelPort for Engine {
             .entries
             .iter()
             .map(|(slot, entry)| {
-                let hook = self.plan.as_ref().and_then(|plan| {
-                    plan.hooks.iter().find(|hook| hook.point == entry.point)
-                });
+                let hook = self
+                    .plan
+                    .as_ref()
+                    .and_then(|plan| plan.hooks.iter().find(|hook| hook.point == entry.point));
                 let attached = self.attached.get(slot);
                 Ok(HookState {
                     point: entry.point.clone(),

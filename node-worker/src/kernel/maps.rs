@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 const MAP_TYPE_RINGBUF: u32 = 27;
+/// The map that has its declared number of entries once for each possible CPU.
+const SCRATCHES: &str = "scratches";
 
 /// Shared maps by name.
 #[derive(Debug, Default)]
@@ -29,6 +31,9 @@ impl SharedMaps {
             let mut spec = declaration.spec;
             if spec.map_type == MAP_TYPE_RINGBUF {
                 spec.max_entries = ring_bytes;
+            }
+            if name == SCRATCHES {
+                spec.max_entries *= possible_cpus()?;
             }
             let path = root.join(format!("map-{name}"));
             let map = match sys::get_pinned(&path) {
@@ -63,12 +68,18 @@ impl SharedMaps {
     }
 }
 
-fn create(
-    name: &str,
-    spec: &MapSpec,
-    inner: Option<&MapSpec>,
-    path: &Path,
-) -> Result<OwnedFd, KernelError> {
+/// One more than the highest number that a CPU of this machine can have.
+fn possible_cpus() -> Result<u32, KernelError> {
+    const PATH: &str = "/sys/devices/system/cpu/possible";
+    let text = std::fs::read_to_string(PATH).map_err(|error| KernelError::new("read", PATH, error))?;
+    // Ranges in rising order: "0-3", "0", "0,2-5".
+    let last = text.trim().rsplit(['-', ',']).next().and_then(|number| number.parse::<u32>().ok());
+    last.map(|number| number + 1).ok_or_else(|| {
+        KernelError::new("read", PATH, super::counts::invalid(format!("it does not list CPUs: {text}")))
+    })
+}
+
+fn create(name: &str, spec: &MapSpec, inner: Option<&MapSpec>, path: &Path) -> Result<OwnedFd, KernelError> {
     let fail = |error| KernelError::new("create map", name, error);
     let template = inner.map(|inner| sys::map_create("template", inner, None)).transpose().map_err(fail)?;
     let map = sys::map_create(name, spec, template.as_ref().map(AsFd::as_fd)).map_err(fail)?;

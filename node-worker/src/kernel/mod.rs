@@ -132,10 +132,10 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
         declared.extend(object.maps());
         opened.push(object);
     }
-    let programs_spec = declared
-        .remove(PROGRAMS_MAP)
-        .map(|declaration| declaration.spec)
-        .ok_or_else(|| KernelError::new("find map", PROGRAMS_MAP, counts::invalid("not declared".to_owned())))?;
+    let programs_spec =
+        declared.remove(PROGRAMS_MAP).map(|declaration| declaration.spec).ok_or_else(|| {
+            KernelError::new("find map", PROGRAMS_MAP, counts::invalid("not declared".to_owned()))
+        })?;
     let shared = SharedMaps::open_or_create(&declared, &root, options.ring_bytes)?;
     let mut templates: BTreeMap<String, Template> = BTreeMap::new();
     for object in opened {
@@ -144,10 +144,8 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
     let live = LiveWord::new(shared.get("live")?).map_err(|error| KernelError::new("map", "live", error))?;
     let slots = Slots::open(&root)?;
     let base_links = base::attach(&templates, &btf, &root, options.count_stats)?;
-    let ring = shared
-        .get("ring")?
-        .try_clone_to_owned()
-        .map_err(|error| KernelError::new("open", "ring", error))?;
+    let ring =
+        shared.get("ring")?.try_clone_to_owned().map_err(|error| KernelError::new("open", "ring", error))?;
     let mut engine = Engine {
         root,
         options,

@@ -293,7 +293,8 @@ impl Template {
         };
         let fail = ObjectError::system;
         let map = sys::map_create("rodata", &spec, None).map_err(fail("create the map of constants"))?;
-        sys::map_update(map.as_fd(), &0u32.to_ne_bytes(), &bytes).map_err(fail("fill the map of constants"))?;
+        sys::map_update(map.as_fd(), &0u32.to_ne_bytes(), &bytes)
+            .map_err(fail("fill the map of constants"))?;
         sys::map_freeze(map.as_fd()).map_err(fail("freeze the map of constants"))?;
         Ok(Some(map))
     }

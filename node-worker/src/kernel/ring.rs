@@ -93,13 +93,15 @@ impl RecordSource for Ring {
                 // Nothing there: a record that is being written would make the ring readable at once.
                 std::thread::sleep(POLL.min(left));
             } else {
-                wait_readable(self.map.as_fd(), 1).map_err(|error| KernelError::new("poll", "ring", error))?;
+                wait_readable(self.map.as_fd(), 1)
+                    .map_err(|error| KernelError::new("poll", "ring", error))?;
             }
         }
     }
 
     fn commit(&mut self) -> Result<(), KernelError> {
-        let word = self.consumer.word(0).map_err(|error: io::Error| KernelError::new("commit", "ring", error))?;
+        let word =
+            self.consumer.word(0).map_err(|error: io::Error| KernelError::new("commit", "ring", error))?;
         word.store(self.position, Ordering::Release);
         Ok(())
     }

@@ -110,7 +110,8 @@ impl Slots {
         };
         let mut slots = Self { map, entries: BTreeMap::new(), counters: Counters::default() };
         for slot in 0..LICTOR_MAX_HOOKS as u16 {
-            if let Some(entry) = slots.read(u32::from(slot))?.and_then(|stored: StoredEntry| entry_of(stored)) {
+            if let Some(entry) = slots.read(u32::from(slot))?.and_then(|stored: StoredEntry| entry_of(stored))
+            {
                 slots.entries.insert(slot, entry);
             }
         }

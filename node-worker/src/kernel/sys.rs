@@ -64,9 +64,8 @@ pub(super) struct ProgramSpec<'a> {
 
 fn bpf<T>(command: c_int, attribute: &mut T) -> io::Result<c_int> {
     // SAFETY: `attribute` is a live `repr(C)` struct of the size given; pointers in it are set up by the callers below.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>())
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as c_int) }
 }
 
@@ -152,7 +151,12 @@ pub(super) fn map_delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
 }
 
 /// Sets `count` elements by one call. `keys` and `values` hold that many.
-pub(super) fn map_update_batch(map: BorrowedFd<'_>, keys: &[u8], values: &[u8], count: u32) -> io::Result<()> {
+pub(super) fn map_update_batch(
+    map: BorrowedFd<'_>,
+    keys: &[u8],
+    values: &[u8],
+    count: u32,
+) -> io::Result<()> {
     #[repr(C)]
     struct Attribute {
         in_batch: u64,

@@ -24,7 +24,11 @@ impl FilledTables {
         maps.push(array(shared, "vectors", &tables.vectors)?);
         maps.push(words(shared, &tables.words)?);
         maps.push(array(shared, "rules", &tables.rules)?);
-        maps.push(keyed(shared, "strings", tables.lpm.iter().map(|(key, value)| (bytes_of(key), bytes_of(value))))?);
+        maps.push(keyed(
+            shared,
+            "strings",
+            tables.lpm.iter().map(|(key, value)| (bytes_of(key), bytes_of(value))),
+        )?);
         let numbers: Vec<(lictor_number_key, [u8; 8])> =
             tables.numbers.iter().map(|(key, value)| (*key, value.to_ne_bytes())).collect();
         let pairs = numbers.iter().map(|(key, value)| (bytes_of(key), value.as_slice()));
