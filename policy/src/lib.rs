@@ -14,5 +14,5 @@ mod violation;
 
 pub use load::{Loaded, check_unique, load, read};
 pub use parse::{DOCUMENT_BYTES_MAX, Lines};
-pub use validate::validate;
+pub use validate::{CAPABILITIES, validate};
 pub use violation::{Violation, Violations, Warning, did_you_mean, nearest};

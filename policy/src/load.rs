@@ -111,22 +111,34 @@ fn locate(mut violation: Violation, file: Option<&str>, lines: &Lines, key: Opti
     violation
 }
 
-/// Whether a violation may only be there because something near it could not be read and has a stand-in.
+/// Whether a violation may only be there because something near it could not be read and is missing or has a stand-in.
 fn follows_from(path: &FieldPath, broken: &BTreeSet<FieldPath>) -> bool {
+    let path = path.as_str();
     broken.iter().any(|broken| {
-        let (path, broken) = (path.as_str(), broken.as_str());
-        // Filters refer to the arguments of their hook: a broken argument makes anything in the hook doubtful.
-        let hook = [".args", ".returnArg"]
-            .iter()
-            .filter_map(|part| broken.rfind(part))
-            .map(|end| &broken[..end])
-            .min();
-        let object = hook.filter(|hook| hook.matches('.').count() == 1).unwrap_or_else(|| parent(broken));
-        object.is_empty()
-            || path == object
-            || path.starts_with(&format!("{object}."))
-            || path.starts_with(&format!("{object}["))
+        let broken = broken.as_str();
+        let object = parent(broken);
+        if within(path, broken) {
+            return true;
+        }
+        // Of the fields next to each other in `spec`, only that there is no hook can follow from one of them.
+        if object == "spec" {
+            return path == "spec";
+        }
+        // Filters refer to the arguments of their hook.
+        let arguments = [".args", ".returnArg"].iter().filter_map(|name| broken.find(name)).min();
+        if let Some(end) = arguments {
+            let hook = &broken[..end];
+            return within(path, &format!("{hook}.selectors")) || (object != hook && within(path, object));
+        }
+        // What is shown in events depends on nothing else.
+        let shown = ["message", "tags"].iter().any(|name| within(path, &format!("{object}.{name}")));
+        within(path, object) && !shown
     })
+}
+
+/// Whether a field is `around` or lies within it.
+fn within(path: &str, around: &str) -> bool {
+    path.strip_prefix(around).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// The field around a field.

@@ -4,7 +4,7 @@ use super::TracingPolicy;
 use super::shape::{Field, Shape, ShapeKind, document};
 use crate::model::FieldPath;
 use crate::parse::{Lines, Node, Value, shorten};
-use crate::violation::{Violation, Violations, Warning, did_you_mean};
+use crate::violation::{Violation, Violations, Warning, did_you_mean, nearest};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
 
@@ -192,8 +192,11 @@ impl Decoder {
             } else {
                 let json = self.value(value, &field.shape, &at);
                 // The member's own line, where its name stands, is the one to show.
-                self.lines.insert(at, key.line);
-                map.insert(field.name.clone(), json);
+                self.lines.insert(at.clone(), key.line);
+                // What cannot be read and may be left out is left out.
+                if field.required || !self.broken.contains(&at) {
+                    map.insert(field.name.clone(), json);
+                }
             }
         }
         for field in fields.iter().filter(|field| field.required && !seen.contains(field.name.as_str())) {
@@ -225,7 +228,13 @@ impl Decoder {
         let hint = did_you_mean(name, names.clone().chain(later.iter().map(String::as_str)));
         let allowed =
             if fields.is_empty() { "no field".into() } else { names.collect::<Vec<_>>().join(", ") };
-        self.refuse(&at, line, format!("the unknown field `{}`", shorten(name)), allowed).hint = hint;
+        if let Some(meant) = nearest(name, fields.iter().map(|field| field.name.as_str()), 1).first() {
+            self.broken.insert(path.member(meant));
+        }
+        let mut violation = Violation::new(&at, format!("the unknown field `{}`", shorten(name)), allowed);
+        violation.line = Some(line).filter(|line| *line > 0);
+        violation.hint = hint;
+        self.violations.push(violation);
     }
 }
 

@@ -15,6 +15,8 @@ use crate::spec::{Metadata, ModeName, OnUnresolvedName, OptionSpec, PolicySpec, 
 use crate::violation::{Violations, Warning, did_you_mean};
 use report::{Report, quoted};
 
+pub use number::CAPABILITIES;
+
 /// Longest name of a policy, bytes: that of a DNS name, which Kubernetes demands.
 const NAME_BYTES_MAX: usize = 253;
 

@@ -106,7 +106,7 @@ pub(crate) fn range(text: &str, span: Span, at: &FieldPath, report: &mut Report)
 }
 
 /// Names of the capabilities, by number.
-pub(crate) const CAPABILITIES: [&str; 41] = [
+pub const CAPABILITIES: [&str; 41] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_DAC_READ_SEARCH",

@@ -1,0 +1,134 @@
+//! `lictor policy check`
+
+use super::input::{self, Input};
+use super::{Options, Output, machine};
+use lictor_policy::model::Policy;
+use lictor_policy::plan::{NodeFacts, compile};
+use lictor_policy::{Violation, Violations, Warning};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// Checks policies; `false` = at least one is refused.
+pub(super) fn run(options: &Options, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<bool> {
+    let mut inputs = input::read(&options.files);
+    let facts = machine::facts(options.facts, err)?;
+    let warnings = facts.as_ref().map_or_else(Vec::new, |facts| try_on(&mut inputs, facts));
+    let report = Report::new(&inputs, warnings, facts.as_ref());
+    match options.output {
+        Output::Json => {
+            serde_json::to_writer_pretty(&mut *out, &report)?;
+            writeln!(out)?;
+        }
+        Output::Text => text(&report, out, err)?,
+    }
+    Ok(report.accepted)
+}
+
+/// Compiles the accepted policies for a kernel: those that it cannot do become refused ones.
+pub(super) fn try_on(inputs: &mut [Input], facts: &NodeFacts) -> Vec<Warning> {
+    let policies: Vec<Policy> = inputs
+        .iter()
+        .filter_map(|input| input.outcome.as_ref().ok())
+        .map(|loaded| loaded.policy.clone())
+        .collect();
+    let compiled = compile(&policies, facts);
+    let mut refused: BTreeMap<usize, Violations> = BTreeMap::new();
+    for refusal in compiled.refusals {
+        let by_key =
+            |input: &Input| input.outcome.as_ref().is_ok_and(|loaded| *loaded.policy.key() == refusal.policy);
+        if let Some(place) = inputs.iter().position(by_key)
+            && let Ok(loaded) = &inputs[place].outcome
+        {
+            let violation = loaded.locate(Violation::from(refusal));
+            refused.entry(place).or_default().push(violation);
+        }
+    }
+    let warnings = compiled.warnings.into_iter().map(|warning| Warning(located(inputs, warning.0))).collect();
+    for (place, violations) in refused {
+        inputs[place].outcome = Err(violations);
+    }
+    warnings
+}
+
+fn located(inputs: &[Input], violation: Violation) -> Violation {
+    let mut loaded = inputs.iter().filter_map(|input| input.outcome.as_ref().ok());
+    match loaded.find(|loaded| Some(loaded.policy.key()) == violation.policy.as_ref()) {
+        Some(loaded) => loaded.locate(violation),
+        None => violation,
+    }
+}
+
+/// The outcome, in the order of the files.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    /// Nothing is refused.
+    accepted: bool,
+    /// Release of the kernel that the policies were tried against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<String>,
+    policies: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    accepted: bool,
+    violations: Vec<Violation>,
+    warnings: Vec<Warning>,
+}
+
+impl Report {
+    fn new(inputs: &[Input], kernel_warnings: Vec<Warning>, facts: Option<&NodeFacts>) -> Self {
+        let mut policies: Vec<Row> = inputs.iter().map(row).collect();
+        for warning in kernel_warnings {
+            if let Some(row) = policies.iter_mut().find(|row| Some(&row.file) == warning.0.file.as_ref()) {
+                row.warnings.push(warning);
+            }
+        }
+        let accepted = policies.iter().all(|row| row.accepted);
+        Self { accepted, kernel: facts.map(|facts| facts.kernel_release.clone()), policies }
+    }
+}
+
+fn row(input: &Input) -> Row {
+    let file = input.name.clone();
+    match &input.outcome {
+        Ok(loaded) => Row {
+            file,
+            policy: Some(loaded.policy.key().to_string()),
+            accepted: true,
+            violations: Vec::new(),
+            warnings: loaded.warnings.clone(),
+        },
+        Err(violations) => Row {
+            file,
+            policy: violations
+                .iter()
+                .find_map(|violation| violation.policy.as_ref())
+                .map(ToString::to_string),
+            accepted: false,
+            violations: violations.0.clone(),
+            warnings: Vec::new(),
+        },
+    }
+}
+
+fn text(report: &Report, out: &mut dyn Write, err: &mut dyn Write) -> std::io::Result<()> {
+    for row in &report.policies {
+        for violation in &row.violations {
+            writeln!(err, "{violation}")?;
+        }
+        for warning in &row.warnings {
+            writeln!(err, "warning: {warning}")?;
+        }
+        if row.accepted {
+            writeln!(out, "{}: ok", row.file)?;
+        }
+    }
+    Ok(())
+}

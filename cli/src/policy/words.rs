@@ -1,0 +1,238 @@
+//! Policies and plans in words.
+
+use lictor_node_worker_ebpf as wire;
+use lictor_node_worker_ebpf::{
+    lictor_column_kind as column, lictor_column_source as from, lictor_field_kind as field,
+};
+use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
+use lictor_policy::CAPABILITIES;
+use lictor_policy::model::{
+    Actions, CapabilitySet, Hook, NamespaceValue, NumberTest, Predicate, RateLimitScope, TextMatch, TextTest,
+    ValueTest,
+};
+use lictor_policy::plan::{Attach, ColumnTable, HookPlan};
+
+/// How a program is attached, in words.
+pub(super) fn attachment(attach: Attach) -> &'static str {
+    match attach {
+        Attach::Lsm => "BPF LSM program",
+        Attach::FmodRet => "fmod_ret program",
+        Attach::Fentry => "fentry program",
+        Attach::Fexit => "fexit program",
+        Attach::Kprobe => "kprobe program",
+        Attach::Tracepoint => "tracepoint program",
+        Attach::RawTracepoint => "raw tracepoint program",
+    }
+}
+
+/// What a field reads.
+pub(super) fn value(shape: &lictor_field_shape) -> String {
+    let kind = match u32::from(shape.kind) {
+        field::LICTOR_FIELD_NUMBER => {
+            let sign = if shape.flags & wire::LICTOR_FIELD_SIGNED as u8 == 0 { "unsigned" } else { "signed" };
+            format!("{sign} number of {} bytes", shape.width)
+        }
+        field::LICTOR_FIELD_STRING => "text".to_owned(),
+        field::LICTOR_FIELD_CHAR_BUF => "bytes".to_owned(),
+        field::LICTOR_FIELD_CHAR_IOVEC => "bytes in pieces".to_owned(),
+        field::LICTOR_FIELD_FILE => "path of a file".to_owned(),
+        field::LICTOR_FIELD_FD => "path of a file descriptor".to_owned(),
+        field::LICTOR_FIELD_PATH => "path".to_owned(),
+        field::LICTOR_FIELD_DENTRY => "path within its file system".to_owned(),
+        field::LICTOR_FIELD_FILENAME => "path as the process wrote it".to_owned(),
+        field::LICTOR_FIELD_BINPRM => "path of a program to run".to_owned(),
+        _ => "nothing".to_owned(),
+    };
+    match u32::from(shape.source) {
+        wire::LICTOR_SOURCE_RETURN => format!("returned value: {kind}"),
+        wire::LICTOR_SOURCE_NONE => format!("{kind} at byte {} of the record", shape.offset),
+        argument => format!("argument {argument}: {kind}"),
+    }
+}
+
+/// What a column looks up.
+pub(super) fn lookup(shape: lictor_column_shape) -> String {
+    let subject = match u32::from(shape.source) {
+        from::LICTOR_FROM_FIELD => format!("value {}", shape.field),
+        from::LICTOR_FROM_CGROUP => "control group".to_owned(),
+        from::LICTOR_FROM_BINARY => "path of the process's program".to_owned(),
+        from::LICTOR_FROM_PID => "process id".to_owned(),
+        from::LICTOR_FROM_NAMESPACE_PID => "process id in its namespace".to_owned(),
+        from::LICTOR_FROM_CAP_EFFECTIVE => "effective capabilities".to_owned(),
+        from::LICTOR_FROM_CAP_PERMITTED => "permitted capabilities".to_owned(),
+        from::LICTOR_FROM_CAP_INHERITABLE => "inheritable capabilities".to_owned(),
+        from::LICTOR_FROM_NS_UTS => "uts namespace".to_owned(),
+        from::LICTOR_FROM_NS_IPC => "ipc namespace".to_owned(),
+        from::LICTOR_FROM_NS_MNT => "mnt namespace".to_owned(),
+        from::LICTOR_FROM_NS_PID => "pid namespace".to_owned(),
+        from::LICTOR_FROM_NS_PID_FOR_CHILDREN => "pid namespace for children".to_owned(),
+        from::LICTOR_FROM_NS_NET => "net namespace".to_owned(),
+        from::LICTOR_FROM_NS_TIME => "time namespace".to_owned(),
+        from::LICTOR_FROM_NS_TIME_FOR_CHILDREN => "time namespace for children".to_owned(),
+        from::LICTOR_FROM_NS_CGROUP => "cgroup namespace".to_owned(),
+        from::LICTOR_FROM_NS_USER => "user namespace".to_owned(),
+        _ => "unknown".to_owned(),
+    };
+    let how = match u32::from(shape.kind) {
+        column::LICTOR_COLUMN_NUMBER => "by number",
+        column::LICTOR_COLUMN_MASK => "by bit",
+        column::LICTOR_COLUMN_ANCESTORS => "with its ancestors",
+        column::LICTOR_COLUMN_PATH_PREFIX | column::LICTOR_COLUMN_TEXT_PREFIX => "by beginning",
+        column::LICTOR_COLUMN_PATH_SUFFIX | column::LICTOR_COLUMN_TEXT_SUFFIX => "by end",
+        _ => "unknown",
+    };
+    format!("{subject}, {how}")
+}
+
+/// What a column holds.
+pub(super) fn entries(table: &ColumnTable) -> String {
+    match table {
+        ColumnTable::Number { exact, intervals } if intervals.is_empty() => counted(exact.len(), "number"),
+        ColumnTable::Number { exact, intervals } => {
+            format!("{}, {}", counted(exact.len(), "number"), counted(intervals.len(), "interval"))
+        }
+        ColumnTable::Mask(bits) => counted(bits.len(), "bit"),
+        ColumnTable::Ancestors(pids) => counted(pids.len(), "process id"),
+        // The first class is that of all other paths.
+        ColumnTable::PathClasses(classes) => counted(classes.len().saturating_sub(1), "kind of path"),
+        ColumnTable::Text(trie) => counted(trie.entries.len(), "piece of text"),
+    }
+}
+
+/// "1 number", "2 numbers", "0 kinds of path"
+fn counted(count: usize, what: &str) -> String {
+    let (word, rest) = what.split_once(' ').unwrap_or((what, ""));
+    match (count, rest) {
+        (1, _) => format!("1 {what}"),
+        (_, "") => format!("{count} {word}s"),
+        (_, rest) if rest.starts_with("of ") => format!("{count} {word}s {rest}"),
+        (_, rest) => format!("{count} {word} {rest}s"),
+    }
+}
+
+/// Whether the program remembers that nothing matched.
+pub(super) fn memo(hook: &HookPlan) -> bool {
+    u32::from(hook.shape.flags) & wire::LICTOR_SHAPE_MEMO != 0
+}
+
+/// What a filter asks.
+pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
+    match predicate {
+        Predicate::Arg { arg, test, .. } => {
+            let index = hook.args.get(*arg).map_or(0, |arg| arg.index);
+            let unit = match hook.target {
+                lictor_policy::model::HookTarget::Tracepoint { .. } => "field",
+                lictor_policy::model::HookTarget::Function(_)
+                | lictor_policy::model::HookTarget::Syscall(_)
+                | lictor_policy::model::HookTarget::Lsm(_) => "argument",
+            };
+            format!("{unit} {index} {}", value_test(test))
+        }
+        Predicate::Return { test, .. } => format!("the returned value {}", value_test(test)),
+        Predicate::Binary(binary) => format!("the program {}", text_test(&binary.test)),
+        Predicate::Pid(pid) => {
+            let whose = if pid.follow_forks { "the process or an ancestor" } else { "the process" };
+            let space = if pid.in_namespace { " (in its namespace)" } else { "" };
+            format!("{whose}{space} {}", is(pid.negated, pid.values.iter()))
+        }
+        Predicate::Namespace(test) => {
+            let values = test.values.iter().map(|value| match value {
+                NamespaceValue::Inode(inode) => inode.to_string(),
+                NamespaceValue::Host => "the node's".to_owned(),
+            });
+            format!("the {:?} namespace {}", test.namespace, is(test.negated, values))
+        }
+        Predicate::Capability(test) => {
+            let set = match test.set {
+                CapabilitySet::Effective => "effective",
+                CapabilitySet::Permitted => "permitted",
+                CapabilitySet::Inheritable => "inheritable",
+            };
+            let has = if test.negated { "have no" } else { "have" };
+            let scope = if test.in_namespace { " (in a user namespace of its own)" } else { "" };
+            let bits: Vec<usize> = (0..64).filter(|bit| test.mask >> bit & 1 != 0).collect();
+            let name =
+                |bit: &usize| CAPABILITIES.get(*bit).map_or_else(|| bit.to_string(), ToString::to_string);
+            format!("the {set} capabilities {has} {}{scope}", list(bits.iter().map(name)))
+        }
+    }
+}
+
+fn value_test(test: &ValueTest) -> String {
+    match test {
+        ValueTest::Number(test) => number_test(test),
+        ValueTest::Text(test) => text_test(test),
+        ValueTest::Either { number, .. } => number_test(number),
+    }
+}
+
+fn number_test(test: &NumberTest) -> String {
+    match test {
+        NumberTest::Equal { values, negated } => is(*negated, values.iter()),
+        NumberTest::Range { ranges, negated } => {
+            let ranges = ranges.iter().map(|(low, high)| match (*low, *high) {
+                (i128::MIN, high) => format!("at most {high}"),
+                (low, i128::MAX) => format!("at least {low}"),
+                (low, high) => format!("from {low} to {high}"),
+            });
+            is(*negated, ranges)
+        }
+        NumberTest::Mask(mask) => format!("has a bit of {mask:#x}"),
+    }
+}
+
+fn text_test(test: &TextTest) -> String {
+    let values = test.values.iter().map(|value| format!("\"{}\"", value.escape_debug()));
+    match (test.part, test.negated) {
+        (TextMatch::Equal, negated) => is(negated, values),
+        (TextMatch::Prefix, false) => format!("begins with {}", list(values)),
+        (TextMatch::Prefix, true) => format!("does not begin with {}", list(values)),
+        (TextMatch::Postfix, false) => format!("ends with {}", list(values)),
+        (TextMatch::Postfix, true) => format!("does not end with {}", list(values)),
+    }
+}
+
+/// "is a or b", "is not a or b"
+fn is(negated: bool, values: impl ExactSizeIterator<Item = impl ToString>) -> String {
+    format!("{} {}", if negated { "is not" } else { "is" }, list(values))
+}
+
+/// "a", "a or b", "a or b or c or ... (12 in all)"
+fn list(values: impl ExactSizeIterator<Item = impl ToString>) -> String {
+    const SHOWN_MAX: usize = 3;
+    let count = values.len();
+    let shown: Vec<String> = values.take(SHOWN_MAX).map(|value| value.to_string()).collect();
+    match count {
+        0 | 1 => shown.concat(),
+        2 | SHOWN_MAX => shown.join(" or "),
+        _ => format!("{} or ... ({count} in all)", shown.join(" or ")),
+    }
+}
+
+/// What a rule does.
+pub(super) fn actions(actions: &Actions) -> String {
+    let mut parts = Vec::new();
+    if let Some(errno) = actions.deny {
+        parts.push(format!("deny with {errno}"));
+    }
+    match actions.signal {
+        Some(9) => parts.push("kill".to_owned()),
+        Some(signal) => parts.push(format!("send signal {signal}")),
+        None => {}
+    }
+    parts.extend(actions.get_urls.iter().map(|url| format!("call {url}")));
+    if actions.post {
+        parts.push(match &actions.rate_limit {
+            None => "report".to_owned(),
+            Some(limit) => {
+                let scope = match limit.scope {
+                    RateLimitScope::Thread => "thread",
+                    RateLimitScope::Process => "process",
+                    RateLimitScope::Global => "node",
+                };
+                format!("report at most once in {} s per {scope}", limit.interval_ns / 1_000_000_000)
+            }
+        });
+    }
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+}
