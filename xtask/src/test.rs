@@ -149,13 +149,11 @@ fn c_files(directory: &std::path::Path, files: &mut Vec<PathBuf>) -> Result<()> 
 fn cargo_test() -> Tally {
     let mut tally = Tally::default();
     let succeeded =
-        stream(cargo().args(["test", "--workspace", "--no-fail-fast", "--", "--format=pretty"]), |line| {
-            match summary(line) {
-                Some(counts) => tally.add(counts),
-                None if line.starts_with("test ") && line.ends_with(" ... ok") => {}
-                None if line.is_empty() || line.starts_with("running ") => {}
-                None => println!("{line}"),
-            }
+        stream(cargo().args(["test", "--workspace", "--no-fail-fast"]), |line| match summary(line) {
+            Some(counts) => tally.add(counts),
+            None if line.starts_with("test ") && line.ends_with(" ... ok") => {}
+            None if line.is_empty() || line.starts_with("running ") => {}
+            None => println!("{line}"),
         });
     // A crate that does not compile has no tests that could fail.
     let failure = match succeeded {
