@@ -154,6 +154,9 @@ __noinline __u32 closed_directory(__u32 slot, struct scratch *s, __u32 start, __
 
 	if (!s || start >= end)
 		return 0;
+	s = scratch_as_map_value(s);
+	if (!s)
+		return 0;
 	length = end - start;
 	if (length > LICTOR_LPM_CHUNK)
 		return 0;

@@ -153,11 +153,12 @@ static long interval_step(__u32 index, struct interval_search *search)
 
 __noinline __u32 number_vector(struct event *e, const struct lictor_column *column, __u64 value)
 {
-	struct interval_search search = {.value = value, .slot = e->at.slot};
+	struct interval_search search = {.value = value};
 	__u64 *found;
 
-	if (!column)
+	if (!e || !column)
 		return 0;
+	search.slot = e->at.slot;
 	if (column->number_id) {
 		found = number_get(e->at.slot, column->number_id, value);
 		if (found)
@@ -216,10 +217,11 @@ static long mask_step(__u32 index, struct mask_loop *loop)
 
 __noinline int fold_mask(struct event *e, struct scratch *s, const struct lictor_column *column, __u64 value)
 {
-	struct mask_loop loop = {.s = s, .slot = e->at.slot};
+	struct mask_loop loop = {.s = s};
 
-	if (!s || !column)
+	if (!e || !s || !column)
 		return 0;
+	loop.slot = e->at.slot;
 	loop.bits = value & column->mask;
 	loop.base = column->base;
 	bpf_loop(64, mask_step, &loop, 0);
@@ -254,10 +256,11 @@ static long ancestor_step(__u32 index, struct ancestor_loop *loop)
 
 __noinline int fold_ancestors(struct event *e, struct scratch *s, const struct lictor_column *column)
 {
-	struct ancestor_loop loop = {.s = s, .slot = e->at.slot, .task = (void *)bpf_get_current_task()};
+	struct ancestor_loop loop = {.s = s, .task = (void *)bpf_get_current_task()};
 
-	if (!s || !column)
+	if (!e || !s || !column)
 		return 0;
+	loop.slot = e->at.slot;
 	loop.number_id = column->number_id;
 	bpf_loop(LICTOR_MAX_ANCESTORS, ancestor_step, &loop, 0);
 	return 0;
@@ -281,58 +284,55 @@ static __always_inline bool narrow_by_set(struct event *e, struct scratch *s,
 	return true;
 }
 
-/* Classes of the executable that the current process runs; kernel threads have none. */
-__noinline int binary_classes(struct event *e, struct scratch *s, struct path_classes *classes)
+/* Fills e->found for the executable that the current process runs; kernel threads have none. */
+__noinline int binary_classes(struct event *e, struct scratch *s)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct file *file = BPF_CORE_READ(task, mm, exe_file);
-	struct identity id = {};
 
-	if (!classes)
+	if (!e || !s)
 		return 0;
-	classes->prefix_class = classes->suffix_class = 0;
-	classes->status = PATH_NONE;
+	e->found.prefix_class = e->found.suffix_class = 0;
+	e->found.status = PATH_NONE;
 	if (!file)
 		return 0;
 	identity_of_dentry((__u64)BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt),
-			   &id);
-	id.inode = (__u64)BPF_CORE_READ(file, f_inode);
-	return cached_classes_of(e, s, &id, classes, false);
+			   &e->other);
+	e->other.inode = (__u64)BPF_CORE_READ(file, f_inode);
+	return cached_classes_of(e, s, &e->other, &e->found, false);
 }
 
-static __always_inline void field_classes(struct event *e, struct scratch *s, __u32 field,
-					  struct path_classes *classes)
+/* Fills e->found for a field. */
+static __always_inline void field_classes(struct event *e, struct scratch *s, __u32 field)
 {
 	struct file *open_file;
-	struct identity id = {};
 
 	if (field == shape.path_field) {
-		*classes = e->path;
+		e->found = e->path;
 		return;
 	}
-	classes->prefix_class = classes->suffix_class = 0;
-	classes->status = PATH_NONE;
-	if (place_of_field(e, field, &id, &open_file))
-		cached_classes_of(e, s, &id, classes, !open_file);
+	e->found.prefix_class = e->found.suffix_class = 0;
+	e->found.status = PATH_NONE;
+	if (place_of_field(e, field, &e->other, &open_file))
+		cached_classes_of(e, s, &e->other, &e->found, !open_file);
 }
 
 static __always_inline __u32 path_vector(struct event *e, struct scratch *s,
 					 const struct lictor_column *column, __u32 i)
 {
-	struct path_classes classes = {};
 	__u32 class_id;
 	__u64 *vector;
 
 	if (shape.columns[i].source == LICTOR_FROM_BINARY)
-		binary_classes(e, s, &classes);
+		binary_classes(e, s);
 	else
-		field_classes(e, s, shape.columns[i].field & 7, &classes);
-	if (classes.status == PATH_UNRESOLVED) {
+		field_classes(e, s, shape.columns[i].field & 7);
+	if (e->found.status == PATH_UNRESOLVED) {
 		e->unresolved |= 1 << i;
 		return column->unresolved_vector;
 	}
-	class_id =
-	    shape.columns[i].kind == LICTOR_COLUMN_PATH_PREFIX ? classes.prefix_class : classes.suffix_class;
+	class_id = shape.columns[i].kind == LICTOR_COLUMN_PATH_PREFIX ? e->found.prefix_class
+								      : e->found.suffix_class;
 	if (class_id >= column->length)
 		return column->default_vector;
 	vector = word_get(e->at.slot, column->base + class_id);

@@ -206,11 +206,14 @@ static __always_inline bool place_of_field(struct event *e, __u32 i, struct iden
 __noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
 {
 	__u32 kind = shape.fields[i & 7].kind, length;
-	__u64 raw = e->raw[i & 7];
 	struct filename *filename;
 	long result;
+	__u64 raw;
 
-	if (!s || !raw)
+	if (!e || !s)
+		return -1;
+	raw = e->raw[i & 7];
+	if (!raw)
 		return -1;
 	if (kind == LICTOR_FIELD_FILENAME) {
 		filename = (struct filename *)raw;

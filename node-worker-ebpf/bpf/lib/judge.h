@@ -95,7 +95,6 @@ __noinline __u64 values_hash(struct event *e)
 	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
 		__u64 part = 0, words[5] = {};
 		struct file *open_file;
-		struct identity id = {};
 
 		if (i >= shape.field_count)
 			break;
@@ -111,8 +110,8 @@ __noinline __u64 values_hash(struct event *e)
 		case LICTOR_FIELD_PATH:
 		case LICTOR_FIELD_DENTRY:
 		case LICTOR_FIELD_BINPRM:
-			if (place_of_field(e, i, &id, &open_file))
-				part = id.inode ^ id.dentry << 1;
+			if (place_of_field(e, i, &e->other, &open_file))
+				part = e->other.inode ^ e->other.dentry << 1;
 			break;
 		default:
 			part = e->raw[i];

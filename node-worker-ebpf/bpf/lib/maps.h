@@ -166,6 +166,9 @@ struct event {
 	struct identity id;
 	struct identity directory;
 	struct path_classes path;
+	/* Another file that a column or a field asks about, and its classes; here because stacks are small. */
+	struct identity other;
+	struct path_classes found;
 	/* Raw values of the fields, and lengths of buffers. */
 	__u64 raw[LICTOR_MAX_FIELDS];
 	__u64 size[LICTOR_MAX_FIELDS];
@@ -245,6 +248,9 @@ static __always_inline __u32 cache_index(__u32 dentry_low, __u32 bits)
 struct scratch {
 	__u32 busy;
 	__u32 owner;
+	/* Of this slot in the map. */
+	__u32 index;
+	__u32 pad;
 	/* Rules that are left, and room to fold a set-valued column. */
 	struct lictor_vector left;
 	struct lictor_vector folded;

@@ -163,7 +163,6 @@ static __always_inline void write_field(struct event *e, struct scratch *s, __u3
 	struct lictor_field *field;
 	struct filename *filename;
 	struct file *open_file;
-	struct identity id = {};
 	__u32 at;
 
 	if (s->writer.at > RECORD_LIMIT) {
@@ -199,8 +198,9 @@ static __always_inline void write_field(struct event *e, struct scratch *s, __u3
 		s->writer.status = LICTOR_FIELD_TRUNCATED;
 		break;
 	default:
-		if (place_of_field(e, i, &id, &open_file))
-			write_file(s, &id, (__u64)open_file, kind == LICTOR_FIELD_FD ? (__s32)e->raw[i] : -1);
+		if (place_of_field(e, i, &e->other, &open_file))
+			write_file(s, &e->other, (__u64)open_file,
+				   kind == LICTOR_FIELD_FD ? (__s32)e->raw[i] : -1);
 		else
 			s->writer.status = LICTOR_FIELD_ABSENT;
 	}

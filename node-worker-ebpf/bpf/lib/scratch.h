@@ -21,6 +21,7 @@ static __always_inline struct scratch *scratch_get(void)
 		if (!s)
 			return NULL;
 		if (!__sync_val_compare_and_swap(&s->busy, 0, 1)) {
+			s->index = slot;
 			if (i)
 				count_stat(LICTOR_STAT_SECOND_SLOT);
 			if (count_stats)
@@ -30,6 +31,17 @@ static __always_inline struct scratch *scratch_get(void)
 	}
 	count_site(LICTOR_SITE_SCRATCH_BUSY);
 	return NULL;
+}
+
+/*
+ * The same memory as a map value. Functions that are verified by themselves get `s` as memory of unknown origin, which
+ * 6.1 does not take as a key of a map.
+ */
+static __always_inline struct scratch *scratch_as_map_value(const struct scratch *s)
+{
+	__u32 index = s->index;
+
+	return bpf_map_lookup_elem(&scratches, &index);
 }
 
 static __always_inline void scratch_put(struct scratch *s)

@@ -61,6 +61,9 @@ __noinline __u32 prefix_class(__u32 slot, struct scratch *s, __u64 span, __u64 s
 
 	if (!s)
 		return c.class_id;
+	c.s = scratch_as_map_value(s);
+	if (!c.s)
+		return c.class_id;
 	c.trie = bpf_map_lookup_elem(&strings, &slot);
 	if (!c.trie)
 		return c.class_id;
@@ -83,6 +86,9 @@ __noinline __u32 suffix_class(__u32 slot, struct scratch *s, __u64 span, __u64 s
 	void *trie;
 
 	if (!s || end < from || end > LICTOR_PATH_MAX)
+		return fallback;
+	s = scratch_as_map_value(s);
+	if (!s)
 		return fallback;
 	length = end - from;
 	if (length > LICTOR_SUFFIX_MAX)
