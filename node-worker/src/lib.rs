@@ -1,7 +1,10 @@
 //! The node worker: brings policies into this node's kernel and events out of it.
 
+pub mod actions;
 pub mod enrich;
 pub mod events;
+#[cfg(test)]
+mod fake;
 pub mod kernel;
 pub mod port;
 pub mod sinks;

@@ -3,5 +3,6 @@
 pub mod decode;
 pub mod decoders;
 pub mod loss;
+pub mod pipeline;
 #[cfg(test)]
 pub(crate) mod testing;

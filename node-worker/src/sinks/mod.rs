@@ -1,4 +1,7 @@
 //! Where events go: JSON lines to standard output, to a file and to clients of the socket.
 
+pub mod file;
+pub mod hub;
 pub mod json;
+pub mod output;
 pub mod text;

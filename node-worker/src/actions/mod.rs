@@ -1,0 +1,3 @@
+//! Actions that user space carries out. None of them delays a verdict or the reading of records.
+
+pub mod get_url;

@@ -1,0 +1,326 @@
+//! The way of a record: decode, find its process, write its lines, give its space back.
+//!
+//! One thread does all of it, so lines come in the order in which the kernel wrote the records. Nothing in here waits
+//! for anything but the ring and the sinks.
+
+use super::decode::{HookRecord, Record, decode};
+use super::decoders::Decoders;
+use super::loss::Gap;
+use crate::actions::get_url::UrlQueue;
+use crate::enrich::clock::{BootOffset, boot_now_ns};
+use crate::enrich::process::{Actor, ProcessCounts, ProcessReader, ProcessTable};
+use crate::port::{Batch, HookDecoder, KernelError, RecordSource, RevisionDecoder, error_chain};
+use crate::sinks::json::{EventType, EventWriter, FiredGroup};
+use crate::sinks::output::Output;
+use lictor_node_worker_ebpf as wire;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+/// Lines are handed to the sinks when this many bytes have come together, even within a batch: a record can make a
+/// line for each of 128 policies.
+const FLUSH_BYTES: usize = 4 << 20;
+
+/// How long the thread waits for a record before it looks for other work.
+const POLL_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// How often the time of day is compared with the boot clock.
+const CLOCK_CHECK_NS: u64 = 10_000_000_000;
+
+/// A difference that is a clock that was set, not a reading's jitter.
+const CLOCK_JUMP_NS: u64 = 1_000_000;
+
+/// Batches read at most when the node worker stops, so that a busy node lets it.
+const FINAL_BATCHES: usize = 64;
+
+/// What happened to records so far, for metrics and health. Written by the pipeline's thread only.
+#[derive(Debug, Default)]
+pub struct PipelineCounts {
+    events: [AtomicU64; EventType::ALL.len()],
+    /// Records read.
+    pub records: AtomicU64,
+    /// Records of a revision, shape or rule that is not known any more.
+    pub unknown_revision: AtomicU64,
+    /// Reads of the ring that failed.
+    pub read_errors: AtomicU64,
+    /// Bytes that waited in the ring after the last batch.
+    pub waiting_bytes: AtomicU64,
+    /// Boot clock when the ring was last read; 0 = never.
+    pub last_read_boot_ns: AtomicU64,
+    errors: Mutex<BTreeMap<&'static str, u64>>,
+    processes: Mutex<ProcessCounts>,
+}
+
+impl PipelineCounts {
+    /// Lines made of each type.
+    pub fn events(&self) -> [(EventType, u64); EventType::ALL.len()] {
+        EventType::ALL.map(|kind| (kind, self.events[kind as usize].load(Ordering::Relaxed)))
+    }
+
+    /// Records that could not be decoded, by class of error.
+    pub fn decode_errors(&self) -> BTreeMap<&'static str, u64> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The process table.
+    pub fn processes(&self) -> ProcessCounts {
+        *self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Other work for the pipeline's thread.
+#[derive(Debug)]
+pub enum Request {
+    /// The kernel lost records: say so in the stream.
+    Gap(Gap),
+    /// Open the event file anew.
+    Reopen,
+    /// Exit records were lost: find out who is gone.
+    Sweep,
+}
+
+/// What a pipeline is made of.
+pub struct Parts {
+    /// Decoders of live revisions.
+    pub decoders: Arc<Decoders>,
+    /// The table, with the processes that already run.
+    pub processes: ProcessTable,
+    /// Asks the system about a process.
+    pub reader: Box<dyn ProcessSystem>,
+    /// Writes lines.
+    pub writer: EventWriter,
+    /// Takes lines.
+    pub output: Output,
+    /// Takes URLs.
+    pub urls: UrlQueue,
+    /// Counts.
+    pub counts: Arc<PipelineCounts>,
+    /// Other work.
+    pub requests: mpsc::Receiver<Request>,
+}
+
+/// What the pipeline asks the system.
+pub trait ProcessSystem: ProcessReader + Send {
+    /// The ids of all processes; `None` = unreadable.
+    fn alive(&self) -> Option<HashSet<u32>>;
+}
+
+impl ProcessSystem for crate::enrich::proc_scan::ProcFs {
+    fn alive(&self) -> Option<HashSet<u32>> {
+        Some(self.pids().ok()?.into_iter().collect())
+    }
+}
+
+/// Reads records and writes lines.
+pub struct Pipeline<S> {
+    source: S,
+    state: State,
+}
+
+struct State {
+    parts: Parts,
+    decoder: Option<Arc<RevisionDecoder>>,
+    offset: BootOffset,
+    clock_checked_ns: u64,
+    lines: Vec<u8>,
+    line_count: u64,
+}
+
+impl<S: RecordSource> Pipeline<S> {
+    /// A pipeline that reads `source`. `offset` is the one that table and writer were made with.
+    pub fn new(source: S, parts: Parts, offset: BootOffset) -> Self {
+        let state = State {
+            parts,
+            decoder: None,
+            offset,
+            clock_checked_ns: boot_now_ns(),
+            lines: Vec::new(),
+            line_count: 0,
+        };
+        Self { source, state }
+    }
+
+    /// Reads until `stop` is set, then what is left in the ring.
+    pub fn run(&mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            if let Err(error) = self.turn(POLL_TIMEOUT) {
+                self.state.parts.counts.read_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(error = error_chain(&error), "records could not be read");
+                std::thread::sleep(POLL_TIMEOUT);
+            }
+        }
+        for _ in 0..FINAL_BATCHES {
+            match self.turn(Duration::ZERO) {
+                Ok(batch) if batch.records > 0 => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        self.state.parts.output.close();
+    }
+
+    /// Reads one batch: its lines are with the sinks when its space is given back.
+    pub fn turn(&mut self, timeout: Duration) -> Result<Batch, KernelError> {
+        let state = &mut self.state;
+        let result = self.source.poll(timeout, &mut |bytes| state.record(bytes));
+        state.serve_requests();
+        state.flush();
+        let batch = result?;
+        if batch.records > 0 {
+            self.source.commit()?;
+        }
+        self.state.finish_turn(batch);
+        Ok(batch)
+    }
+}
+
+impl State {
+    fn record(&mut self, bytes: &[u8]) {
+        self.parts.counts.records.fetch_add(1, Ordering::Relaxed);
+        let parts = &mut self.parts;
+        let record = match decode(bytes) {
+            Ok(record) => record,
+            Err(error) => {
+                let mut errors = parts.counts.errors.lock().unwrap_or_else(PoisonError::into_inner);
+                let seen = errors.entry(error.class()).or_insert(0);
+                *seen += 1;
+                if *seen == 1 {
+                    tracing::error!(%error, "a record could not be decoded; further ones are only counted");
+                }
+                return;
+            }
+        };
+        match record {
+            Record::Fork(record) => parts.processes.fork(&record, &mut *parts.reader),
+            Record::Exec(record) => {
+                let actor = parts.processes.exec(&record, &mut *parts.reader);
+                parts.writer.exec(&mut self.lines, &actor, &record.fixed.head);
+                self.count(EventType::Exec);
+            }
+            Record::Exit(record) => {
+                let actor = parts.processes.exit(&record, &mut *parts.reader);
+                parts.writer.exit(&mut self.lines, &actor, &record);
+                self.count(EventType::Exit);
+            }
+            Record::Hook(record) => {
+                let actor = parts.processes.find(&record.fixed.head, &mut *parts.reader);
+                self.hook(&record, &actor);
+            }
+        }
+        if self.lines.len() >= FLUSH_BYTES {
+            self.flush();
+        }
+    }
+
+    fn hook(&mut self, record: &HookRecord<'_>, actor: &Actor) {
+        let fixed = &record.fixed;
+        if self.decoder.as_ref().is_none_or(|decoder| decoder.revision() != fixed.head.revision) {
+            self.decoder = self.parts.decoders.get(fixed.head.revision);
+        }
+        // Taken for the call: the decoder is borrowed while lines are written.
+        let decoder = self.decoder.take();
+        let known = decoder.as_deref().and_then(|decoder| {
+            let hook = decoder.hook(fixed.hook_slot).filter(|hook| hook.shape_id == fixed.shape_id)?;
+            Some((decoder, hook))
+        });
+        let all_known = known.is_some_and(|(decoder, hook)| self.groups(record, actor, decoder, hook));
+        if !all_known {
+            self.parts.counts.unknown_revision.fetch_add(1, Ordering::Relaxed);
+            let newest = self.parts.decoders.newest();
+            let hook = newest.as_deref().and_then(|newest| newest.hook(fixed.hook_slot));
+            let kind = self.parts.writer.unknown_hook(&mut self.lines, actor, record, hook);
+            self.count(kind);
+        }
+        self.decoder = decoder;
+    }
+
+    /// Writes a line for each group that fired; `false` = some rule is not in the plan.
+    fn groups(
+        &mut self,
+        record: &HookRecord<'_>,
+        actor: &Actor,
+        decoder: &RevisionDecoder,
+        hook: &HookDecoder,
+    ) -> bool {
+        let mut all_known = true;
+        for fired in record.fired() {
+            let rule = hook.rules.get(usize::from(fired.rule));
+            let group = rule.and_then(|rule| hook.groups.get(usize::try_from(rule.group).ok()?));
+            let (Some(rule), Some(group)) = (rule, group) else {
+                all_known = false;
+                continue;
+            };
+            if u32::from(fired.flags) & wire::LICTOR_FIRED_POST == 0 {
+                continue;
+            }
+            if rule.post {
+                let event = FiredGroup { record, decoder, group, rule, fired };
+                let kind = self.parts.writer.hook(&mut self.lines, actor, &event);
+                self.count(kind);
+            }
+            for url in &rule.get_urls {
+                self.parts.urls.submit(url);
+            }
+        }
+        all_known
+    }
+
+    fn count(&mut self, kind: EventType) {
+        self.line_count += 1;
+        self.parts.counts.events[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn serve_requests(&mut self) {
+        while let Ok(request) = self.parts.requests.try_recv() {
+            match request {
+                Request::Gap(gap) => {
+                    self.parts.writer.gap(&mut self.lines, &gap, boot_now_ns());
+                    self.count(EventType::Gap);
+                }
+                Request::Reopen => self.parts.output.reopen(),
+                Request::Sweep => self.sweep(boot_now_ns()),
+            }
+        }
+    }
+
+    fn sweep(&mut self, now_ns: u64) {
+        if let Some(alive) = self.parts.reader.alive() {
+            self.parts.processes.sweep(&alive, now_ns);
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.lines.is_empty() {
+            self.parts.output.write(&self.lines, self.line_count, &self.parts.writer, boot_now_ns());
+            self.lines.clear();
+            // One huge batch does not keep its memory.
+            self.lines.shrink_to(FLUSH_BYTES);
+            self.line_count = 0;
+        }
+    }
+
+    fn finish_turn(&mut self, batch: Batch) {
+        let now_ns = boot_now_ns();
+        if now_ns.saturating_sub(self.clock_checked_ns) >= CLOCK_CHECK_NS {
+            self.clock_checked_ns = now_ns;
+            let offset = BootOffset::now();
+            if offset.0.abs_diff(self.offset.0) > CLOCK_JUMP_NS {
+                self.offset = offset;
+                self.parts.writer.set_offset(offset);
+                self.parts.processes.set_offset(offset);
+            }
+            if self.parts.processes.wants_sweep() {
+                self.sweep(now_ns);
+            }
+        }
+        self.parts.processes.expire(now_ns);
+        let counts = &self.parts.counts;
+        counts.waiting_bytes.store(batch.waiting_bytes, Ordering::Relaxed);
+        counts.last_read_boot_ns.store(now_ns, Ordering::Relaxed);
+        *counts.processes.lock().unwrap_or_else(PoisonError::into_inner) = self.parts.processes.counts();
+    }
+}
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

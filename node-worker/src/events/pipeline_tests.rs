@@ -1,0 +1,230 @@
+use super::*;
+use crate::actions::get_url::{Attempt, Transport, UrlCaller};
+use crate::enrich::process::ProcessFacts;
+use crate::events::testing::{self, HOST_NAMESPACES, Hook, Task};
+use crate::fake::{FakeKernel, SHAPE};
+use crate::sinks::file::{FileLimits, RotatedFile};
+use crate::sinks::hub::Hub;
+use crate::sinks::output::OutputCounts;
+use lictor_policy::model::{Mode, ShownAction};
+use lictor_policy::plan::{Attach, EventKind, Plan};
+use serde_json::Value;
+use std::path::PathBuf;
+
+const SHELL: Task = Task { pid: 7, start_boot_ns: 70_000_000, exec_id: 2 };
+const INIT: Task = Task { pid: 1, start_boot_ns: 10_000_000, exec_id: 1 };
+
+struct NoProc;
+
+impl ProcessReader for NoProc {
+    fn read(&mut self, _: u32) -> Option<ProcessFacts> {
+        None
+    }
+}
+
+impl ProcessSystem for NoProc {
+    fn alive(&self) -> Option<HashSet<u32>> {
+        Some(HashSet::from([1]))
+    }
+}
+
+struct Called(Mutex<mpsc::Sender<String>>);
+
+impl Transport for Called {
+    fn get(&self, url: &str) -> Attempt {
+        let _ = self.0.lock().unwrap().send(url.to_owned());
+        Attempt::Done
+    }
+}
+
+struct Bench {
+    kernel: FakeKernel,
+    pipeline: Pipeline<FakeKernel>,
+    decoders: Arc<Decoders>,
+    counts: Arc<PipelineCounts>,
+    requests: mpsc::Sender<Request>,
+    urls: mpsc::Receiver<String>,
+    path: PathBuf,
+    _caller: UrlCaller,
+    _directory: tempfile::TempDir,
+}
+
+fn bench() -> Bench {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("events.log");
+    let limits = FileLimits { path: path.clone(), rotate_bytes: u64::MAX, backups: 1, mode: 0o600 };
+    let hub = Arc::new(Hub::default());
+    let output =
+        Output::new(None, Some(RotatedFile::open(limits).unwrap()), hub, Arc::new(OutputCounts::default()));
+    let (tell, urls) = mpsc::channel();
+    let caller = UrlCaller::start(Called(Mutex::new(tell))).unwrap();
+    let (requests, receiver) = mpsc::channel();
+    let (decoders, counts) = (Arc::new(Decoders::default()), Arc::new(PipelineCounts::default()));
+    let offset = BootOffset(0);
+    let parts = Parts {
+        decoders: Arc::clone(&decoders),
+        processes: ProcessTable::new("n", offset, HOST_NAMESPACES),
+        reader: Box::new(NoProc),
+        writer: EventWriter::new("n", offset),
+        output,
+        urls: caller.queue(),
+        counts: Arc::clone(&counts),
+        requests: receiver,
+    };
+    let kernel = FakeKernel::default();
+    let pipeline = Pipeline::new(kernel.clone(), parts, offset);
+    Bench { kernel, pipeline, decoders, counts, requests, urls, path, _caller: caller, _directory: directory }
+}
+
+impl Bench {
+    fn turn(&mut self) -> Vec<Value> {
+        let before = self.lines().len();
+        self.pipeline.turn(Duration::ZERO).unwrap();
+        self.lines().split_off(before)
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// Two policies at one hook: the first calls a URL and does not report, the second reports.
+fn two_policies() -> Plan {
+    let mut groups = vec![testing::group("file_open", EventKind::Lsm, Vec::new()); 2];
+    groups[1].policy = 1;
+    let mut rules = vec![testing::rule(0, ShownAction::GetUrl), testing::rule(0, ShownAction::Post)];
+    rules[0].post = false;
+    rules[0].get_urls = vec!["http://a/".into(), "http://b/".into()];
+    rules[1].group = 1;
+    let hook = testing::hook_plan(Attach::Lsm, "file_open", groups, rules);
+    testing::plan(&[("first", Mode::Enforce), ("second", Mode::Enforce)], vec![hook])
+}
+
+fn event(revision: u32) -> Hook {
+    Hook::new(SHELL, 90_000_000, revision, 1, SHAPE)
+}
+
+#[test]
+fn the_life_of_a_process_is_told() {
+    let mut bench = bench();
+    bench.kernel.push(testing::fork(SHELL, 70_000_000, INIT));
+    bench.kernel.push(testing::exec(SHELL, 71_000_000, INIT, "/bin/sh", &["sh", "-c", "x"], "/"));
+    bench.kernel.push(testing::exit(SHELL, 72_000_000, 9));
+    let lines = bench.turn();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["process_exec"]["process"]["arguments"], "-c x");
+    assert_eq!(lines[1]["process_exit"]["signal"], "SIGKILL");
+    assert_eq!(
+        lines[0]["process_exec"]["process"]["exec_id"],
+        lines[1]["process_exit"]["process"]["exec_id"]
+    );
+    assert!(bench.kernel.inner().records.is_empty());
+}
+
+#[test]
+fn each_group_has_its_own_line_and_urls_are_called() {
+    let mut bench = bench();
+    bench.decoders.announce(RevisionDecoder::new(3, &two_policies(), &[(1, SHAPE)]));
+    bench.kernel.push(event(3).fired(0, wire::LICTOR_FIRED_POST).fired(1, wire::LICTOR_FIRED_POST).bytes());
+    let lines = bench.turn();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["process_lsm"]["policy_name"], "second");
+    let mut urls: Vec<String> = bench.urls.iter().take(2).collect();
+    urls.sort();
+    assert_eq!(urls, ["http://a/", "http://b/"]);
+    assert_eq!(bench.counts.events()[EventType::Lsm as usize], (EventType::Lsm, 1));
+    assert_eq!(bench.counts.unknown_revision.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_rule_over_its_rate_limit_is_not_told() {
+    let mut bench = bench();
+    bench.decoders.announce(RevisionDecoder::new(3, &two_policies(), &[(1, SHAPE)]));
+    bench.kernel.push(event(3).fired(0, wire::LICTOR_FIRED_POST).fired(1, 0).bytes());
+    assert!(bench.turn().is_empty());
+}
+
+#[test]
+fn records_of_unknown_revisions_shapes_and_rules_are_told_and_counted() {
+    let mut bench = bench();
+    bench.decoders.announce(RevisionDecoder::new(3, &two_policies(), &[(1, SHAPE)]));
+    let post = wire::LICTOR_FIRED_POST;
+    bench.kernel.push(event(2).fired(0, post).bytes());
+    bench.kernel.push(Hook::new(SHELL, 90_000_000, 3, 1, SHAPE + 1).fired(0, post).bytes());
+    bench.kernel.push(event(3).fired(7, post).bytes());
+    let lines = bench.turn();
+    assert_eq!(lines.len(), 3);
+    for line in &lines {
+        assert_eq!(line["process_lsm"]["function_name"], "file_open", "{line}");
+        assert_eq!(line["lictor"]["unknown_revision"], true);
+    }
+    assert_eq!(bench.counts.unknown_revision.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn each_record_is_read_with_its_own_revision() {
+    let mut bench = bench();
+    let mut newer = two_policies();
+    newer.policies[1].key.name = "renamed".into();
+    bench.decoders.announce(RevisionDecoder::new(3, &two_policies(), &[(1, SHAPE)]));
+    bench.decoders.announce(RevisionDecoder::new(4, &newer, &[(1, SHAPE)]));
+    for revision in [3, 4, 3] {
+        bench.kernel.push(event(revision).fired(1, wire::LICTOR_FIRED_POST).bytes());
+    }
+    let names: Vec<Value> =
+        bench.turn().iter().map(|line| line["process_lsm"]["policy_name"].clone()).collect();
+    assert_eq!(names, ["second", "renamed", "second"]);
+}
+
+#[test]
+fn damaged_records_are_counted_and_the_rest_is_told() {
+    let mut bench = bench();
+    bench.kernel.push(vec![1, 2, 3]);
+    let mut unknown = testing::exit(SHELL, 5, 0);
+    unknown[0] = 99;
+    bench.kernel.push(unknown);
+    bench.kernel.push(testing::exec(SHELL, 71_000_000, INIT, "/bin/sh", &["sh"], "/"));
+    assert_eq!(bench.turn().len(), 1);
+    assert_eq!(bench.counts.decode_errors(), BTreeMap::from([("kind", 1), ("short", 1)]));
+}
+
+#[test]
+fn gaps_stand_in_the_stream() {
+    let mut bench = bench();
+    bench.requests.send(Request::Gap(Gap { lost: BTreeMap::from([("lsm/x".into(), 4)]) })).unwrap();
+    let lines = bench.turn();
+    assert_eq!(lines[0]["rate_limit_info"]["number_of_dropped_process_events"], "4");
+}
+
+#[test]
+fn the_ring_is_given_back_only_after_the_lines_are_written() {
+    let mut bench = bench();
+    bench.kernel.push(testing::exec(SHELL, 71_000_000, INIT, "/bin/sh", &["sh"], "/"));
+    bench.kernel.inner().reads_fail = true;
+    assert!(bench.pipeline.turn(Duration::ZERO).is_err());
+    assert_eq!(bench.kernel.inner().records.len(), 1);
+    bench.kernel.inner().reads_fail = false;
+    assert_eq!(bench.turn().len(), 1);
+    assert_eq!(bench.kernel.inner().records.len(), 0);
+}
+
+#[test]
+fn stopping_reads_what_is_left() {
+    let mut bench = bench();
+    for _ in 0..3000 {
+        bench.kernel.push(testing::exec(SHELL, 71_000_000, INIT, "/bin/sh", &["sh"], "/"));
+    }
+    bench.pipeline.run(&AtomicBool::new(true));
+    assert_eq!(bench.lines().len(), 3000);
+}
+
+#[test]
+fn lost_exits_are_found_out() {
+    let mut bench = bench();
+    bench.kernel.push(testing::fork(SHELL, 70_000_000, INIT));
+    bench.turn();
+    bench.requests.send(Request::Sweep).unwrap();
+    bench.turn();
+    assert_eq!(bench.counts.processes().swept, 1);
+}
