@@ -5,6 +5,7 @@ use super::fields::{Reader, c_class};
 use super::refusal::Problem;
 use super::{Attach, EventKind, HookPoint};
 use crate::model::{FieldPath, Hook, HookTarget, Predicate};
+use crate::violation::nearest;
 use lictor_node_worker_ebpf as wire;
 
 /// Signal number of SIGKILL.
@@ -292,17 +293,20 @@ fn observe(
     })
 }
 
+/// The nearest of the functions that begin with `prefix`, by what follows it.
+fn near(name: &str, prefix: &str, facts: &NodeFacts) -> Vec<String> {
+    // With the prefix a slip looks small, so more are asked for than are left.
+    let functions = facts.symbols.nearest_functions(&format!("{prefix}{name}"), 4 * SUGGESTIONS_MAX);
+    let bare: Vec<&str> = functions.iter().filter_map(|function| function.strip_prefix(prefix)).collect();
+    nearest(name, bare, SUGGESTIONS_MAX).into_iter().map(str::to_owned).collect()
+}
+
 fn syscall(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
     let symbol = format!("{}{name}", facts.syscall_prefix);
     let signature = facts.symbols.function(&symbol);
     if signature.is_none() && !facts.symbols.probeable(&symbol) {
-        let near: Vec<String> = facts
-            .symbols
-            .nearest_functions(&symbol, SUGGESTIONS_MAX)
-            .iter()
-            .filter_map(|near| near.strip_prefix(&facts.syscall_prefix))
-            .map(|near| format!("sys_{near}"))
-            .collect();
+        let near = near(name, &facts.syscall_prefix, facts).into_iter().map(|near| format!("sys_{near}"));
+        let near: Vec<String> = near.collect();
         let problem = Problem::missing(format!("system call `{name}`"), "system calls of this kernel");
         return Err(problem.nearest(&near));
     }
@@ -354,12 +358,7 @@ fn lsm(hook: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
     let stub = facts.symbols.function(&format!("bpf_lsm_{hook}"));
     let checked = facts.symbols.function(&function);
     let Some(signature) = stub.as_ref().or(checked.as_ref()) else {
-        let near: Vec<String> = facts
-            .symbols
-            .nearest_functions(&format!("bpf_lsm_{hook}"), SUGGESTIONS_MAX)
-            .iter()
-            .filter_map(|near| near.strip_prefix("bpf_lsm_").map(str::to_owned))
-            .collect();
+        let near = near(hook, "bpf_lsm_", facts);
         return Err(Problem::missing(format!("LSM hook `{hook}`"), "LSM hooks of this kernel").nearest(&near));
     };
     let denies = returns_errno(signature);

@@ -26,6 +26,14 @@ pub(super) enum Test {
 }
 
 impl Test {
+    /// How many more intervals a NUMBER column can have for this test.
+    pub(super) fn interval_ends(&self) -> usize {
+        match self {
+            Self::Ranges { ranges, .. } => 2 * ranges.len(),
+            Self::Exact { .. } | Self::Mask { .. } | Self::Ancestors { .. } | Self::Text { .. } => 0,
+        }
+    }
+
     fn negated(&self) -> bool {
         match self {
             Self::Exact { negated, .. }

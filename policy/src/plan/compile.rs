@@ -63,6 +63,9 @@ pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
     Compiled { plan: assemble(compiled, &points), refusals, warnings }
 }
 
+/// Intervals of one NUMBER column: what the programs' binary search reaches with 14 steps.
+const INTERVALS_MAX: u32 = 1 << 14;
+
 /// What is taken of each limit.
 #[derive(Debug, Default)]
 struct Budget {
@@ -75,7 +78,8 @@ struct Budget {
 struct Taken {
     rules: usize,
     fields: BTreeSet<Field>,
-    columns: BTreeSet<ColumnKey>,
+    /// With the intervals that the ranges asked for can make.
+    columns: BTreeMap<ColumnKey, usize>,
 }
 
 impl Budget {
@@ -109,7 +113,9 @@ impl Budget {
                 for hook in hooks {
                     taken.rules += hook.rules.len();
                     taken.fields.extend(&hook.fields);
-                    taken.columns.extend(&hook.columns);
+                    for (column, test) in hook.rules.iter().flat_map(|rule| &rule.tests) {
+                        *taken.columns.entry(*column).or_default() += test.interval_ends();
+                    }
                 }
             }
         }
@@ -122,17 +128,23 @@ impl Taken {
     fn check(&self, policy: &PolicyKey, point: &HookPoint, hooks: &[&PlacedHook]) -> Vec<Refusal> {
         let mut rules = self.rules;
         let mut fields: BTreeSet<Field> = BTreeSet::new();
-        let mut columns: BTreeSet<ColumnKey> = BTreeSet::new();
+        let mut columns: BTreeMap<ColumnKey, usize> = BTreeMap::new();
         let mut refusals = Vec::new();
         let wherein = format!("at {point} over all policies");
         for hook in hooks {
             rules += hook.rules.len();
             fields.extend(hook.fields.difference(&self.fields));
-            columns.extend(hook.columns.difference(&self.columns));
+            for (column, test) in hook.rules.iter().flat_map(|rule| &rule.tests) {
+                let taken = || self.columns.get(column).copied().unwrap_or(0);
+                *columns.entry(*column).or_insert_with(taken) += test.interval_ends();
+            }
+            let new_columns = columns.keys().filter(|column| !self.columns.contains_key(column)).count();
+            let intervals = columns.values().max().map_or(0, |ends| ends + 1);
             let counts = [
                 ("rules (selectors)", rules, wire::LICTOR_MAX_RULES),
                 ("different arguments", self.fields.len() + fields.len(), wire::LICTOR_MAX_FIELDS),
-                ("different filters", self.columns.len() + columns.len(), wire::LICTOR_MAX_COLUMNS),
+                ("different filters", self.columns.len() + new_columns, wire::LICTOR_MAX_COLUMNS),
+                ("intervals of one value", intervals, INTERVALS_MAX),
             ];
             for (what, count, limit) in counts {
                 if count > limit as usize {

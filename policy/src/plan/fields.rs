@@ -5,6 +5,7 @@ use super::refusal::Problem;
 use crate::model::{Arg, ArgKind, IntField, IntKind};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{lictor_field_kind as kind, lictor_field_shape};
+use std::borrow::Cow;
 
 /// Arguments that programs can read: the registers that carry arguments on every supported architecture.
 const ARGUMENTS_MAX: usize = 6;
@@ -96,7 +97,7 @@ struct Place<'a> {
     source: u8,
     offset: u16,
     /// `None` = not known.
-    parameter: Option<std::borrow::Cow<'a, Parameter>>,
+    parameter: Option<Cow<'a, Parameter>>,
 }
 
 impl Reader {
@@ -136,10 +137,10 @@ impl Reader {
                     let found = format!("a return value of {function}");
                     return Err(Problem::new(found, format!("none: BTF says that {function} returns void")));
                 }
-                Some(Signature { returns: Some(returns), .. }) => Some(std::borrow::Cow::Borrowed(returns)),
+                Some(Signature { returns: Some(returns), .. }) => Some(Cow::Borrowed(returns)),
                 None => None,
             },
-            Self::Syscall { .. } => Some(std::borrow::Cow::Owned(Parameter {
+            Self::Syscall { .. } => Some(Cow::Owned(Parameter {
                 name: String::new(),
                 type_name: "long".to_owned(),
                 class: TypeClass::Integer { width: 8, signed: true },
@@ -162,33 +163,7 @@ impl Reader {
         let at = usize::from(index);
         match self {
             Self::Call { function, signature: Some(signature), positions } => {
-                let parameters = &signature.parameters;
-                let Some(parameter) = parameters.get(at) else {
-                    return Err(too_far(
-                        index,
-                        what,
-                        function,
-                        &parameter_list(parameters),
-                        parameters.len(),
-                    ));
-                };
-                if parameters[..at].iter().any(|one| one.class == TypeClass::Other && !is_id(one)) {
-                    let found = format!("{what} {index} of {function}");
-                    let allowed = "arguments before the first structure passed by value: the position of \
-                                   those behind it is not known";
-                    return Err(Problem::new(found, allowed));
-                }
-                let position = match positions {
-                    None => Some(index),
-                    Some(positions) => positions.get(at).copied().flatten(),
-                };
-                let Some(source) = position else {
-                    let found = format!("{what} {index} of {function} ({})", shown(parameter));
-                    return Err(Problem::new(found, "arguments that the attached function has too"));
-                };
-                check_register(source, what, function)?;
-                let parameter = Some(std::borrow::Cow::Borrowed(parameter));
-                Ok(Place { source, offset: 0, parameter })
+                parameter_place(index, what, function, signature, *positions)
             }
             Self::Call { function, signature: None, .. } => {
                 check_register(index, what, function)?;
@@ -207,21 +182,25 @@ impl Reader {
                     ));
                 }
                 check_register(index, what, function)?;
-                let parameter = parameters.as_ref().map(|all| std::borrow::Cow::Borrowed(&all[at]));
+                let parameter = parameters.as_ref().map(|all| Cow::Borrowed(&all[at]));
                 Ok(Place { source: index, offset: 0, parameter })
             }
             Self::Record { event, fields } => {
                 let Some(field) = fields.get(at) else {
                     let names: Vec<String> =
                         fields.iter().map(|field| format!("{} {}", field.type_name, field.name)).collect();
-                    return Err(too_far(index, what, event, &names.join(", "), fields.len()));
+                    let list = names.join(", ");
+                    return Err(Problem::new(
+                        format!("{what} {index}"),
+                        format!("0 to {}: {event} has the fields {list}", fields.len().saturating_sub(1)),
+                    ));
                 };
                 let parameter = Parameter {
                     name: field.name.clone(),
                     type_name: field.type_name.clone(),
                     class: record_class(field),
                 };
-                let parameter = Some(std::borrow::Cow::Owned(parameter));
+                let parameter = Some(Cow::Owned(parameter));
                 Ok(Place { source: wire::LICTOR_SOURCE_NONE as u8, offset: field.offset, parameter })
             }
         }
@@ -258,6 +237,36 @@ impl Reader {
             Self::Syscall { .. } | Self::Call { .. } | Self::Record { .. } => Ok(()),
         }
     }
+}
+
+/// What stands at parameter `index` of a function; `positions` are those at the hook point, where they differ.
+fn parameter_place<'a>(
+    index: u8,
+    what: &str,
+    function: &str,
+    signature: &'a Signature,
+    positions: Option<&[Option<u8>]>,
+) -> Result<Place<'a>, Problem> {
+    let at = usize::from(index);
+    let parameters = &signature.parameters;
+    let Some(parameter) = parameters.get(at) else {
+        return Err(too_far(index, what, function, &parameter_list(parameters), parameters.len()));
+    };
+    if parameters[..at].iter().any(|one| one.class == TypeClass::Other && !is_id(one)) {
+        let allowed = "arguments before the first structure passed by value: \
+                       the position of those behind it is not known";
+        return Err(Problem::new(format!("{what} {index} of {function}"), allowed));
+    }
+    let position = match positions {
+        None => Some(index),
+        Some(positions) => positions.get(at).copied().flatten(),
+    };
+    let Some(source) = position else {
+        let found = format!("{what} {index} of {function} ({})", shown(parameter));
+        return Err(Problem::new(found, "arguments that the attached function has too"));
+    };
+    check_register(source, what, function)?;
+    Ok(Place { source, offset: 0, parameter: Some(Cow::Borrowed(parameter)) })
 }
 
 /// Length of which nothing is known: registers are wide enough for any.

@@ -1,5 +1,10 @@
 //! What policies compile to, by example.
 
+mod attachment;
+mod limits;
+mod refusals;
+mod tables;
+
 use super::testing::facts;
 use super::*;
 use lictor_node_worker_ebpf as wire;
