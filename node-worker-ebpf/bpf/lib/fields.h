@@ -199,27 +199,37 @@ static __always_inline bool place_of_field(struct event *e, __u32 i, struct iden
 	return true;
 }
 
+/* A buffer whose length is told by another argument; without one it ends at its NUL, as a string does. */
+static __always_inline bool has_length(__u32 i)
+{
+	return shape.fields[i & 7].kind == LICTOR_FIELD_CHAR_BUF &&
+	       (shape.fields[i & 7].size_source != LICTOR_SOURCE_NONE ||
+		shape.fields[i & 7].flags & LICTOR_FIELD_RETURN_COPY);
+}
+
 /*
- * Reads a text field to the front of s->text. Returns its length without NUL (text[length] is the NUL), or -1
- * when it cannot be read whole. A buffer is text up to its first NUL.
+ * Reads a text field to the front of s->text. Returns its length without NUL (text[length] is the NUL), or -1 when it
+ * cannot be read whole. A buffer is text up to its first NUL; no text at all (NULL) is the empty one.
  */
 __noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
 {
-	__u32 kind = shape.fields[i & 7].kind, length;
 	struct filename *filename;
+	__u32 length;
 	long result;
 	__u64 raw;
 
 	if (!e || !s)
 		return -1;
 	raw = e->raw[i & 7];
-	if (!raw)
-		return -1;
-	if (kind == LICTOR_FIELD_FILENAME) {
+	if (raw && shape.fields[i & 7].kind == LICTOR_FIELD_FILENAME) {
 		filename = (struct filename *)raw;
 		raw = (__u64)BPF_CORE_READ(filename, name);
 	}
-	if (kind == LICTOR_FIELD_CHAR_BUF) {
+	if (!raw) {
+		s->text[0] = 0;
+		return 0;
+	}
+	if (has_length(i)) {
 		if (e->size[i & 7] > LICTOR_MAX_BYTES - 1)
 			return -1;
 		length = e->size[i & 7] & (LICTOR_MAX_BYTES - 1);

@@ -43,6 +43,10 @@ __noinline int write_text(struct scratch *s, __u64 from)
 
 	if (!s)
 		return 0;
+	if (!from) {
+		s->writer.status = LICTOR_FIELD_ABSENT;
+		return 0;
+	}
 	result = read_string(writer_data(s, 0), LICTOR_MAX_BYTES, from);
 	if (result <= 0) {
 		writer_unreadable(s);
@@ -60,6 +64,10 @@ __noinline int write_bytes(struct scratch *s, __u64 from, __u64 size)
 
 	if (!s)
 		return 0;
+	if (!from) {
+		s->writer.status = LICTOR_FIELD_ABSENT;
+		return 0;
+	}
 	s->writer.original = size;
 	if (size > LICTOR_MAX_BYTES) {
 		length = LICTOR_MAX_BYTES;
@@ -179,17 +187,17 @@ static __always_inline void write_field(struct event *e, struct scratch *s, __u3
 		s->writer.length = s->writer.original = sizeof(__u64);
 		break;
 	case LICTOR_FIELD_STRING:
-		if (e->raw[i])
-			write_text(s, e->raw[i]);
-		else
-			s->writer.status = LICTOR_FIELD_ABSENT;
+		write_text(s, e->raw[i]);
 		break;
 	case LICTOR_FIELD_FILENAME:
 		filename = (struct filename *)e->raw[i];
 		write_text(s, (__u64)BPF_CORE_READ(filename, name));
 		break;
 	case LICTOR_FIELD_CHAR_BUF:
-		write_bytes(s, e->raw[i], e->size[i]);
+		if (has_length(i))
+			write_bytes(s, e->raw[i], e->size[i]);
+		else
+			write_text(s, e->raw[i]);
 		break;
 	case LICTOR_FIELD_CHAR_IOVEC:
 		write_iovec(s, e->raw[i], e->size[i]);
