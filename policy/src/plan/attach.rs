@@ -25,6 +25,21 @@ const HOOK_NAMES: [(&str, &str); 4] = [
     ("transfer_creds", "cred_transfer"),
 ];
 
+/// LSM hooks that newer kernels let no BPF program attach to: what they return is not an errno, or not checked.
+const CLOSED_HOOKS: [&str; 11] = [
+    "audit_rule_match",
+    "getprocattr",
+    "getselfattr",
+    "inode_copy_up_xattr",
+    "inode_getsecurity",
+    "inode_listsecurity",
+    "inode_need_killpriv",
+    "ismaclabel",
+    "key_getsecurity",
+    "setprocattr",
+    "vm_enough_memory",
+];
+
 /// `security_mmap_file(file, prot, flags)` calls the hook `mmap_file(file, reqprot, prot, flags)` with its own `prot`
 /// as `reqprot`: positions in the hook by parameter of the function, and the other way round.
 const MMAP_FILE_TO_HOOK: [Option<u8>; 3] = [Some(0), Some(1), Some(3)];
@@ -178,6 +193,7 @@ fn verdict_on_function(
     let stub = facts.symbols.function(&format!("bpf_lsm_{hook}"));
     let why_not_lsm = match &stub {
         None => format!("this kernel has no LSM hook {hook}"),
+        Some(_) if CLOSED_HOOKS.contains(&hook) => format!("the LSM hook {hook} takes no programs"),
         Some(_) if !facts.bpf_lsm => BPF_LSM_OFF.to_owned(),
         Some(stub) if !returns_errno(stub) => {
             return Err(Problem::new(
@@ -368,7 +384,8 @@ fn lsm(hook: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
     }
     let call =
         |positions| Reader::Call { function: hook.to_owned(), signature: Some(signature.clone()), positions };
-    if facts.bpf_lsm && stub.is_some() {
+    let closed = CLOSED_HOOKS.contains(&hook);
+    if facts.bpf_lsm && stub.is_some() && !closed {
         return Ok(Site {
             point: HookPoint { attach: Attach::Lsm, symbol: hook.to_owned() },
             reason: format!("LSM hook {hook}, as the policy names it: BPF LSM is on"),
@@ -380,20 +397,19 @@ fn lsm(hook: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
             event: EventKind::Lsm,
         });
     }
+    let why = match (closed, facts.bpf_lsm) {
+        (true, _) => "this hook takes no programs",
+        (false, false) => BPF_LSM_OFF,
+        (false, true) => "BTF does not know the LSM hook",
+    };
     let Some(checked) = &checked else {
-        let found = format!("LSM hook `{hook}`, and {BPF_LSM_OFF}");
-        return Err(Problem::new(found, format!("hooks whose function is in BTF: {function} is not"))
-            .hint("boot with bpf in the kernel's lsm= list"));
+        let allowed = format!("hooks whose function is in BTF: {function} is not");
+        return Err(Problem::new(format!("LSM hook `{hook}`, and {why}"), allowed));
     };
     let Ok(positions) = positions(hook, Some(checked), signature, false) else {
-        let found = format!("LSM hook `{hook}`, and {BPF_LSM_OFF}");
-        return Err(Problem::new(
-            found,
-            format!("hooks with the arguments of their function: {function} has others"),
-        )
-        .hint("boot with bpf in the kernel's lsm= list"));
+        let allowed = format!("hooks with the arguments of their function: {function} has others");
+        return Err(Problem::new(format!("LSM hook `{hook}`, and {why}"), allowed));
     };
-    let why = if facts.bpf_lsm { "this kernel has no BPF LSM hook of that name" } else { BPF_LSM_OFF };
     if denies {
         return fmod_ret(&function, hook, checked, call(positions), EventKind::Lsm, why);
     }

@@ -140,6 +140,8 @@ pub fn symbols() -> FakeSymbols {
         "int bpf_lsm_inode_rename(struct inode *a, struct dentry *b, struct inode *c, struct dentry *d)",
         "void security_bprm_committed_creds(const struct linux_binprm *bprm)",
         "void bpf_lsm_bprm_committed_creds(const struct linux_binprm *bprm)",
+        "int security_inode_copy_up_xattr(struct dentry *src, const char *name)",
+        "int bpf_lsm_inode_copy_up_xattr(struct dentry *src, const char *name)",
         "int security_path_chown(const struct path *path, kuid_t uid, kgid_t gid)",
         "int bpf_lsm_path_chown(const struct path *path, kuid_t uid, kgid_t gid)",
         "void fd_install(unsigned int fd, struct file *file)",

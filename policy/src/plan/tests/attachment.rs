@@ -182,6 +182,24 @@ fn a_hook_with_other_arguments_than_its_function_is_no_substitute() {
 }
 
 #[test]
+fn hooks_that_take_no_programs_are_reached_by_their_function() {
+    lands(
+        &lsm("inode_copy_up_xattr", OVERRIDE),
+        &facts(),
+        "fmod_ret/security_inode_copy_up_xattr",
+        "fmod_ret on security_inode_copy_up_xattr: this hook takes no programs",
+    );
+    let text = "  kprobes:\n  - {call: security_inode_copy_up_xattr, syscall: false, selectors: [{matchActions: [{action: Sigkill}]}]}\n";
+    lands(
+        &policy("p", text),
+        &facts(),
+        "fmod_ret/security_inode_copy_up_xattr",
+        "fmod_ret on security_inode_copy_up_xattr: a rule kills, which also denies, \
+         and the LSM hook inode_copy_up_xattr takes no programs",
+    );
+}
+
+#[test]
 fn a_verdict_is_what_a_return_argument_shows() {
     let hook = hook(&kprobe("security_file_permission", RETURN, OVERRIDE), &facts());
     assert_eq!(hook.point.attach, Attach::Lsm);

@@ -231,7 +231,7 @@ fn lsm_hooks_without_a_function_to_replace() {
         &off,
         &[
             "spec.lsmhooks[0]: found LSM hook `file_open`, and BPF LSM is off (no bpf in /sys/kernel/security/lsm); \
-           allowed: hooks whose function is in BTF: security_file_open is not; boot with bpf in the kernel's lsm= list",
+           allowed: hooks whose function is in BTF: security_file_open is not",
         ],
     );
 }
