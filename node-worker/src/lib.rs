@@ -8,3 +8,6 @@ mod fake;
 pub mod kernel;
 pub mod port;
 pub mod sinks;
+pub mod source;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,165 @@
+use super::*;
+use crate::testing::policy;
+
+fn text(name: &str, call: &str) -> FileRead {
+    FileRead::Text(policy(name, call))
+}
+
+fn key(name: &str) -> PolicyKey {
+    PolicyKey { namespace: None, name: name.to_owned() }
+}
+
+fn names(attempt: &Attempt) -> Vec<String> {
+    attempt.policies().iter().map(|policy| policy.key().to_string()).collect()
+}
+
+fn states(set: &PolicySet) -> Vec<(String, FileState, usize)> {
+    set.status().into_iter().map(|status| (status.file, status.state, status.reasons.len())).collect()
+}
+
+fn live_set(files: &[(&str, &str)]) -> PolicySet {
+    let mut set = PolicySet::default();
+    for (file, name) in files {
+        assert!(set.apply(file, text(name, "fd_install")));
+    }
+    let attempt = set.attempt();
+    set.settle(attempt);
+    set
+}
+
+#[test]
+fn a_file_goes_live_and_away() {
+    let mut set = live_set(&[("a.yaml", "a"), ("b.yaml", "b")]);
+    assert_eq!(
+        states(&set),
+        [("a.yaml".to_owned(), FileState::Live, 0), ("b.yaml".to_owned(), FileState::Live, 0)]
+    );
+    assert!(set.delete("a.yaml"));
+    assert!(!set.delete("a.yaml"));
+    let attempt = set.attempt();
+    assert_eq!(names(&attempt), ["b"]);
+    // Until that is live, the policy still is.
+    assert_eq!(set.status().len(), 2);
+    assert!(set.status()[0].reasons[0].contains("deleted"));
+    set.settle(attempt);
+    assert_eq!(states(&set), [("b.yaml".to_owned(), FileState::Live, 0)]);
+}
+
+#[test]
+fn the_same_text_is_no_change() {
+    let mut set = live_set(&[("a.yaml", "a")]);
+    assert!(!set.apply("a.yaml", text("a", "fd_install")));
+    assert!(set.apply("a.yaml", text("a", "vfs_read")));
+    assert!(set.apply("a.yaml", text("a", "fd_install")));
+}
+
+#[test]
+fn a_broken_version_keeps_the_last_live_one() {
+    let mut set = live_set(&[("a.yaml", "a")]);
+    assert!(set.apply("a.yaml", FileRead::Text("kind: Nonsense".into())));
+    let attempt = set.attempt();
+    assert_eq!(names(&attempt), ["a"]);
+    set.settle(attempt);
+    let status = &set.status()[0];
+    assert_eq!(status.state, FileState::Stale);
+    assert!(!status.reasons.is_empty());
+    assert!(status.version.as_ref().unwrap().text.contains("fd_install"));
+    // Put right again, with the text that is live.
+    assert!(set.apply("a.yaml", text("a", "fd_install")));
+    assert_eq!(set.status()[0].state, FileState::Live);
+}
+
+#[test]
+fn an_unreadable_file_keeps_the_last_live_version() {
+    let mut set = live_set(&[("a.yaml", "a")]);
+    set.apply("a.yaml", FileRead::Unreadable("permission denied".into()));
+    assert_eq!(names(&set.attempt()), ["a"]);
+    assert_eq!(states(&set), [("a.yaml".to_owned(), FileState::Stale, 1)]);
+}
+
+#[test]
+fn a_broken_new_file_is_rejected_and_the_others_work() {
+    let mut set = live_set(&[("a.yaml", "a")]);
+    set.apply("b.yaml", FileRead::Text(String::new()));
+    let attempt = set.attempt();
+    assert_eq!(names(&attempt), ["a"]);
+    set.settle(attempt);
+    assert_eq!(set.status()[1].state, FileState::Rejected);
+    assert!(set.status()[1].reasons[0].contains("b.yaml"), "{:?}", set.status()[1].reasons);
+}
+
+#[test]
+fn of_two_files_with_one_name_the_first_wins() {
+    let mut set = live_set(&[("b.yaml", "same")]);
+    set.apply("a.yaml", text("same", "vfs_read"));
+    let attempt = set.attempt();
+    assert_eq!(names(&attempt), ["same"]);
+    set.settle(attempt);
+    let status = set.status();
+    assert_eq!((status[0].state, status[1].state), (FileState::Live, FileState::Rejected));
+    assert!(status[1].reasons[0].contains("a.yaml has the same name"), "{:?}", status[1].reasons);
+    assert_eq!(status[0].warnings, ["b.yaml has the same name `same` and is not used"]);
+    // The name is free again.
+    set.delete("a.yaml");
+    let attempt = set.attempt();
+    set.settle(attempt);
+    assert_eq!(states(&set), [("b.yaml".to_owned(), FileState::Live, 0)]);
+}
+
+#[test]
+fn a_refused_version_falls_back_to_the_live_one() {
+    let mut set = live_set(&[("a.yaml", "a")]);
+    set.apply("a.yaml", text("a", "no_such_function"));
+    set.apply("b.yaml", text("b", "no_such_function"));
+    let mut attempt = set.attempt();
+    assert_eq!(attempt.new_keys(), [key("a"), key("b")]);
+    assert!(attempt.refuse(&key("a"), &["no such function".into()]));
+    assert!(!attempt.refuse(&key("b"), &["no such function".into()]));
+    assert!(attempt.new_keys().is_empty());
+    assert_eq!(names(&attempt), ["a"]);
+    assert!(attempt.policies()[0].hooks()[0].at.as_str().contains("kprobes[0]"));
+    set.settle(attempt);
+    assert_eq!(
+        states(&set),
+        [("a.yaml".to_owned(), FileState::Stale, 1), ("b.yaml".to_owned(), FileState::Rejected, 1)]
+    );
+    // The refusal is forgotten with the version that it was about.
+    set.apply("b.yaml", text("b", "fd_install"));
+    assert_eq!(set.status()[1].state, FileState::Pending);
+}
+
+#[test]
+fn a_live_version_that_is_refused_is_left_out() {
+    let set = live_set(&[("a.yaml", "a")]);
+    let mut attempt = set.attempt();
+    assert!(!attempt.refuse(&key("a"), &["gone".into()]));
+    assert!(names(&attempt).is_empty());
+}
+
+#[test]
+fn restored_versions_are_live_until_their_files_say_otherwise() {
+    let mut set = PolicySet::default();
+    set.restore("a.yaml", policy("a", "fd_install"));
+    set.restore("b.yaml", "not a policy any more".into());
+    assert_eq!(set.live().map(|(file, _)| file.to_owned()).collect::<Vec<_>>(), ["a.yaml"]);
+    assert_eq!(names(&set.attempt()), ["a"]);
+    set.apply("a.yaml", FileRead::Text("broken".into()));
+    assert_eq!(set.status()[0].state, FileState::Stale);
+    set.delete("a.yaml");
+    assert!(names(&set.attempt()).is_empty());
+}
+
+#[test]
+fn the_order_of_changes_does_not_matter() {
+    let changes = [("a.yaml", "x"), ("b.yaml", "x"), ("c.yaml", "z")];
+    let mut forwards = PolicySet::default();
+    let mut backwards = PolicySet::default();
+    for (file, name) in changes {
+        forwards.apply(file, text(name, "fd_install"));
+    }
+    for (file, name) in changes.iter().rev() {
+        backwards.apply(file, text(name, "fd_install"));
+    }
+    assert_eq!(forwards.attempt().policies(), backwards.attempt().policies());
+    assert_eq!(forwards.status(), backwards.status());
+}
