@@ -12,7 +12,7 @@ pub mod spec;
 mod validate;
 mod violation;
 
-pub use load::{Loaded, check_unique, load, read};
+pub use load::{Loaded, check_unique, load};
 pub use parse::{DOCUMENT_BYTES_MAX, Lines};
 pub use validate::{CAPABILITIES, validate};
 pub use violation::{Violation, Violations, Warning, did_you_mean, nearest};

@@ -2,7 +2,7 @@
 
 use crate::model::{FieldPath, Policy, PolicyKey};
 use crate::parse::{Lines, parse};
-use crate::spec::{TracingPolicy, decode};
+use crate::spec::decode;
 use crate::validate::validate;
 use crate::violation::{Violation, Violations, Warning};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,20 +40,24 @@ pub fn load(text: &str, file: Option<&str>) -> Result<Loaded, Violations> {
         let mut violations: Vec<Violation> =
             violations.into_iter().map(|violation| locate(violation, file, lines, key)).collect();
         violations.sort_by_key(|violation| violation.line);
-        Violations(violations)
+        let mut violations = Violations(violations);
+        violations.cut();
+        violations
     };
     let root = parse(text).map_err(|violations| place(violations, &Lines::default(), None))?;
     let decoded = decode(&root);
     let Some(document) = &decoded.policy else {
         return Err(place(decoded.violations, &decoded.lines, None));
     };
-    let key = PolicyKey { namespace: None, name: document.metadata.name.clone() };
-    let key = (!key.name.is_empty()).then_some(&key);
     let mut violations = decoded.violations;
     let outcome = validate(document).map_err(|found| {
         violations
             .extend(found.into_iter().filter(|violation| !follows_from(&violation.path, &decoded.broken)));
     });
+    // A name that is none would only confuse.
+    let named = !violations.iter().any(|violation| violation.path.as_str().starts_with("metadata"));
+    let key = PolicyKey { namespace: None, name: document.metadata.name.clone() };
+    let key = named.then_some(&key);
     let (Ok((policy, warnings)), true) = (outcome, violations.is_empty()) else {
         return Err(place(violations, &decoded.lines, key));
     };
@@ -65,18 +69,6 @@ pub fn load(text: &str, file: Option<&str>) -> Result<Loaded, Violations> {
         .collect();
     warnings.sort_by_key(|warning| warning.0.line);
     Ok(Loaded { policy, warnings, file: file.map(str::to_owned), lines: decoded.lines })
-}
-
-/// The policy as a document, with nothing checked but its form; for tools that show or convert policies.
-///
-/// # Errors
-/// All violations of form.
-pub fn read(text: &str) -> Result<TracingPolicy, Violations> {
-    let decoded = decode(&parse(text)?);
-    match decoded.policy {
-        Some(policy) if decoded.violations.is_empty() => Ok(policy),
-        _ => Err(decoded.violations),
-    }
 }
 
 /// Checks that no two policies have the same name.
@@ -113,27 +105,47 @@ fn locate(mut violation: Violation, file: Option<&str>, lines: &Lines, key: Opti
 
 /// Whether a violation may only be there because something near it could not be read and is missing or has a stand-in.
 fn follows_from(path: &FieldPath, broken: &BTreeSet<FieldPath>) -> bool {
-    let path = path.as_str();
-    broken.iter().any(|broken| {
-        let broken = broken.as_str();
-        let object = parent(broken);
-        if within(path, broken) {
-            return true;
+    broken.iter().any(|broken| follows(path.as_str(), broken.as_str()))
+}
+
+fn follows(path: &str, broken: &str) -> bool {
+    if within(path, broken) {
+        return true;
+    }
+    let object = parent(broken);
+    // The items of a list do not depend on each other.
+    if broken.ends_with(']') {
+        return false;
+    }
+    // Of the fields next to each other in `spec`, only that there is no hook can follow from one of them.
+    if object == "spec" {
+        return path == "spec";
+    }
+    // What is a list of objects that mean something by themselves: hooks, arguments, filters, actions, options.
+    let list = parent(object);
+    let name = list.rsplit(['.', ']']).next().unwrap_or_default();
+    // Filters refer to the arguments of their hook.
+    let arguments = [".args", ".returnArg"].iter().filter_map(|name| broken.find(name)).min();
+    if let Some(end) = arguments {
+        let hook = &broken[..end];
+        let filter = path.contains(".matchArgs") || path.contains(".matchReturnArgs");
+        return (filter && within(path, hook)) || (object != hook && within(path, object));
+    }
+    match name {
+        // What a hook is decides what its actions can do and whether it has a returned value.
+        "kprobes" | "tracepoints" | "lsmhooks" => {
+            let depends = ["call", "returnArg", "returnCopy", "action"]
+                .iter()
+                .any(|name| path.rsplit('.').next() == Some(*name));
+            within(path, object) && (depends || path.contains(".matchReturnArgs"))
         }
-        // Of the fields next to each other in `spec`, only that there is no hook can follow from one of them.
-        if object == "spec" {
-            return path == "spec";
+        // Which actions there are together.
+        "matchActions" => {
+            within(path, object) || path == list || (within(path, list) && path.ends_with(".action"))
         }
-        // Filters refer to the arguments of their hook.
-        let arguments = [".args", ".returnArg"].iter().filter_map(|name| broken.find(name)).min();
-        if let Some(end) = arguments {
-            let hook = &broken[..end];
-            return within(path, &format!("{hook}.selectors")) || (object != hook && within(path, object));
-        }
-        // What is shown in events depends on nothing else.
-        let shown = ["message", "tags"].iter().any(|name| within(path, &format!("{object}.{name}")));
-        within(path, object) && !shown
-    })
+        "selectors" => false,
+        _ => object.ends_with(']') && within(path, object),
+    }
 }
 
 /// Whether a field is `around` or lies within it.

@@ -247,9 +247,7 @@ impl Builder {
     fn refuse(&mut self, line: u32, found: impl Into<String>, allowed: impl Into<String>) -> &mut Violation {
         let mut violation = Violation::new(&self.path(), found, allowed);
         violation.line = Some(line);
-        let place = self.violations.0.len();
-        self.violations.push(violation);
-        &mut self.violations.0[place]
+        self.violations.push_bounded(violation)
     }
 
     /// Where the parser stands.

@@ -91,7 +91,36 @@ impl fmt::Display for Warning {
 #[serde(transparent)]
 pub struct Violations(pub Vec<Violation>);
 
+/// Most violations that are said about one policy: nobody reads more, and a document of a mebibyte could have more of
+/// them than memory should hold.
+pub(crate) const VIOLATIONS_MAX: usize = 100;
+
+/// Most warnings that each of reading and checking one policy gives, for the same reason.
+pub(crate) const WARNINGS_MAX: usize = 100;
+
 impl Violations {
+    /// Adds one in the place of the last when there are more than [`VIOLATIONS_MAX`].
+    pub(crate) fn push_bounded(&mut self, violation: Violation) -> &mut Violation {
+        self.0.truncate(VIOLATIONS_MAX);
+        let place = self.0.len();
+        self.0.push(violation);
+        &mut self.0[place]
+    }
+
+    /// The same when there are more than [`VIOLATIONS_MAX`]: as many of them, and that there are more.
+    pub(crate) fn cut(&mut self) {
+        if self.is_full() {
+            self.0.truncate(VIOLATIONS_MAX);
+            let found = format!("more than {VIOLATIONS_MAX} mistakes");
+            self.0.push(Violation::new(&FieldPath::default(), found, "none"));
+        }
+    }
+
+    /// Whether there are more than are said.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() > VIOLATIONS_MAX
+    }
+
     /// `Ok` when there is none.
     pub fn into_result(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
@@ -163,6 +192,25 @@ impl fmt::Display for Violations {
 
 /// The names of `names` nearest to `wanted`, best first, at most `limit`; those too far away to be a slip are left out.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>, limit: usize) -> Vec<&'a str> {
+    ranked(wanted, names).into_iter().take(limit).map(|(_, name)| name).collect()
+}
+
+/// "did you mean `x`?" for the nearest of `names`, if one is near.
+pub fn did_you_mean<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let found = ranked(wanted, names);
+    let best = found.first()?.0;
+    // A second one only when it is about as near.
+    let quoted: Vec<String> = found
+        .iter()
+        .take(2)
+        .filter(|(distance, _)| *distance <= best + 1)
+        .map(|(_, name)| format!("`{name}`"))
+        .collect();
+    Some(format!("did you mean {}?", quoted.join(" or ")))
+}
+
+/// Names and how many letters they are away, best first.
+fn ranked<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<(usize, &'a str)> {
     // A slip changes few letters; a third of the word is where other words begin.
     let reach = (wanted.chars().count() / 3).max(2);
     let lower = wanted.to_lowercase();
@@ -173,17 +221,7 @@ pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>, limit
         .filter(|(distance, _)| *distance <= reach)
         .collect();
     found.sort_unstable();
-    found.into_iter().take(limit).map(|(_, name)| name).collect()
-}
-
-/// "did you mean `x`?" for the nearest of `names`, if one is near.
-pub fn did_you_mean<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let near = nearest(wanted, names, 2);
-    if near.is_empty() {
-        return None;
-    }
-    let quoted: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
-    Some(format!("did you mean {}?", quoted.join(" or ")))
+    found
 }
 
 fn path_as_text<S: Serializer>(path: &FieldPath, serializer: S) -> Result<S::Ok, S::Error> {

@@ -16,7 +16,7 @@ pub struct ArgSpec {
     /// `char_buf` and `char_iovec`: which argument holds the length, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_arg_index: Option<i64>,
-    /// `char_buf`: read it when the function returns, for functions that fill it, as `read`. Needs `return: true`.
+    /// `char_buf`: read it when the function returns, for functions that fill it, as `read`. The event comes then.
     #[serde(default)]
     pub return_copy: bool,
     /// Text shown beside the value in the event.

@@ -4,7 +4,7 @@ use super::TracingPolicy;
 use super::shape::{Field, Shape, ShapeKind, document};
 use crate::model::FieldPath;
 use crate::parse::{Lines, Node, Value, shorten};
-use crate::violation::{Violation, Violations, Warning, did_you_mean, nearest};
+use crate::violation::{Violation, Violations, WARNINGS_MAX, Warning, did_you_mean, nearest};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
 
@@ -89,10 +89,10 @@ impl Decoder {
     ) -> &mut Violation {
         let mut violation = Violation::new(path, found, allowed);
         violation.line = (line > 0).then_some(line);
-        self.broken.insert(path.clone());
-        let place = self.violations.len();
-        self.violations.push(violation);
-        &mut self.violations.0[place]
+        if !self.violations.is_full() {
+            self.broken.insert(path.clone());
+        }
+        self.violations.push_bounded(violation)
     }
 
     fn missing(&mut self, field: &Field, path: &FieldPath, line: u32) {
@@ -129,6 +129,9 @@ impl Decoder {
 
     /// A value that does not fit: says so and gives a stand-in.
     fn misfit(&mut self, node: &Node, shape: &Shape, path: &FieldPath) -> Json {
+        if self.violations.is_full() {
+            return stand_in(shape);
+        }
         if let (ShapeKind::Names { now, later }, Value::Scalar { text, .. }) = (&shape.kind, &node.value) {
             self.wrong_name(text, node.line, now, later, path);
             return stand_in(shape);
@@ -174,10 +177,7 @@ impl Decoder {
             };
             let at = path.member(&field.name);
             if key.text != field.name {
-                let mut warning =
-                    Violation::new(&at, format!("`{}`", shorten(&key.text)), format!("`{}`", field.name));
-                warning.line = Some(key.line);
-                self.warnings.push(Warning(warning.hint("read as the field of that name")));
+                self.respelled(&at, &key.text, key.line, &field.name);
             }
             if !seen.insert(&field.name) {
                 self.refuse(
@@ -206,6 +206,15 @@ impl Decoder {
         Json::Object(map)
     }
 
+    fn respelled(&mut self, at: &FieldPath, spelled: &str, line: u32, name: &str) {
+        if self.warnings.len() < WARNINGS_MAX {
+            let mut warning = Violation::new(at, format!("`{spelled}`"), format!("`{name}`"));
+            warning.line = Some(line).filter(|line| *line > 0);
+            self.warnings.push(Warning(warning.hint("read as the field of that name")));
+        }
+    }
+
+    /// A field that the language does not have, or not yet.
     fn unknown(
         &mut self,
         name: &str,
@@ -215,7 +224,10 @@ impl Decoder {
         later: &[String],
         path: &FieldPath,
     ) {
-        let names = fields.iter().map(|field| field.name.as_str());
+        if self.violations.is_full() {
+            return;
+        }
+        let names = names(fields);
         let at = path.member(&shorten(name));
         if let Some(known) = later.iter().find(|known| known.eq_ignore_ascii_case(name)) {
             if has_no_effect(value) {
@@ -225,16 +237,15 @@ impl Decoder {
             self.refuse(&at, line, format!("`{known}`"), "").hint = Some(NOT_YET.into());
             return;
         }
-        let hint = did_you_mean(name, names.clone().chain(later.iter().map(String::as_str)));
-        let allowed =
-            if fields.is_empty() { "no field".into() } else { names.collect::<Vec<_>>().join(", ") };
-        if let Some(meant) = nearest(name, fields.iter().map(|field| field.name.as_str()), 1).first() {
+        let hint = did_you_mean(name, names.iter().copied().chain(later.iter().map(String::as_str)));
+        let allowed = if fields.is_empty() { "no field".into() } else { names.join(", ") };
+        if let Some(meant) = nearest(name, names, 1).first() {
             self.broken.insert(path.member(meant));
         }
         let mut violation = Violation::new(&at, format!("the unknown field `{}`", shorten(name)), allowed);
         violation.line = Some(line).filter(|line| *line > 0);
         violation.hint = hint;
-        self.violations.push(violation);
+        self.violations.push_bounded(violation);
     }
 }
 
@@ -242,6 +253,12 @@ impl Decoder {
 fn field<'a>(name: &str, fields: &'a [Field]) -> Option<&'a Field> {
     let exact = fields.iter().find(|field| field.name == name);
     exact.or_else(|| fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)))
+}
+
+/// The fields that are for users to write.
+fn names(fields: &[Field]) -> Vec<&str> {
+    let written = fields.iter().filter(|field| !matches!(field.shape.kind, ShapeKind::Any));
+    written.map(|field| field.name.as_str()).collect()
 }
 
 /// Said of what the language has and this version does not.
@@ -316,8 +333,7 @@ fn allowed(shape: &Shape) -> String {
         ShapeKind::Map(_) => "a mapping",
         ShapeKind::Object { fields, .. } if fields.is_empty() => return "{}".into(),
         ShapeKind::Object { fields, .. } => {
-            let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-            return format!("a mapping with {}", names.join(", "));
+            return format!("a mapping with {}", names(fields).join(", "));
         }
     };
     if shape.about.is_empty() { what.to_owned() } else { format!("{what} ({})", shape.about) }

@@ -10,65 +10,52 @@ const LABEL_BYTES_MAX: usize = 128;
 /// What the arguments of a hook are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// A function's parameters; `on_return` = it is watched at its end.
-    Function {
-        /// At its end.
-        on_return: bool,
-    },
+    /// A function's parameters.
+    Function,
+    /// The parameters of an LSM hook, which runs before the operation that it is asked about.
+    Lsm,
     /// A tracepoint's fields.
     Tracepoint,
 }
 
 impl Origin {
-    /// The highest index. The kernel passes six arguments in registers; records of tracepoints have at most 128 fields.
+    /// The highest index. Programs see the six arguments that are passed in registers; records of tracepoints have at
+    /// most 128 fields.
     fn last(self) -> i64 {
         match self {
-            Self::Function { .. } => 5,
+            Self::Function | Self::Lsm => 5,
             Self::Tracepoint => 127,
         }
     }
 
     fn allowed(self, first: i64) -> String {
-        match self {
-            Self::Function { .. } => {
-                format!("{first} to {}: functions have at most six arguments", self.last() + first)
-            }
-            Self::Tracepoint => {
-                format!("{first} to {}: a field of the tracepoint's format file", self.last() + first)
-            }
-        }
+        let why = match self {
+            Self::Function | Self::Lsm => "the first six arguments of a function can be read",
+            Self::Tracepoint => "a field of the tracepoint's format file",
+        };
+        format!("{first} to {}: {why}", self.last() + first)
     }
 }
 
 /// An argument; says what is wrong otherwise.
 pub(super) fn argument(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &mut Report) -> Option<Arg> {
-    let before = report.violations.len();
+    let before = report.refused;
     let kind = kind(spec.kind);
     let index = u8::try_from(spec.index).ok().filter(|_| spec.index <= origin.last());
     if index.is_none() {
         report.refuse(&at.member("index"), format!("`{}`", spec.index), origin.allowed(0));
     }
     let size_arg = size(spec, kind, origin, at, report);
-    if spec.return_copy {
-        if kind != ArgKind::CharBuf {
-            report.refuse(
-                &at.member("returnCopy"),
-                "`returnCopy` on a type that is not read at the end",
-                "char_buf only",
-            );
-        } else if origin != (Origin::Function { on_return: true }) {
-            let hint = "add `return: true` to the hook: the buffer is filled when the function ends";
-            report.refuse_with(
-                &at.member("returnCopy"),
-                "`returnCopy` at a function's beginning",
-                "hooks with `return: true`",
-                hint,
-            );
-        }
+    if spec.return_copy && kind != ArgKind::CharBuf {
+        let found = "`returnCopy` on a type that is not read at the end";
+        report.refuse(&at.member("returnCopy"), found, "char_buf only");
+    } else if spec.return_copy && origin != Origin::Function {
+        let found = "`returnCopy` where nothing returns";
+        report.refuse(&at.member("returnCopy"), found, "kprobes: the buffer is read when the function ends");
     }
     let label = label(spec.label.as_deref(), at, report);
     let arg = Arg { at: at.clone(), index: index?, kind, label, size_arg, return_copy: spec.return_copy };
-    (report.violations.len() == before).then_some(arg)
+    (report.refused == before).then_some(arg)
 }
 
 /// A label, if it can be shown.

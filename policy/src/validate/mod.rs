@@ -75,7 +75,7 @@ fn key(metadata: &Metadata, report: &mut Report) -> Option<PolicyKey> {
     if name.len() > NAME_BYTES_MAX || !name.split('.').all(part) {
         let found = if name.is_empty() { "an empty name".to_owned() } else { quoted(name) };
         let allowed = format!(
-            "lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit, at most {NAME_BYTES_MAX}"
+            "lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit, at most {NAME_BYTES_MAX} characters"
         );
         report.refuse(&at.member("name"), found, allowed);
         return None;

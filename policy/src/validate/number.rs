@@ -45,7 +45,7 @@ impl std::fmt::Display for Span {
 }
 
 /// A number as the language writes it: decimal, `0x` hexadecimal, `0b` binary, `0o` or a leading `0` octal, each with an
-/// optional sign.
+/// optional sign. Numbers beyond 127 bits become the greatest or least of those.
 pub(crate) fn parse(text: &str) -> Option<i128> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
@@ -63,11 +63,11 @@ pub(crate) fn parse(text: &str) -> Option<i128> {
     } else {
         (lower.as_str(), 10)
     };
-    // A second sign would be accepted by the standard library.
-    if !digits.starts_with(|first: char| first.is_ascii_hexdigit()) {
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         return None;
     }
-    Some(sign * i128::from_str_radix(digits, radix).ok().filter(|magnitude| *magnitude <= u64::MAX.into())?)
+    // Digits alone can only be too many.
+    Some(sign * i128::from_str_radix(digits, radix).unwrap_or(i128::MAX))
 }
 
 /// A number within `span`; says what is wrong otherwise.
@@ -173,11 +173,12 @@ mod tests {
             ("0b101", 5),
             ("017", 15),
             ("0o17", 15),
-            ("18446744073709551615", i128::from(u64::MAX)),
+            ("18446744073709551616", i128::from(u64::MAX) + 1),
+            ("-99999999999999999999999999999999999999999999", -i128::MAX),
         ] {
             assert_eq!(parse(text), Some(number), "{text}");
         }
-        for text in ["", "-", "x", "0x", "08", "--1", "1 ", "1.5", "0x-1", "18446744073709551616", "0b2"] {
+        for text in ["", "-", "x", "0x", "08", "--1", "1 ", "1.5", "0x-1", "0b2"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

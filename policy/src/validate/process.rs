@@ -86,7 +86,7 @@ pub(super) fn capability(
     report: &mut Report,
 ) -> Option<Predicate> {
     some_values(&filter.values, at, report)?;
-    let before = report.violations.len();
+    let before = report.refused;
     let mut mask = 0;
     for (place, name) in filter.values.iter().enumerate() {
         match number::capability(name) {
@@ -99,7 +99,7 @@ pub(super) fn capability(
         CapabilitySetName::Permitted => CapabilitySet::Permitted,
         CapabilitySetName::Inheritable => CapabilitySet::Inheritable,
     };
-    (report.violations.len() == before).then(|| {
+    (report.refused == before).then(|| {
         Predicate::Capability(CapabilityTest {
             at: at.clone(),
             set,
@@ -111,13 +111,18 @@ pub(super) fn capability(
 }
 
 pub(super) fn unknown_capability(name: &str, at: &FieldPath, report: &mut Report) {
+    let allowed = "the name of a capability, as CAP_SYS_ADMIN";
+    // Looking for near names takes time, and nobody will read them.
+    if report.violations.is_full() {
+        report.refuse(at, quoted(name), allowed);
+        return;
+    }
     let with_prefix = format!("CAP_{}", name.to_uppercase());
     let hint = if number::capability(&with_prefix).is_some() {
         Some(format!("did you mean `{with_prefix}`?"))
     } else {
         did_you_mean(name, CAPABILITIES)
     };
-    let allowed = "the name of a capability, as CAP_SYS_ADMIN";
     match hint {
         Some(hint) => report.refuse_with(at, quoted(name), allowed, hint),
         None => report.refuse(at, quoted(name), allowed),

@@ -2,19 +2,22 @@
 
 use crate::model::FieldPath;
 use crate::parse::shorten;
-use crate::violation::{Violation, Violations, Warning};
+use crate::violation::{Violation, Violations, WARNINGS_MAX, Warning};
 
 /// Violations and warnings found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) violations: Violations,
     pub(crate) warnings: Vec<Warning>,
+    /// Refusals so far, also those that there is no room for.
+    pub(crate) refused: usize,
 }
 
 impl Report {
     /// Something that is not allowed.
     pub(crate) fn refuse(&mut self, at: &FieldPath, found: impl Into<String>, allowed: impl Into<String>) {
-        self.violations.push(Violation::new(at, found, allowed));
+        self.refused += 1;
+        self.violations.push_bounded(Violation::new(at, found, allowed));
     }
 
     /// Something that is not allowed, with advice.
@@ -25,12 +28,15 @@ impl Report {
         allowed: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        self.violations.push(Violation::new(at, found, allowed).hint(hint));
+        self.refused += 1;
+        self.violations.push_bounded(Violation::new(at, found, allowed).hint(hint));
     }
 
     /// Something that is allowed and may surprise.
     pub(crate) fn warn(&mut self, at: &FieldPath, found: impl Into<String>, hint: impl Into<String>) {
-        self.warnings.push(Warning(Violation::new(at, found, "").hint(hint)));
+        if self.warnings.len() < WARNINGS_MAX {
+            self.warnings.push(Warning(Violation::new(at, found, "").hint(hint)));
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn test(
     report: &mut Report,
 ) -> Option<TextTest> {
     let at = at.member("values");
-    let before = report.violations.len();
+    let before = report.refused;
     let values: Vec<String> = values
         .iter()
         .enumerate()
@@ -35,7 +35,7 @@ pub(crate) fn test(
             report.warn(&at.index(number), quoted(text), hint);
         }
     }
-    (report.violations.len() == before && !values.is_empty()).then_some(TextTest { part, values, negated })
+    (report.refused == before && !values.is_empty()).then_some(TextTest { part, values, negated })
 }
 
 fn value(text: &str, part: TextMatch, at: &FieldPath, report: &mut Report) -> Option<String> {

@@ -37,6 +37,25 @@ fn question(operator: Operator) -> Question {
     }
 }
 
+/// As users write it.
+fn name(operator: Operator) -> String {
+    match operator {
+        Operator::Gt => "GT".to_owned(),
+        Operator::Lt => "LT".to_owned(),
+        Operator::Equal
+        | Operator::NotEqual
+        | Operator::Prefix
+        | Operator::NotPrefix
+        | Operator::Postfix
+        | Operator::NotPostfix
+        | Operator::GreaterThan
+        | Operator::LessThan
+        | Operator::InRange
+        | Operator::NotInRange
+        | Operator::Mask => format!("{operator:?}"),
+    }
+}
+
 const NUMBER_OPERATORS: &str = "Equal, NotEqual, GreaterThan, GT, LessThan, LT, InRange, NotInRange, Mask";
 const TEXT_OPERATORS: &str = "Equal, NotEqual, Prefix, NotPrefix, Postfix, NotPostfix";
 
@@ -90,7 +109,7 @@ pub(super) fn test(
     if misfit {
         let text = matches!(comparable, Comparable::Text(_));
         let what = if text { "a text" } else { "a number" };
-        let found = format!("`{:?}` on argument {}, which is {what}", filter.operator, arg.index);
+        let found = format!("`{}` on argument {}, which is {what}", name(filter.operator), arg.index);
         report.refuse(&at.member("operator"), found, if text { TEXT_OPERATORS } else { NUMBER_OPERATORS });
         return None;
     }
@@ -154,7 +173,7 @@ fn number_test(
     at: &FieldPath,
     report: &mut Report,
 ) -> Option<NumberTest> {
-    let before = report.violations.len();
+    let before = report.refused;
     let each =
         values.iter().enumerate().map(|(place, text)| (text.as_str(), at.member("values").index(place)));
     let test = match question {
@@ -179,7 +198,7 @@ fn number_test(
         }
         Question::Part { .. } => return None,
     };
-    (report.violations.len() == before).then_some(test)
+    (report.refused == before).then_some(test)
 }
 
 /// A number, or the name of a capability where one is meant.

@@ -1,0 +1,311 @@
+//! The policy language, by example: each document of `testdata` beside what it has to become.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p lictor-policy --test policies` writes the expectations anew; read the difference.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails to set up has to fail")]
+
+use lictor_policy::{Loaded, Violations, load};
+use proptest::prelude::*;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+/// The documents below a directory, in order.
+fn documents(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            found.extend(documents(&path));
+        } else if [".yaml", ".yml", ".yaml.tmpl"].iter().any(|end| name.ends_with(end)) {
+            found.push(path);
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// What came of a document: the policy as it was understood and its warnings, or everything that is wrong with it.
+fn outcome(loaded: &Result<Loaded, Violations>) -> String {
+    let mut text = String::new();
+    match loaded {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                writeln!(text, "warning: {warning}").unwrap();
+            }
+            writeln!(text, "{:#?}", loaded.policy).unwrap();
+        }
+        Err(violations) => writeln!(text, "{violations}").unwrap(),
+    }
+    text
+}
+
+/// Compares with the file of the expectation, or writes it.
+fn check(document: &Path, expectation: &Path, text: &str, failures: &mut Vec<String>) {
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(expectation, text).unwrap();
+        return;
+    }
+    let expected = fs::read_to_string(expectation).unwrap_or_default();
+    if expected != text {
+        failures.push(format!("{}\n--- expected\n{expected}\n--- found\n{text}", document.display()));
+    }
+}
+
+/// Every document of a directory, with whether it has to be accepted.
+fn check_all(directory: &str, accepted: bool, at_least: usize) {
+    let documents = documents(&testdata().join(directory));
+    assert!(documents.len() >= at_least, "{} documents in {directory}", documents.len());
+    let mut failures = Vec::new();
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        let loaded = load(&text, None);
+        if loaded.is_ok() != accepted {
+            failures.push(format!("{}: {}", document.display(), outcome(&loaded)));
+            continue;
+        }
+        check(&document, &document.with_extension("expected"), &outcome(&loaded), &mut failures);
+    }
+    assert!(failures.is_empty(), "{} of {directory}:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn good_documents_are_understood() {
+    check_all("accept", true, 20);
+}
+
+#[test]
+fn bad_documents_are_refused_with_everything_that_is_wrong() {
+    check_all("reject", false, 60);
+}
+
+/// Policies that exist, most of them written for another implementation: each is accepted, or refused for something of
+/// the language that is named as not supported yet, or for a mistake that is meant to be one.
+#[test]
+fn established_policies_are_accepted_or_refused_for_a_named_field() {
+    let directory = testdata().join("established");
+    let documents = documents(&directory);
+    assert_eq!(documents.len(), 74);
+    let mut summary = String::new();
+    for document in documents {
+        let name = document.strip_prefix(&directory).unwrap().display().to_string();
+        let text = fs::read_to_string(&document).unwrap();
+        // Two of the test policies are templates.
+        let text = text.replace("{{.MatchedPID}}", "4032").replace("{{.NamespacePID}}", "false");
+        match load(&text, None) {
+            Ok(loaded) => {
+                writeln!(summary, "{name}: accepted").unwrap();
+                for warning in &loaded.warnings {
+                    writeln!(summary, "    warning: {warning}").unwrap();
+                }
+            }
+            Err(violations) => {
+                writeln!(summary, "{name}: refused").unwrap();
+                for violation in &violations {
+                    assert!(!violation.path.as_str().is_empty(), "{name}: {violation} names no field");
+                    assert!(violation.line.is_some(), "{name}: {violation} names no line");
+                    writeln!(summary, "    {violation}").unwrap();
+                }
+            }
+        }
+    }
+    let mut failures = Vec::new();
+    check(&directory, &directory.join("outcomes.expected"), &summary, &mut failures);
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// No expectation without its document.
+#[test]
+fn no_expectation_is_left_over() {
+    for directory in ["accept", "reject"] {
+        for entry in fs::read_dir(testdata().join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "expected") {
+                assert!(path.with_extension("yaml").exists(), "{} has no document", path.display());
+            }
+        }
+    }
+}
+
+/// A text of YAML's own characters and the language's own words, in no order.
+fn words() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        "[ \n:,{}\\[\\]&*!|>'\"%@`#?-]{1,4}",
+        prop::sample::select(vec![
+            "apiVersion",
+            "cilium.io/v1alpha1",
+            "kind",
+            "TracingPolicy",
+            "metadata",
+            "name",
+            "spec",
+            "kprobes",
+            "call",
+            "args",
+            "index",
+            "type",
+            "selectors",
+            "matchArgs",
+            "operator",
+            "Equal",
+            "values",
+            "<<",
+            "&a",
+            "*a",
+            "---",
+            "0x10",
+            "-1",
+            "null",
+            "~",
+            "true",
+            "!!str",
+            "\t",
+            "\0",
+            "\u{feff}",
+        ])
+        .prop_map(str::to_owned),
+        "\\PC{0,8}",
+    ];
+    prop::collection::vec(word, 0..60).prop_map(|words| words.concat())
+}
+
+/// A good document with characters changed, lines lost and lines doubled.
+fn damaged() -> impl Strategy<Value = String> {
+    let documents: Vec<String> = documents(&testdata().join("accept"))
+        .into_iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<char>()), 1..6);
+    (prop::sample::select(documents), changes).prop_map(|(text, changes)| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for (place, change, letter) in changes {
+            let place = place.index(lines.len());
+            match change {
+                0 => lines[place].clear(),
+                1 => lines.insert(place, lines[place].clone()),
+                2 => lines[place].push(letter),
+                _ => lines[place] = lines[place].replace("  ", " "),
+            }
+        }
+        lines.join("\n")
+    })
+}
+
+fn survives(text: &str) {
+    match load(text, Some("x.yaml")) {
+        Ok(loaded) => assert!(!loaded.policy.hooks().is_empty()),
+        Err(violations) => {
+            assert!(!violations.is_empty(), "refused without a reason: {text:?}");
+            for violation in &violations {
+                assert!(!violation.to_string().contains('\n'), "{violation}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_survived(text in "(?s).{0,200}") {
+        survives(&text);
+    }
+
+    #[test]
+    fn any_words_are_survived(text in words()) {
+        survives(&text);
+    }
+
+    #[test]
+    fn any_damage_is_survived(text in damaged()) {
+        survives(&text);
+    }
+}
+
+fn lsm(values: &str) -> String {
+    format!(
+        "apiVersion: lictor.io/v1alpha1\nkind: TracingPolicy\nmetadata:\n  name: example\nspec:\n  lsmhooks:\n  \
+         - hook: file_open\n    args: [{{index: 0, type: file}}]\n    selectors:\n    - matchArgs:\n      \
+         - {{index: 0, operator: Equal, values: {values}}}\n"
+    )
+}
+
+#[test]
+fn limits_of_size_are_exact() {
+    assert!(load(&lsm(&format!("[/{}]", "x".repeat(4094))), None).is_ok());
+    let refused = load(&lsm(&format!("[/{}]", "x".repeat(4095))), None).unwrap_err().to_string();
+    assert!(refused.contains("which has 4096 bytes; allowed: a text of 1 to 4095 bytes"), "{refused}");
+
+    let many = |count: usize| lsm(&format!("[{}]", "/a, ".repeat(count)));
+    let padding = lictor_policy::DOCUMENT_BYTES_MAX - many(1).len();
+    let full = format!("{}#{}", many(1), "x".repeat(padding - 1));
+    assert!(load(&full, None).is_ok());
+    let refused = load(&format!("{full}x"), None).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("found a document of 1048577 bytes; allowed: at most 1048576 bytes"),
+        "{refused}"
+    );
+    let refused = load(&"x".repeat(10 << 20), None).unwrap_err().to_string();
+    assert!(refused.starts_with("found a document of 10485760 bytes"), "{refused}");
+
+    let selectors = |count: usize| format!("{}{}", lsm("[/a]"), "    - label: x\n".repeat(count - 1));
+    assert_eq!(load(&selectors(4096), None).unwrap().policy.hooks()[0].rules.len(), 4096);
+    let refused = load(&selectors(4097), None).unwrap_err().to_string();
+    assert!(refused.contains("found 4097 selectors; allowed: at most 4096"), "{refused}");
+}
+
+/// Nobody reads thousands of mistakes, and they would fill the memory of whoever reads such a policy.
+#[test]
+fn mistakes_are_told_up_to_a_limit() {
+    let begin = std::time::Instant::now();
+    let unknown: Vec<String> = (0..40_000).map(|number| format!("    argz{number}: 1\n")).collect();
+    let doubled = "    hook: x\n".repeat(40_000);
+    let values: Vec<String> = (0..40_000).map(|number| format!("CAP_{number}")).collect();
+    let capabilities =
+        format!("      matchCapabilities: [{{operator: In, values: [{}]}}]\n", values.join(", "));
+    for text in [unknown.concat(), doubled, capabilities] {
+        let violations = load(&format!("{}{text}", lsm("[/a]")), None).unwrap_err();
+        assert_eq!(violations.len(), 101);
+        assert_eq!(violations.0[100].to_string(), "found more than 100 mistakes; allowed: none");
+    }
+    let relative = "a, ".repeat(40_000);
+    assert_eq!(load(&lsm(&format!("[{relative}]")), None).unwrap().warnings.len(), 100);
+    // A second without optimization; without the limit it would be minutes.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(30), "{:?}", begin.elapsed());
+}
+
+/// Values are not limited in number: as many as fit into a document.
+#[test]
+fn a_full_document_is_read_in_time() {
+    let begin = std::time::Instant::now();
+    let values: Vec<String> = (0..50_000).map(|number| format!("/usr/lib/{number}")).collect();
+    let loaded = load(&lsm(&format!("[{}]", values.join(", "))), None).unwrap();
+    assert_eq!(loaded.policy.hooks()[0].rules[0].predicates.len(), 1);
+    // A tenth of a second without optimization; a quadratic step would take minutes.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn names_are_unique_over_all_files() {
+    let policies: Vec<Loaded> =
+        ["a.yaml", "b.yaml", "c.yaml"].iter().map(|file| load(&lsm("[/a]"), Some(file)).unwrap()).collect();
+    assert_eq!(lictor_policy::check_unique(&policies[..1]), Ok(()));
+    let violations = lictor_policy::check_unique(&policies).unwrap_err();
+    assert_eq!(
+        violations.to_string(),
+        "b.yaml:4: metadata.name: found `example` a second time; allowed: each name once; a.yaml has the same name\n\
+         c.yaml:4: metadata.name: found `example` a second time; allowed: each name once; a.yaml has the same name"
+    );
+}
+
+/// What the kernel lacks is said later, at the same place.
+#[test]
+fn a_violation_found_later_gets_its_line() {
+    let loaded = load(&lsm("[/a]"), Some("a.yaml")).unwrap();
+    let at = &loaded.policy.hooks()[0].args[0].at;
+    let violation = loaded.locate(lictor_policy::Violation::new(at, "something", ""));
+    assert_eq!(violation.to_string(), "a.yaml:8: spec.lsmhooks[0].args[0]: found something");
+}
