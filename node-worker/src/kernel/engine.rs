@@ -293,6 +293,19 @@ impl Engine {
         Ok(())
     }
 
+    /// After a switch, when no program can be reading the old slot any more: gives its memory back, and takes away
+    /// what only the old revision used, and what agents of other builds left.
+    fn retire(&mut self, placed: &[Placed]) -> Result<(), KernelError> {
+        let (_, live) = self.live_slot()?;
+        let old = 1 - (live & 1);
+        barrier();
+        FilledTables::clear(&self.shared, old)?;
+        self.tables[old as usize] = None;
+        self.sweep(placed)?;
+        pins::remove_other_builds(&self.options.pin_root, &self.root);
+        Ok(())
+    }
+
     fn decoder(plan: &Plan, revision: u32, placed: &[Placed]) -> RevisionDecoder {
         let slots: Vec<(u16, u32)> = placed.iter().map(|at| (at.slot, at.shape)).collect();
         RevisionDecoder::new(revision, plan, &slots)
@@ -309,10 +322,8 @@ impl Engine {
         let (live, slot) = self.live_slot()?;
         let spare = if live == 0 { 0 } else { 1 - (slot & 1) };
         let filled = FilledTables::new(&self.shared, &tables)?;
-        // Programs that began before the last switch may still read the spare slot.
-        if wait_for_programs().is_err() {
-            std::thread::sleep(GRACE);
-        }
+        // Programs that began before an agent died right after its switch may still read the spare slot.
+        barrier();
         filled.put(&self.shared, spare)?;
         self.set_programs(placed, spare)?;
         let revision = self.slots.next_revision()?;
@@ -349,6 +360,19 @@ impl Engine {
 }
 
 impl Engine {
+    /// Runs the program that is attached at `point`, a raw tracepoint, once with `arguments`; gives the verdict.
+    ///
+    /// # Errors
+    /// Nothing is attached there, or the kernel does not run programs of its type.
+    pub fn test_run(&self, point: &HookPoint, arguments: &[u64]) -> io::Result<i32> {
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let slot = self.slots.slot_of(point).ok_or_else(missing)?;
+        let entry = self.slots.entries.get(&slot).ok_or_else(missing)?;
+        let attached = self.attached.get(&slot).ok_or_else(missing)?;
+        let program = attached.loaded.get(&entry.attached).ok_or_else(missing)?;
+        sys::program_test_run(program.as_fd(), arguments)
+    }
+
     /// Instructions that the verifier went through, by hook point and shape id.
     pub fn verified_instructions(&self) -> Vec<(HookPoint, u32, u32)> {
         let mut found = Vec::new();
@@ -359,6 +383,13 @@ impl Engine {
             }
         }
         found
+    }
+}
+
+/// Returns when every program that runs now has ended.
+fn barrier() {
+    if wait_for_programs().is_err() {
+        std::thread::sleep(GRACE);
     }
 }
 
@@ -427,7 +458,7 @@ impl KernelPort for Engine {
         });
         match result {
             Ok((placed, applied)) => {
-                self.sweep(&placed)?;
+                self.retire(&placed)?;
                 Ok(applied)
             }
             Err(error) => {

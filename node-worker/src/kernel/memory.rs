@@ -95,6 +95,14 @@ impl LiveWord {
         self.word()?.store(u64::from(slot) << 32 | u64::from(revision), Ordering::SeqCst);
         Ok(())
     }
+
+    /// Raises `fs_generation` as the kernel does after a change of the tree of mounts.
+    #[cfg(feature = "measure")]
+    pub(super) fn raise_generation(&self) -> io::Result<()> {
+        // The low half of its word; the high half has no flag yet that a carry could reach.
+        self.0.word(std::mem::offset_of!(lictor_live, fs_generation))?.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
 }
 
 /// Waits until `ring` has something to read, at most `timeout_ms` milliseconds.

@@ -10,6 +10,8 @@ mod counts;
 mod engine;
 pub mod facts;
 mod maps;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod memory;
 mod object;
 mod pins;

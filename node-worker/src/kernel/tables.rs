@@ -46,6 +46,15 @@ impl FilledTables {
         Ok(())
     }
 
+    /// Takes whatever is in table slot `slot` out of it; programs that read it judge nothing.
+    pub(super) fn clear(shared: &SharedMaps, slot: u32) -> Result<(), KernelError> {
+        for outer in OUTER {
+            sys::map_delete(shared.get(outer)?, &slot.to_ne_bytes())
+                .map_err(|error| KernelError::new("clear tables", outer, error))?;
+        }
+        Ok(())
+    }
+
     /// Kernel memory of the tables, bytes.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.maps.iter().map(|map| super::maps::memory_bytes(map.as_fd())).sum()
