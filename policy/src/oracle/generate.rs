@@ -556,3 +556,12 @@ fn reading(random: &mut Random) -> Reading {
         _ => Reading::Text(text(random).into_bytes()),
     }
 }
+
+/// The policy with each of its hooks changed by `change`: what made-up policies ask for, brought to what a test can
+/// make happen.
+#[must_use]
+pub fn with_hooks(policy: &Policy, change: impl FnMut(&mut Hook)) -> Policy {
+    let mut policy = policy.clone();
+    policy.hooks.iter_mut().for_each(change);
+    policy
+}

@@ -1,23 +1,33 @@
 //! Digests: of a plan, and of a program's constants.
 
-use super::{ArgPlan, ColumnTable, GroupPlan, HookPlan, Plan, RulePlan, Trie};
+use super::{ArgPlan, ColumnTable, GroupPlan, HookPlan, Plan, RulePlan, Trie, Vector};
 use crate::model::{ArgKind, IntField, Mode, ShownAction};
 use lictor_node_worker_ebpf::{LICTOR_ABI_VERSION, bytes_of};
 use sha2::{Digest, Sha256};
 
-/// What is hashed: every value with its length or of fixed length, so that no two plans are written the same.
-struct Canonical(Sha256);
+/// What is hashed: every value with its length or telling its own, so that no two plans are written the same. Short,
+/// because hashing is most of the work of compiling.
+struct Canonical {
+    hash: Sha256,
+    pending: Vec<u8>,
+}
 
 impl Canonical {
     fn new(what: &str) -> Self {
-        let mut canonical = Self(Sha256::new());
+        let mut canonical = Self { hash: Sha256::new(), pending: Vec::new() };
         canonical.text(what);
-        canonical.number(u64::from(LICTOR_ABI_VERSION));
+        canonical.number(LICTOR_ABI_VERSION);
         canonical
     }
 
+    /// Seven bits a byte, the lowest first; the last byte has the highest bit clear.
     fn number(&mut self, number: impl Into<u64>) {
-        self.0.update(number.into().to_le_bytes());
+        let mut number = number.into();
+        while number >= 0x80 {
+            self.pending.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.pending.push(number as u8);
     }
 
     fn length(&mut self, length: usize) {
@@ -25,8 +35,13 @@ impl Canonical {
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
+        const PENDING_MAX: usize = 1 << 16;
         self.length(bytes.len());
-        self.0.update(bytes);
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() > PENDING_MAX {
+            self.hash.update(&self.pending);
+            self.pending.clear();
+        }
     }
 
     fn text(&mut self, text: &str) {
@@ -39,11 +54,22 @@ impl Canonical {
     }
 
     fn optional_number(&mut self, number: Option<u8>) {
-        self.number(number.map_or(u64::MAX, u64::from));
+        self.number(number.map_or(0, |number| u64::from(number) + 1));
     }
 
-    fn finish(self) -> [u8; 32] {
-        self.0.finalize().into()
+    /// The words that are not 0, with their places.
+    fn vector(&mut self, vector: &Vector) {
+        let words = || (0_u64..).zip(&vector.0).filter(|(_, word)| **word != 0);
+        self.length(words().count());
+        for (place, word) in words() {
+            self.number(place);
+            self.bytes(&word.to_le_bytes());
+        }
+    }
+
+    fn finish(mut self) -> [u8; 32] {
+        self.hash.update(&self.pending);
+        self.hash.finalize().into()
     }
 }
 
@@ -114,10 +140,7 @@ fn write_hook(canonical: &mut Canonical, hook: &HookPlan) {
     }
     canonical.length(hook.vectors.len());
     for vector in &hook.vectors {
-        canonical.length(vector.0.len());
-        for word in &vector.0 {
-            canonical.number(*word);
-        }
+        canonical.vector(vector);
     }
     for column in &hook.columns {
         canonical.number(column.default_vector);

@@ -3,6 +3,47 @@
 //! A plan does not depend on the order in which policies arrived, nor on what was live before: the same policies and
 //! the same facts give the same plan and the same digest. Hook slots, which depend on history, enter only in
 //! [`layout`].
+//!
+//! The way through the module: `place` decides what one hook of one policy needs (`attach`: which program; `fields`:
+//! what it reads; `numbers`: integer tests), [`compile`] admits policies within the limits of hook points, `assemble`
+//! joins what landed on the same hook point (`columns`, `trie`, `vectors`: its tables), [`layout`] writes bytes.
+//!
+//! # What is decided here
+//!
+//! The language leaves some things open, and so does the wire contract. This is how they are settled.
+//!
+//! **Attachment.** All rules of a hook are judged at one hook point, since the first that matches fires: a hook with
+//! one rule that denies is asked before the operation as a whole. Sigkill asks for a verdict, too, unless the hook
+//! needs the function's end (`matchReturnArgs`, `returnCopy`); then it is a signal alone, as on functions that nobody
+//! asks. Override needs a verdict or is refused. A `security_X` function shares the hook point of LSM hook `X` when
+//! both have the same types of arguments (and `mmap_file`, whose difference is known); otherwise it is attached to by
+//! its own name. Functions with more than six arguments get a kprobe. Functions named with the prefix of system calls
+//! are system calls. Without BTF nothing can be attached: every program finds kernel structures by it.
+//!
+//! **Refusals.** A policy is refused as a whole, and with all reasons. Limits are filled in the order of names; what
+//! is refused takes nothing. Policies of the same name are refused together.
+//!
+//! **Values.** An integer argument narrower than the type a policy names is read in its own width and sign; the
+//! policy's value is what C makes of assigning it ([`ArgPlan::kind`] is the policy's type, the record holds the
+//! argument's). A narrower type than the argument's reads its low bytes. Pointers are numbers only in full width.
+//! The arguments of a system call are checked against its `sys_enter_` tracepoint where that exists. `string` on a
+//! tracepoint reads pointers, no arrays within the record. `CHAR_BUF` and `CHAR_IOVEC` fields carry the bytes of their
+//! length value in `width`; on tracepoints `size_source` tells only that there is a length. Where a program's own
+//! verdict is the return value, no field is read.
+//!
+//! **Tests.** A missing file or pointer is the empty text: nothing begins or ends with a value, and all `Not` tests
+//! hold. What could not be read is decided by the policy's `onUnresolved`, and without it by whether the rule has an
+//! enforcing action, in monitor mode as well. `isNamespaceCapability` adds "the user namespace is not the host's" to
+//! `In` and to `NotIn` alike. `followForks` looks at the process and its ancestors, 32 in all, by their ids in the
+//! first or in their own PID namespace. Several MASK or ANCESTORS tests of one rule on one value take a column each
+//! when they are positive and share one when they are negated.
+//!
+//! **Acting.** The first rule of each group fires. The first errno of the rules that fire counts, in the order of
+//! policies and hooks; SIGKILL outdoes other signals, of which the first counts. Rules in monitor mode do neither.
+//!
+//! **Tries.** A key's class stands for all shorter keys that it begins with. When nothing is found in the state of a
+//! further chunk, the class so far holds. Keys that fill a chunk exactly end there. The marks for directories are made
+//! for path prefixes within the first chunk.
 
 mod assemble;
 mod attach;
