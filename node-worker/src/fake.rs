@@ -43,11 +43,6 @@ impl FakeKernel {
         self.inner().records.push_back(record);
     }
 
-    pub(crate) fn slot(&self, point: &str) -> u16 {
-        let inner = self.inner();
-        *inner.slots.iter().find(|(known, _)| known.to_string() == point).unwrap().1
-    }
-
     pub(crate) fn live_policies(&self) -> Vec<String> {
         let inner = self.inner();
         let plan = inner.live.as_ref().map(|(_, plan)| Arc::clone(plan));

@@ -1,6 +1,7 @@
 //! The node worker: brings policies into this node's kernel and events out of it.
 
 pub mod actions;
+pub mod control;
 pub mod enrich;
 pub mod events;
 #[cfg(test)]
@@ -9,5 +10,7 @@ pub mod kernel;
 pub mod port;
 pub mod sinks;
 pub mod source;
+pub mod state;
+pub mod status;
 #[cfg(test)]
 mod testing;

@@ -70,6 +70,11 @@ impl Directory {
         &self.path
     }
 
+    /// Whether the file was there at the last scan.
+    pub fn has(&self, file: &str) -> bool {
+        self.seen.contains_key(file)
+    }
+
     /// The folder's files that were there at the last scan are to be read again, whether they seem changed or not.
     pub fn forget(&mut self) {
         for seen in self.seen.values_mut() {

@@ -143,6 +143,11 @@ impl PolicySet {
         self.files.iter().filter(|(_, file)| !file.deleted).map(|(name, _)| name.as_str())
     }
 
+    /// Whether no file is known.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Adds a version that an earlier node worker had live. A text that is no policy any more is left out.
     pub fn restore(&mut self, name: &str, text: String) {
         if let Ok(version) = load(name, text) {

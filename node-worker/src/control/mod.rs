@@ -1,0 +1,366 @@
+//! The thread that owns the kernel's tables: applies policies, reads counters back, answers for the node worker.
+//!
+//! All that touches [`KernelPort`] happens here, one thing after the other, so no two revisions are ever applied at
+//! once and a status is of one moment.
+
+use crate::actions::get_url::UrlQueue;
+use crate::enrich::clock::boot_now_ns;
+use crate::events::decoders::Decoders;
+use crate::events::loss::LossLedger;
+use crate::events::pipeline::{PipelineCounts, Request};
+use crate::port::{KernelPort, error_chain};
+use crate::sinks::hub::Hub;
+use crate::sinks::output::OutputCounts;
+use crate::source::directory::{Change, Directory};
+use crate::source::live::{WentLive, adopt, bring_live};
+use crate::source::set::{FileState, PolicySet};
+use crate::state::StateDir;
+use crate::status::Status;
+use lictor_policy::plan::NodeFacts;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+mod report;
+
+/// Losses are looked for, and a failed apply is tried again, this often at most.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A revision that the kernel does not take is tried again after pauses that grow up to this.
+const RETRY_PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// Commands that wait at most: clients of the socket and of HTTP, a signal, a change of the folder. A full queue
+/// answers "busy".
+pub const COMMANDS_MAX: usize = 64;
+
+/// What the control thread is asked for.
+#[derive(Debug)]
+pub enum Command {
+    /// The folder may have changed.
+    Look,
+    /// Read every file again, and open the event file anew.
+    Reload,
+    /// What is the state of things?
+    Status(oneshot::Sender<Status>),
+    /// Detach everything, forget everything.
+    Release(oneshot::Sender<Result<(), String>>),
+}
+
+/// What the control thread shares with others.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// The ring has been read and a revision is live.
+    pub ready: AtomicBool,
+    /// Boot clock when the control thread last came by; 0 = never.
+    pub control_boot_ns: AtomicU64,
+    /// The kernel was released on request: nothing is left to do.
+    pub released: AtomicBool,
+}
+
+/// What the control thread works with.
+pub struct Parts<K> {
+    /// The kernel.
+    pub port: K,
+    /// What it can do.
+    pub facts: NodeFacts,
+    /// The node's name.
+    pub node: String,
+    /// Where policies come from.
+    pub directory: Directory,
+    /// What outlives the process.
+    pub state: StateDir,
+    /// The machine's boot.
+    pub boot_id: String,
+    /// Where decoders of new revisions go.
+    pub decoders: Arc<Decoders>,
+    /// The pipeline's thread.
+    pub requests: mpsc::Sender<Request>,
+    /// Counters of the pipeline.
+    pub counts: Arc<PipelineCounts>,
+    /// Counters of the sinks.
+    pub output: Arc<OutputCounts>,
+    /// Clients of the socket.
+    pub hub: Arc<Hub>,
+    /// URLs.
+    pub urls: UrlQueue,
+    /// Shared.
+    pub health: Arc<Health>,
+}
+
+/// The control thread's state.
+pub struct Control<K> {
+    parts: Parts<K>,
+    set: PolicySet,
+    ledger: LossLedger,
+    began: Instant,
+    folder_problem: Option<String>,
+    apply_problem: Option<String>,
+    state_problem: Option<String>,
+    retry_at: Option<Instant>,
+    retry_pause: Duration,
+    exits_lost: u64,
+    /// States of files as they were last logged.
+    logged: BTreeMap<String, (FileState, Vec<String>)>,
+}
+
+impl<K: KernelPort> Control<K> {
+    /// The thread's state before anything was done.
+    pub fn new(parts: Parts<K>) -> Self {
+        let ledger = parts.state.load_losses(&parts.boot_id).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was told of losses cannot be read; losses may be told twice");
+            LossLedger::default()
+        });
+        Self {
+            parts,
+            set: PolicySet::default(),
+            ledger,
+            began: Instant::now(),
+            folder_problem: None,
+            apply_problem: None,
+            state_problem: None,
+            retry_at: None,
+            retry_pause: TICK,
+            exits_lost: 0,
+            logged: BTreeMap::new(),
+        }
+    }
+
+    /// Takes over what an earlier node worker left, then applies the folder as it is now. Failures are kept as
+    /// problems: what can be done is done.
+    pub fn begin(&mut self) {
+        match self.parts.state.load_live() {
+            Ok(Some(live)) => {
+                for policy in live.policies {
+                    self.set.restore(&policy.file, policy.text);
+                }
+                match adopt(&self.set, &self.parts.facts, &mut self.parts.port) {
+                    Ok(Some(live)) => {
+                        tracing::info!(
+                            revision = live.applied.revision,
+                            policies = live.plan.policies.len(),
+                            "took over the live revision"
+                        );
+                        self.parts.decoders.announce(live.applied.decoder);
+                    }
+                    Ok(None) => tracing::info!("the live revision is not that of the kept policies"),
+                    Err(error) => {
+                        tracing::warn!(error = error_chain(&error), "the live revision cannot be read");
+                    }
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(
+                directory = %self.parts.state.path().display(), %error, "the kept policies cannot be read"
+            ),
+        }
+        self.look(true);
+    }
+
+    /// Serves commands until their senders are gone or `stop` is set.
+    pub fn run(&mut self, commands: &mpsc::Receiver<Command>, stop: &AtomicBool) {
+        let mut next_tick = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            let wait = next_tick.saturating_duration_since(Instant::now());
+            match commands.recv_timeout(wait) {
+                Ok(command) => self.serve(command),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.tick();
+                    next_tick = Instant::now() + TICK;
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            self.parts.health.control_boot_ns.store(boot_now_ns(), Ordering::Relaxed);
+        }
+        self.save_losses();
+    }
+
+    fn serve(&mut self, command: Command) {
+        match command {
+            Command::Look => self.look(false),
+            Command::Reload => {
+                tracing::info!("reading every policy again");
+                self.parts.directory.forget();
+                // The pipeline's thread outlives this one.
+                let _ = self.parts.requests.send(Request::Reopen);
+                self.look(true);
+            }
+            Command::Status(answer) => {
+                // The client may have gone away.
+                let _ = answer.send(self.status());
+            }
+            Command::Release(answer) => {
+                let result = self.release();
+                let _ = answer.send(result);
+            }
+        }
+    }
+
+    /// What is done every second.
+    pub fn tick(&mut self) {
+        if self.retry_at.is_some_and(|at| at <= Instant::now()) {
+            self.apply();
+        }
+        self.watch_losses();
+        let live = matches!(self.parts.port.live(), Ok(Some(_)));
+        let reads = self.parts.counts.last_read_boot_ns.load(Ordering::Relaxed) != 0;
+        self.parts.health.ready.store(live && reads, Ordering::Relaxed);
+        self.parts.health.control_boot_ns.store(boot_now_ns(), Ordering::Relaxed);
+    }
+
+    /// Reads what changed in the folder and applies it; `always` = also when nothing changed.
+    pub fn look(&mut self, always: bool) {
+        let found = match self.parts.directory.scan() {
+            Ok(found) => {
+                self.folder_problem = None;
+                found
+            }
+            Err(error) => {
+                let path = self.parts.directory.path().display();
+                let problem = format!("policy folder {path} cannot be read: {error}");
+                if self.folder_problem.as_ref() != Some(&problem) {
+                    tracing::error!("{problem}; what is live stays live");
+                    self.folder_problem = Some(problem);
+                }
+                Vec::new()
+            }
+        };
+        let mut changed = false;
+        for change in found {
+            changed |= match change {
+                Change::Read { file, read } => self.set.apply(&file, read),
+                Change::Removed { file } => self.set.delete(&file),
+            };
+        }
+        if self.folder_problem.is_some() && self.set.is_empty() {
+            // What the kernel has may be all that is left of the policies: "no policies" was not said by anybody.
+            return;
+        }
+        if always && self.folder_problem.is_none() {
+            // Files that were live in an earlier life of the node worker, and are not there any more.
+            changed |= self.drop_missing();
+        }
+        if changed || always {
+            self.apply();
+        }
+    }
+
+    fn drop_missing(&mut self) -> bool {
+        let missing: Vec<String> =
+            self.set.names().filter(|file| !self.parts.directory.has(file)).map(str::to_owned).collect();
+        for file in &missing {
+            self.set.delete(file);
+        }
+        !missing.is_empty()
+    }
+
+    fn apply(&mut self) {
+        let began = Instant::now();
+        let decoders = Arc::clone(&self.parts.decoders);
+        let mut announce = |decoder| decoders.announce(decoder);
+        let result = bring_live(&mut self.set, &self.parts.facts, &mut self.parts.port, &mut announce);
+        match result {
+            Ok(live) => {
+                self.apply_problem = None;
+                self.retry_at = None;
+                self.retry_pause = TICK;
+                self.went_live(live, began.elapsed());
+            }
+            Err(error) => {
+                let problem = format!("the kernel did not take the revision: {}", error_chain(&error));
+                tracing::error!(
+                    retry_seconds = self.retry_pause.as_secs(),
+                    "{problem}; the old revision stays live"
+                );
+                self.apply_problem = Some(problem);
+                self.retry_at = Some(Instant::now() + self.retry_pause);
+                self.retry_pause = (self.retry_pause * 2).min(RETRY_PAUSE_MAX);
+            }
+        }
+        self.log_files();
+    }
+
+    fn went_live(&mut self, live: WentLive, elapsed: Duration) {
+        let WentLive { applied, plan } = live;
+        tracing::info!(
+            revision = applied.revision,
+            unchanged = applied.unchanged,
+            policies = plan.policies.len(),
+            hook_points = plan.hooks.len(),
+            milliseconds = elapsed.as_millis() as u64,
+            "policies are live"
+        );
+        // Announced before the switch already, unless nothing was switched.
+        self.parts.decoders.announce(applied.decoder);
+        let saved = self.parts.state.save_live(applied.revision, &plan.digest, self.set.live());
+        let path = self.parts.state.path().display();
+        self.state_problem =
+            saved.err().map(|error| format!("state folder {path} cannot be written: {error}"));
+        if let Some(problem) = &self.state_problem {
+            tracing::warn!("{problem}; a restart with a broken policy file would lose its last good version");
+        }
+    }
+
+    /// Says on the log what became of each file, once for each change.
+    fn log_files(&mut self) {
+        let mut now = BTreeMap::new();
+        for status in self.set.status() {
+            let state = (status.state, status.reasons);
+            if self.logged.get(&status.file) != Some(&state) {
+                match status.state {
+                    FileState::Live => tracing::info!(file = status.file, "policy is live"),
+                    FileState::Stale | FileState::Rejected | FileState::Pending => tracing::error!(
+                        file = status.file,
+                        state = state.0.name(),
+                        "policy is not live: {}",
+                        state.1.join("; ")
+                    ),
+                }
+                for warning in &status.warnings {
+                    tracing::warn!(file = status.file, "{warning}");
+                }
+            }
+            now.insert(status.file, state);
+        }
+        for file in self.logged.keys().filter(|file| !now.contains_key(*file)) {
+            tracing::info!(file, "policy file is gone");
+        }
+        self.logged = now;
+    }
+
+    fn watch_losses(&mut self) {
+        let (Ok(hooks), Ok(sites)) = (self.parts.port.hook_states(), self.parts.port.site_counts()) else {
+            // Told by the status.
+            return;
+        };
+        if let Some(gap) = self.ledger.observe(&hooks, &sites) {
+            tracing::warn!(lost = gap.total(), "the kernel lost records: the ring was full");
+            let _ = self.parts.requests.send(Request::Gap(gap));
+            self.save_losses();
+        }
+        let exits_lost = sites.iter().find(|site| site.name == "exit_lost").map_or(0, |site| site.count);
+        if exits_lost != self.exits_lost {
+            self.exits_lost = exits_lost;
+            let _ = self.parts.requests.send(Request::Sweep);
+        }
+    }
+
+    fn save_losses(&self) {
+        if let Err(error) = self.parts.state.save_losses(&self.parts.boot_id, &self.ledger) {
+            tracing::warn!(%error, "what was told of losses cannot be kept; losses may be told twice");
+        }
+    }
+
+    fn release(&mut self) -> Result<(), String> {
+        self.parts.port.release().map_err(|error| error_chain(&error))?;
+        tracing::warn!("released on request: nothing is enforced any more");
+        self.parts.health.ready.store(false, Ordering::Relaxed);
+        self.parts.health.released.store(true, Ordering::Relaxed);
+        self.ledger = LossLedger::default();
+        self.parts.state.forget().map_err(|error| format!("the state folder cannot be emptied: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

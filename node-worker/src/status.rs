@@ -1,0 +1,193 @@
+//! The status document: what the node worker knows about itself and what it reads back from the kernel. The socket
+//! serves it, metrics are made from it.
+
+use crate::source::set::FileState;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Changes when a member gets another meaning; new members do not change it.
+pub const STATUS_VERSION: u32 = 1;
+
+/// The node worker's state at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// See [`STATUS_VERSION`].
+    pub version: u32,
+    /// The node's name.
+    pub node: String,
+    /// The program.
+    pub agent: AgentStatus,
+    /// The kernel.
+    pub kernel: KernelStatus,
+    /// The live revision as the kernel holds it; `None` = nothing is enforced.
+    pub revision: Option<RevisionStatus>,
+    /// Each policy file.
+    pub policies: Vec<PolicyStatus>,
+    /// Each hook point that holds a slot.
+    pub hooks: Vec<HookStatus>,
+    /// Events on their way out.
+    pub events: EventStatus,
+    /// Failures in the kernel by site.
+    pub failures: BTreeMap<String, u64>,
+    /// Which way the engine took, by name.
+    pub stats: BTreeMap<String, u64>,
+    /// The process table.
+    pub processes: ProcessStatus,
+    /// Calls of `GetUrl`.
+    pub urls: UrlStatus,
+    /// Kernel memory of maps and programs, bytes; 0 = unknown.
+    pub kernel_memory_bytes: u64,
+    /// What is wrong now beside single policies, one line each: an unreadable folder, a revision that the kernel did
+    /// not take, counters that cannot be read.
+    pub problems: Vec<String>,
+}
+
+/// The program.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentStatus {
+    /// Its version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// The folder that it reads.
+    pub policy_dir: String,
+    /// Seconds since it began.
+    pub uptime_seconds: u64,
+}
+
+/// What the kernel can do.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KernelStatus {
+    /// `uname -r`.
+    pub release: String,
+    /// Its types can be read.
+    pub btf: bool,
+    /// BPF programs can be LSM hooks.
+    pub bpf_lsm: bool,
+}
+
+/// A live revision.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RevisionStatus {
+    /// Number.
+    pub number: u32,
+    /// Digest of the plan, hexadecimal.
+    pub digest: String,
+    /// Policies in it.
+    pub policies: u32,
+    /// Seconds that it is live.
+    pub age_seconds: u64,
+}
+
+/// One policy file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// The file.
+    pub file: String,
+    /// The policy's name, with its namespace before a `/`; `None` = no version of the file could be read.
+    pub policy: Option<String>,
+    /// Whether it is enforced.
+    pub state: FileState,
+    /// `enforce` or `monitor`.
+    #[serde(default)]
+    pub mode: Option<String>,
+    /// Some rule denies or signals.
+    #[serde(default)]
+    pub enforces: bool,
+    /// Why the file as it is now is not live.
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    /// What its author will want to know.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Counted in the kernel.
+    #[serde(default)]
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// One hook point.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookStatus {
+    /// `lsm/file_open`
+    pub point: String,
+    /// Slot number.
+    pub slot: u16,
+    /// A program is attached.
+    pub attached: bool,
+    /// Why like this, or why not.
+    pub reason: String,
+    /// Rules of the live revision.
+    pub rules: u32,
+    /// Runs that the kernel skipped.
+    pub missed_runs: u64,
+    /// Counted in the kernel.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// Events on their way out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventStatus {
+    /// Records read from the kernel.
+    pub records: u64,
+    /// Lines made, by type.
+    pub lines: BTreeMap<String, u64>,
+    /// Bytes of lines made.
+    pub bytes: u64,
+    /// Records that could not be decoded, by class of error.
+    pub undecodable: BTreeMap<String, u64>,
+    /// Records of a revision that is not known any more.
+    pub unknown_revision: u64,
+    /// Reads of the ring that failed.
+    pub read_errors: u64,
+    /// Records lost in the kernel since the maps were made, by hook point or kind of process record.
+    pub lost: BTreeMap<String, u64>,
+    /// Lines lost after the kernel, by sink.
+    pub sinks_lost: BTreeMap<String, u64>,
+    /// Bytes that waited in the ring after the last batch.
+    pub waiting_bytes: u64,
+    /// Clients of the socket that read events.
+    pub clients: u64,
+}
+
+/// The process table.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessStatus {
+    /// Processes kept.
+    pub kept: u64,
+    /// What happened to others, by name.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// Calls of `GetUrl`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UrlStatus {
+    /// Answered well.
+    pub ok: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Dropped because too many waited.
+    pub dropped: u64,
+    /// Attempts after the first one.
+    pub retried: u64,
+    /// Waiting now.
+    pub waiting: u64,
+}
+
+impl Status {
+    /// Policies in each state.
+    pub fn policies_by_state(&self) -> BTreeMap<FileState, u64> {
+        let mut counts: BTreeMap<FileState, u64> = FileState::ALL.map(|state| (state, 0)).into();
+        for policy in &self.policies {
+            *counts.entry(policy.state).or_insert(0) += 1;
+        }
+        counts
+    }
+}
