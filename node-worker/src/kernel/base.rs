@@ -2,7 +2,7 @@
 
 use super::attach::{load_as_btf_tracepoint, load_as_trampoline};
 use super::object::{LoadAs, ObjectError, Template};
-use super::{pins, sys};
+use super::{Options, pins, sys};
 use crate::port::KernelError;
 use aya_obj::btf::{Btf, BtfKind};
 use std::collections::BTreeMap;
@@ -41,15 +41,29 @@ const PROGRAMS: [(&str, Place, Need); 10] = [
     ("lictor_replace_exe", Place::End(&["replace_mm_exe_file"]), Need::IfThere),
 ];
 
+/// The programs that make remembered paths invalid.
+const INVALIDATION: [&str; 7] = [
+    "lictor_d_move",
+    "lictor_path_mount",
+    "lictor_path_umount",
+    "lictor_umount_tree",
+    "lictor_move_mount",
+    "lictor_pivot_root",
+    "lictor_replace_exe",
+];
+
 /// Attaches each program that is not attached yet, and pins its link.
 pub(super) fn attach(
     templates: &BTreeMap<String, Template>,
     btf: &Btf,
     root: &Path,
-    count_stats: bool,
+    options: &Options,
 ) -> Result<Vec<OwnedFd>, ObjectError> {
     let mut links = Vec::new();
     for (name, place, need) in &PROGRAMS {
+        if options.without_invalidation && INVALIDATION.contains(name) {
+            continue;
+        }
         let path = pins::base_link(root, name);
         if let Ok(link) = sys::get_pinned(&path) {
             links.push(link);
@@ -66,7 +80,7 @@ pub(super) fn attach(
             object: "process",
             reason: format!("program {name} is missing"),
         })?;
-        let program = template.load(&load_as, None, None, count_stats)?;
+        let program = template.load(&load_as, None, None, options.count_stats)?;
         let link = sys::attach_trampoline(program.as_fd()).map_err(|source| ObjectError::System {
             operation: format!("attach program {name} to {}", load_as.target),
             source,
