@@ -1,5 +1,6 @@
 //! End-to-end tests and the lab that they run in.
 
+pub mod bench;
 pub mod lab;
 mod suite;
 

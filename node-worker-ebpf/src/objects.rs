@@ -21,3 +21,4 @@ object!(TRACEPOINT, "tracepoint.o", "Program `lictor_tracepoint`.");
 object!(RAW_TRACEPOINT, "raw_tracepoint.o", "Program `lictor_raw_tracepoint`.");
 object!(PROCESS, "process.o", "Programs `lictor_fork`, `lictor_exec` and `lictor_exit`.");
 object!(INVALIDATE, "invalidate.o", "Programs that tell when remembered paths are wrong.");
+object!(EMPTY, "empty.o", "Programs that do nothing, for measuring.");

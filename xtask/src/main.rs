@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod codegen;
 mod lab;
 mod progress;
@@ -29,6 +30,8 @@ enum Command {
     Lab(lab::Arguments),
     /// Run the tests
     Test(test::Arguments),
+    /// Measure what the engine costs and compare it with the budgets
+    Bench(bench::Arguments),
     /// Write the generated sources
     Codegen {
         /// Only check that the committed ones are fresh
@@ -55,6 +58,7 @@ fn run(command: &Command) -> Result<i32> {
         Command::Setup => setup::run().map(|()| 0),
         Command::Lab(arguments) => lab::run(arguments),
         Command::Test(arguments) => test::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Codegen { check } => setup::run().and_then(|()| codegen::run(*check)).map(|()| 0),
         Command::Tidy => {
             let found = tidy::check(&root())?;

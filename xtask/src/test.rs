@@ -97,7 +97,8 @@ fn checks(tally: &mut Tally) {
     }
 }
 
-fn cargo() -> Command {
+/// Cargo, at the top of the repository.
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(crate::root());
     command
@@ -108,7 +109,7 @@ fn clippy() -> Result<()> {
 }
 
 /// Runs a program; its output is only seen when it fails, as the error.
-fn quiet(command: &mut Command) -> Result<()> {
+pub(crate) fn quiet(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("starting {name}"))?;
     let text = [output.stdout, output.stderr].concat();

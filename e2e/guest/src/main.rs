@@ -1,6 +1,8 @@
 //! Runs inside the lab's guest: drives the engine without the node worker around it.
 #![allow(clippy::print_stdout, reason = "its output is what tests read")]
 
+mod bench;
+
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use lictor_node_worker::kernel::{self, facts};
@@ -20,6 +22,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure what the engine costs.
+    Bench(bench::Arguments),
     /// Make the policies live, print what is attached, run a shell command, print counters, release everything.
     Run {
         /// Policy files.
@@ -39,6 +43,7 @@ enum Command {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Run { policies, command, stats, keep } => run(&policies, command.as_deref(), stats, keep),
     }
 }

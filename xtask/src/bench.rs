@@ -1,0 +1,84 @@
+//! `cargo xtask bench`: what the engine costs, counted in instructions.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use lictor_e2e::bench::{self, budget, row::Row, table};
+use lictor_e2e::lab::{KernelName, Options};
+
+use crate::{lab, progress, setup, test};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Kernel to measure on; may be given several times
+    #[arg(long = "kernel", short = 'k', value_name = "KERNEL", default_value = "6.12")]
+    kernels: Vec<KernelName>,
+    /// Write the rows to this file, one line of JSON each
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Fewer rounds, operations and numbers of policies
+    #[arg(long)]
+    quick: bool,
+    /// Exit code 1 when a row misses its budget
+    #[arg(long)]
+    check: bool,
+    /// Measure only these parts: base, lsm, observe, load, agent
+    #[arg(long, value_name = "PART,...")]
+    parts: Option<String>,
+}
+
+/// Measures on each kernel and prints a table for each.
+pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
+    setup::run()?;
+    let programs = programs()?;
+    let budgets = budget::budgets()?;
+    let mut passed_on = String::new();
+    if arguments.quick {
+        passed_on.push_str(" --quick");
+    }
+    if let Some(parts) = &arguments.parts {
+        write!(passed_on, " --parts {parts}")?;
+    }
+    let mut all: Vec<Row> = Vec::new();
+    let mut missed = 0;
+    for kernel in &arguments.kernels {
+        lab::fetch(*kernel)?;
+        let options = Options { report: progress::line, ..Options::default() };
+        let rows = progress::step(&format!("measuring on kernel {kernel}"), || {
+            bench::run(*kernel, &programs, &passed_on, options)
+        })?;
+        let (text, over) = table::table(&rows, &budgets);
+        let release = rows.first().map(|row| row.kernel.clone()).unwrap_or_default();
+        println!("kernel {release}: instructions per operation, and over nothing attached");
+        print!("{text}");
+        missed += over;
+        all.extend(rows);
+    }
+    if let Some(file) = &arguments.json {
+        let mut lines = String::new();
+        for row in &all {
+            writeln!(lines, "{}", serde_json::to_string(row)?)?;
+        }
+        std::fs::write(file, lines).with_context(|| format!("writing {}", file.display()))?;
+    }
+    println!("{} rows, {missed} over budget", all.len());
+    Ok(i32::from(arguments.check && missed > 0))
+}
+
+/// Builds the programs that guests run as they are shipped, and returns their directory.
+fn programs() -> Result<PathBuf> {
+    progress::step("building lictor-lab and lictor-node for release", || {
+        let packages = ["-p", "lictor-e2e-guest", "-p", "lictor-node-worker"];
+        test::quiet(test::cargo().args(["build", "--quiet", "--release", "--bins"]).args(packages))
+    })?;
+    let built = crate::target_directory().join("release");
+    let directory = crate::target_directory().join("bench");
+    std::fs::create_dir_all(&directory)?;
+    for program in ["lictor-lab", "lictor-node"] {
+        test::quiet(Command::new("strip").arg("-o").arg(directory.join(program)).arg(built.join(program)))?;
+    }
+    Ok(directory)
+}
