@@ -2,6 +2,9 @@
 #![allow(clippy::print_stdout, reason = "its output is what tests read")]
 
 mod bench;
+mod drive;
+mod judge;
+mod tools;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -24,6 +27,23 @@ struct Arguments {
 enum Command {
     /// Measure what the engine costs.
     Bench(bench::Arguments),
+    /// Judge made-up events by the kernel's programs and by the oracle, and compare.
+    Judge {
+        /// Events to compare, at least.
+        #[arg(long, default_value_t = 10_000)]
+        cases: u64,
+        /// Events for each hook point of a set of policies.
+        #[arg(long, default_value_t = 100)]
+        events: u64,
+        /// First set of policies.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Carry out commands that come on stdin.
+    Serve(drive::Arguments),
+    /// Do one thing that no ordinary program does.
+    #[command(subcommand)]
+    Tool(tools::Tool),
     /// Make the policies live, print what is attached, run a shell command, print counters, release everything.
     Run {
         /// Policy files.
@@ -44,6 +64,9 @@ enum Command {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Judge { cases, events, seed } => judge::run(cases, events, seed),
+        Command::Serve(arguments) => drive::run(arguments),
+        Command::Tool(tool) => tools::run(tool),
         Command::Run { policies, command, stats, keep } => run(&policies, command.as_deref(), stats, keep),
     }
 }

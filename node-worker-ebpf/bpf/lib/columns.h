@@ -233,6 +233,8 @@ struct ancestor_loop {
 	struct task_struct *task;
 	__u32 slot;
 	__u32 number_id;
+	/* Each one's id in its own PID namespace. */
+	bool own;
 };
 
 static long ancestor_step(__u32 index, struct ancestor_loop *loop)
@@ -244,6 +246,8 @@ static long ancestor_step(__u32 index, struct ancestor_loop *loop)
 	pid = BPF_CORE_READ(task, tgid);
 	if (!pid)
 		return 1;
+	if (loop->own)
+		pid = namespace_pid(task);
 	found = number_get(loop->slot, loop->number_id, pid);
 	if (found)
 		fold_element(loop->s, loop->slot, *found);
@@ -254,7 +258,8 @@ static long ancestor_step(__u32 index, struct ancestor_loop *loop)
 	return 0;
 }
 
-__noinline int fold_ancestors(struct event *e, struct scratch *s, const struct lictor_column *column)
+__noinline int fold_ancestors(struct event *e, struct scratch *s, const struct lictor_column *column,
+			      bool own)
 {
 	struct ancestor_loop loop = {.s = s, .task = (void *)bpf_get_current_task()};
 
@@ -262,6 +267,7 @@ __noinline int fold_ancestors(struct event *e, struct scratch *s, const struct l
 		return 0;
 	loop.slot = e->at.slot;
 	loop.number_id = column->number_id;
+	loop.own = own;
 	bpf_loop(LICTOR_MAX_ANCESTORS, ancestor_step, &loop, 0);
 	return 0;
 }
@@ -278,7 +284,7 @@ static __always_inline bool narrow_by_set(struct event *e, struct scratch *s,
 	if (shape.columns[i].kind == LICTOR_COLUMN_MASK)
 		fold_mask(e, s, column, column_number(e, i));
 	else
-		fold_ancestors(e, s, column);
+		fold_ancestors(e, s, column, shape.columns[i].source == LICTOR_FROM_NAMESPACE_PID);
 	vector_or(&s->folded, rest);
 	vector_and(&s->left, &s->folded);
 	return true;

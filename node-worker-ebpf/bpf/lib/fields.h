@@ -86,27 +86,6 @@ static __always_inline __u64 tracepoint_value(void *ctx, __u32 offset)
 	return value;
 }
 
-/* Fills raw[i] and size[i]; `i` and with it every branch is known to the verifier. */
-static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
-{
-	__u32 source = shape.fields[i].source, size_source = shape.fields[i].size_source;
-
-	if (shape.attach == LICTOR_ATTACH_TRACEPOINT) {
-		e->raw[i] = tracepoint_value(ctx, shape.fields[i].offset);
-		if (size_source != LICTOR_SOURCE_NONE)
-			e->size[i] = tracepoint_value(ctx, shape.fields[i].size_offset);
-		return;
-	}
-	e->raw[i] = source_value(ctx, source);
-	if (size_source != LICTOR_SOURCE_NONE)
-		e->size[i] = source_value(ctx, size_source);
-	if (shape.fields[i].flags & LICTOR_FIELD_RETURN_COPY) {
-		__s64 returned = source_value(ctx, LICTOR_SOURCE_RETURN);
-
-		e->size[i] = returned > 0 ? returned : 0;
-	}
-}
-
 /* Widened to 64 bits, by sign when the type has one. */
 static __always_inline __u64 number_of(__u64 raw, __u32 width, __u32 flags)
 {
@@ -117,6 +96,33 @@ static __always_inline __u64 number_of(__u64 raw, __u32 width, __u32 flags)
 	if (flags & LICTOR_FIELD_SIGNED)
 		return (__u64)((__s64)(raw << shift) >> shift);
 	return raw << shift >> shift;
+}
+
+/* Fills raw[i] and size[i]; `i` and with it every branch is known to the verifier. */
+static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
+{
+	/* Of a buffer, the width is that of its length. */
+	__u32 width = shape.fields[i].width;
+	__u32 source = shape.fields[i].source, size_source = shape.fields[i].size_source;
+
+	if (shape.attach == LICTOR_ATTACH_TRACEPOINT) {
+		e->raw[i] = tracepoint_value(ctx, shape.fields[i].offset);
+		if (size_source != LICTOR_SOURCE_NONE)
+			e->size[i] = number_of(tracepoint_value(ctx, shape.fields[i].size_offset), width, 0);
+		return;
+	}
+	e->raw[i] = source_value(ctx, source);
+	if (size_source != LICTOR_SOURCE_NONE)
+		e->size[i] = number_of(source_value(ctx, size_source), width, 0);
+	if (shape.fields[i].flags & LICTOR_FIELD_RETURN_COPY) {
+		__s64 returned = source_value(ctx, LICTOR_SOURCE_RETURN);
+
+		/* What was copied: an error copied nothing, and nothing is longer than the buffer. */
+		if (returned < 0)
+			returned = 0;
+		if (size_source == LICTOR_SOURCE_NONE || (__u64)returned < e->size[i])
+			e->size[i] = returned;
+	}
 }
 
 static __always_inline bool is_kernel_address(__u64 address)
@@ -130,10 +136,20 @@ static __always_inline long read_memory(void *to, __u32 length, __u64 from)
 				       : bpf_probe_read_user(to, length, (void *)from);
 }
 
+/* Bytes read, the NUL included; negative when it cannot be read. */
 static __always_inline long read_string(void *to, __u32 length, __u64 from)
 {
-	return is_kernel_address(from) ? bpf_probe_read_kernel_str(to, length, (void *)from)
-				       : bpf_probe_read_user_str(to, length, (void *)from);
+	long result;
+
+	if (is_kernel_address(from))
+		return bpf_probe_read_kernel_str(to, length, (void *)from);
+	result = bpf_probe_read_user_str(to, length, (void *)from);
+	/* Of an empty string in user memory, kernels count no NUL. */
+	if (!result) {
+		*(char *)to = 0;
+		return 1;
+	}
+	return result;
 }
 
 /* The open file behind a descriptor of the current process; NULL when there is none. */
@@ -207,9 +223,13 @@ static __always_inline bool has_length(__u32 i)
 		shape.fields[i & 7].flags & LICTOR_FIELD_RETURN_COPY);
 }
 
+/* Added to the length of a text that goes on behind what was read. */
+#define TEXT_CUT (1 << 16)
+
 /*
  * Reads a text field to the front of s->text. Returns its length without NUL (text[length] is the NUL), or -1 when it
- * cannot be read whole. A buffer is text up to its first NUL; no text at all (NULL) is the empty one.
+ * cannot be read whole. A buffer is text up to its first NUL, or its first 4,095 bytes; no text at all (NULL) is the
+ * empty one.
  */
 __noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
 {
@@ -230,17 +250,19 @@ __noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
 		return 0;
 	}
 	if (has_length(i)) {
-		if (e->size[i & 7] > LICTOR_MAX_BYTES - 1)
-			return -1;
-		length = e->size[i & 7] & (LICTOR_MAX_BYTES - 1);
+		length = LICTOR_MAX_BYTES - 1;
+		if (e->size[i & 7] < length)
+			length = e->size[i & 7] & (LICTOR_MAX_BYTES - 1);
 		if (read_memory(&s->text[LICTOR_PATH_MAX], length, raw))
 			return -1;
 		s->text[(LICTOR_PATH_MAX + length) & (LICTOR_PATH_MAX * 2 - 1)] = 0;
 		result = bpf_probe_read_kernel_str(s->text, LICTOR_PATH_MAX, &s->text[LICTOR_PATH_MAX]);
+		if (result == LICTOR_PATH_MAX && e->size[i & 7] > LICTOR_MAX_BYTES - 1)
+			return (result - 1) | TEXT_CUT;
 	} else {
-		result = read_string(s->text, LICTOR_PATH_MAX, raw);
-		/* As long as the buffer: perhaps there was more. */
-		if (result == LICTOR_PATH_MAX)
+		/* One more than the longest that counts, to tell it from one that was cut. */
+		result = read_string(s->text, LICTOR_PATH_MAX + 1, raw);
+		if (result > LICTOR_PATH_MAX)
 			return -1;
 	}
 	return result > 0 ? result - 1 : -1;

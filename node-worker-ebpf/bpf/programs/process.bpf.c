@@ -136,7 +136,7 @@ static __noinline __u32 append_arguments(struct cursor *c, struct lictor_exec_re
 	if (!c || !record || end <= start)
 		return 0;
 	/* argv[0] is not an argument to people; its length is all that is wanted of it. */
-	first = bpf_probe_read_user_str(cursor_data(c), LICTOR_MAX_EXEC_ARGS, (void *)start);
+	first = read_string(cursor_data(c), LICTOR_MAX_EXEC_ARGS, start);
 	if (first < 0) {
 		record->flags |= LICTOR_EXEC_ARGS_UNREADABLE;
 		count_site(LICTOR_SITE_READ);

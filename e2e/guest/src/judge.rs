@@ -1,0 +1,363 @@
+//! The differential test: made-up policies and events, judged by the programs in the kernel and by the oracle.
+//!
+//! Events are arguments of a raw tracepoint program, the one type that the kernel runs with arguments of one's own.
+//! The process that events are about is this one, so filters on the process are brought to what it really is.
+
+use anyhow::{Context, Result, ensure};
+use lictor_node_worker::kernel::{self, Engine, facts};
+use lictor_node_worker::port::{KernelPort, RecordSource, error_chain};
+use lictor_node_worker_ebpf::{
+    self as wire, lictor_fired, lictor_hook_record, lictor_record, lictor_record_kind::LICTOR_RECORD_HOOK,
+};
+use lictor_policy::model::{
+    ArgKind, CapabilitySet, Hook, HookTarget, Namespace, NamespaceValue, Policy, PolicyKey, Predicate,
+};
+use lictor_policy::oracle::generate::{self, Place, Random};
+use lictor_policy::oracle::{Event, Judgement, Moment, Process, ProcessId, Reading, judge};
+use lictor_policy::plan::testing::FakeSymbols;
+use lictor_policy::plan::{Attach, HookPlan, HookPoint, NodeFacts, Plan, TypeClass, compile};
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Names to tell the hook points of one set apart; nothing is attached there.
+const NAMES: [&str; 4] = ["first", "second", "third", "fourth"];
+/// A signal that a process ignores unless it asks for it.
+const SIGURG: u8 = 23;
+/// Nothing is mapped below the first 64 KiB.
+const UNMAPPED: u64 = 0x1000;
+
+/// How often things happened: a comparison that never sees them proves nothing.
+#[derive(Debug, Default)]
+struct Seen {
+    events: u64,
+    quiet: u64,
+    fired: u64,
+    several: u64,
+    denied: u64,
+    signalled: u64,
+    monitored: u64,
+    unresolved: u64,
+    refused: u64,
+    different: u64,
+}
+
+/// Compares at least `cases` events, `events` for each hook point of each set of policies.
+pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
+    let system = facts::gather()?;
+    let (engine, ring) = kernel::open(kernel::Options::default(), system.symbols.clone())
+        .map_err(|error| anyhow::anyhow!(error_chain(&error)))?;
+    let mut bench = Bench { engine, ring: Box::new(ring), facts: made_up_facts(&system.facts), seen: Seen::default() };
+    let mut set = seed;
+    while bench.seen.events < cases {
+        bench.set(set, events)?;
+        set += 1;
+    }
+    bench.engine.release()?;
+    println!("differential {:?}", bench.seen);
+    let seen = &bench.seen;
+    ensure!(seen.different == 0, "{} of {} events were judged differently", seen.different, seen.events);
+    for (what, count) in [
+        ("quiet", seen.quiet),
+        ("fired", seen.fired),
+        ("several", seen.several),
+        ("denied", seen.denied),
+        ("signalled", seen.signalled),
+        ("monitored", seen.monitored),
+        ("unresolved", seen.unresolved),
+    ] {
+        ensure!(count * 200 > seen.events, "only {count} of {} events were {what}", seen.events);
+    }
+    Ok(())
+}
+
+/// Places whose arguments this process can make up: numbers and text.
+fn places() -> Vec<Place> {
+    let int = |width, signed| TypeClass::Integer { width, signed };
+    vec![
+        Place {
+            target: HookTarget::Lsm("lictor_asked".to_owned()),
+            arguments: vec![int(4, true), TypeClass::CharPointer, int(8, false), int(1, false), int(2, true)],
+            returns: None,
+            denies: true,
+        },
+        Place {
+            target: HookTarget::Function("lictor_seen".to_owned()),
+            arguments: vec![TypeClass::CharPointer, int(8, true), TypeClass::CharPointer, int(4, false)],
+            returns: Some(int(4, true)),
+            denies: false,
+        },
+    ]
+}
+
+/// This kernel with those places.
+fn made_up_facts(facts: &NodeFacts) -> NodeFacts {
+    let asked = "int a, const char *b, unsigned long c, unsigned char d, short e";
+    let symbols = FakeSymbols::default()
+        .with_function(&format!("int bpf_lsm_lictor_asked({asked})"))
+        .with_function(&format!("int security_lictor_asked({asked})"))
+        .with_function("int lictor_seen(const char *a, long b, const char *c, unsigned int d)");
+    NodeFacts { bpf_lsm: true, btf: true, symbols: Arc::new(symbols), ..facts.clone() }
+}
+
+struct Bench {
+    engine: Engine,
+    ring: Box<dyn RecordSource>,
+    facts: NodeFacts,
+    seen: Seen,
+}
+
+/// What the kernel made of one event.
+#[derive(Debug, PartialEq, Eq, Default)]
+struct Outcome {
+    verdict: i32,
+    signal: u32,
+    fired: Vec<(PolicyKey, usize, usize)>,
+    unresolved: bool,
+}
+
+impl Bench {
+    fn set(&mut self, set: u64, events: u64) -> Result<()> {
+        let places = places();
+        let me = process()?;
+        let mut random = Random::new(set ^ 0x5eed);
+        let policies: Vec<Policy> = generate::policies(set, &places)
+            .iter()
+            .map(|policy| generate::with_hooks(policy, |hook| bring_home(hook, &me, &mut random)))
+            .filter(|policy| policy.hooks().iter().all(|hook| hook.args.iter().all(|arg| arg.kind != ArgKind::Fd)))
+            .collect();
+        let compiled = compile(&policies, &self.facts);
+        self.seen.refused += compiled.refusals.len() as u64;
+        let kept: Vec<Policy> = policies
+            .iter()
+            .filter(|policy| compiled.refusals.iter().all(|refusal| refusal.policy != *policy.key()))
+            .cloned()
+            .collect();
+        let (plan, moments) = at_raw_tracepoints(compiled.plan);
+        let plan = Arc::new(plan);
+        self.engine
+            .apply(&plan, &mut |_| ())
+            .map_err(|error| anyhow::anyhow!("set {set}: {}", error_chain(&error)))?;
+        self.drain()?;
+        for (hook, (place, moment)) in plan.hooks.iter().zip(&moments) {
+            for number in 0..events {
+                let mut event = generate::event(set << 20 | number, &places[*place], *moment);
+                event.process = me.clone();
+                self.compare(set, number, hook, &plan, &kept, &event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(
+        &mut self,
+        set: u64,
+        number: u64,
+        hook: &HookPlan,
+        plan: &Plan,
+        policies: &[Policy],
+        event: &Event,
+    ) -> Result<()> {
+        let expected = judge(policies, event, &self.facts.host_namespaces);
+        let found = self.judge(hook, plan, policies, event)?;
+        self.count(&expected);
+        let wanted = Outcome {
+            verdict: i32::from(expected.verdict),
+            signal: expected.signal.map_or(0, u32::from),
+            fired: expected.fired.iter().map(|fired| (fired.policy.clone(), fired.hook, fired.rule)).collect(),
+            unresolved: found.unresolved,
+        };
+        let silent = expected.fired.iter().any(|fired| fired.unresolved) && !found.unresolved;
+        if found != wanted || silent {
+            self.seen.different += 1;
+            if self.seen.different <= 5 {
+                println!("set {set} event {number} at {}: kernel {found:?}, oracle {wanted:?}, {event:?}", hook.point);
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, expected: &Judgement) {
+        let seen = &mut self.seen;
+        seen.events += 1;
+        seen.quiet += u64::from(expected.fired.is_empty());
+        seen.fired += u64::from(!expected.fired.is_empty());
+        seen.several += u64::from(expected.fired.len() > 1);
+        seen.denied += u64::from(expected.verdict != 0);
+        seen.signalled += u64::from(expected.signal.is_some());
+        seen.monitored += u64::from(expected.fired.iter().any(|fired| fired.monitored));
+        seen.unresolved += u64::from(expected.fired.iter().any(|fired| fired.unresolved));
+    }
+
+    /// Runs the program and reads what it reported.
+    fn judge(&mut self, hook: &HookPlan, plan: &Plan, policies: &[Policy], event: &Event) -> Result<Outcome> {
+        let texts: Vec<CString> = event.args.values().map(|value| c_text(&value.text)).collect();
+        let mut words = [0; 7];
+        for ((word, value), text) in words.iter_mut().zip(event.args.values()).zip(&texts) {
+            *word = match (&value.class, &value.text) {
+                (TypeClass::Integer { .. }, _) => value.number,
+                (_, Reading::Text(_)) => text.as_ptr() as u64,
+                (_, Reading::Absent) => 0,
+                (_, Reading::Unresolved) => UNMAPPED,
+            };
+        }
+        if let (Some(value), Some(word)) = (&event.returned, words.get_mut(event.args.len())) {
+            *word = value.number;
+        }
+        let verdict = self.engine.test_run(&hook.point, &words).context("run the program")?;
+        let mut outcome = Outcome { verdict, ..Outcome::default() };
+        for record in self.drain()? {
+            let head: lictor_hook_record = wire::read(&record).context("short record")?;
+            outcome.signal = head.signal;
+            outcome.unresolved = head.unresolved_columns != 0;
+            let mut rest = record.get(size_of::<lictor_hook_record>()..).unwrap_or_default();
+            for _ in 0..head.fired_count {
+                let fired: lictor_fired = wire::read(rest).context("short record")?;
+                outcome.fired.push(name_of(&fired, hook, plan, policies).context("unknown rule")?);
+                rest = rest.get(size_of::<lictor_fired>()..).unwrap_or_default();
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// All hook records that wait.
+    fn drain(&mut self) -> Result<Vec<Vec<u8>>> {
+        let mut records = Vec::new();
+        loop {
+            let batch = self.ring.poll(Duration::ZERO, &mut |record| {
+                let head: Option<lictor_record> = wire::read(record);
+                if head.is_some_and(|head| u32::from(head.kind) == LICTOR_RECORD_HOOK) {
+                    records.push(record.to_vec());
+                }
+            })?;
+            self.ring.commit()?;
+            if batch.waiting_bytes == 0 {
+                return Ok(records);
+            }
+        }
+    }
+}
+
+fn name_of(
+    fired: &lictor_fired,
+    hook: &HookPlan,
+    plan: &Plan,
+    policies: &[Policy],
+) -> Option<(PolicyKey, usize, usize)> {
+    let rule = hook.rules.get(usize::from(fired.rule))?;
+    let group = hook.groups.get(rule.group as usize)?;
+    let key = &plan.policies.get(group.policy as usize)?.key;
+    let policy = policies.iter().find(|policy| policy.key() == key)?;
+    let place = policy.hooks().iter().position(|hook| hook.at == group.at)?;
+    Some((key.clone(), place, rule.selector as usize))
+}
+
+fn c_text(reading: &Reading) -> CString {
+    let bytes = match reading {
+        Reading::Text(bytes) => bytes.split(|byte| *byte == 0).next().unwrap_or_default(),
+        Reading::Absent | Reading::Unresolved => &[],
+    };
+    CString::new(bytes).unwrap_or_default()
+}
+
+/// Every hook point as a raw tracepoint, and which place and moment its events are made for.
+fn at_raw_tracepoints(mut plan: Plan) -> (Plan, Vec<(usize, Moment)>) {
+    let mut moments = Vec::new();
+    for (hook, name) in plan.hooks.iter_mut().zip(NAMES) {
+        moments.push(match hook.point.attach {
+            Attach::Lsm | Attach::FmodRet => (0, Moment::Asked),
+            Attach::Fexit => (1, Moment::End),
+            Attach::Fentry | Attach::Kprobe | Attach::Tracepoint | Attach::RawTracepoint => (1, Moment::Begin),
+        });
+        hook.point = HookPoint { attach: Attach::RawTracepoint, symbol: name.to_owned() };
+    }
+    (plan, moments)
+}
+
+/// Brings a made-up hook to this process: every rule reports, none of them hurts, and what is asked of the process is
+/// now and then true.
+fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
+    for rule in &mut hook.rules {
+        rule.actions.post = true;
+        rule.actions.rate_limit = None;
+        rule.actions.signal = rule.actions.signal.map(|_| SIGURG);
+        for predicate in &mut rule.predicates {
+            match predicate {
+                Predicate::Binary(test) => {
+                    if let (true, Reading::Text(binary)) = (random.chance(60), me.binary.clone()) {
+                        let binary = String::from_utf8_lossy(&binary);
+                        let cut = random.below(binary.len());
+                        let value = match test.test.part {
+                            lictor_policy::model::TextMatch::Equal => &binary[..],
+                            lictor_policy::model::TextMatch::Prefix => &binary[..=cut],
+                            lictor_policy::model::TextMatch::Postfix => &binary[cut..],
+                        };
+                        test.test.values[0] = value.to_owned();
+                    }
+                }
+                Predicate::Pid(test) => {
+                    let line: Vec<ProcessId> = [&me.id].into_iter().chain(&me.ancestors).copied().collect();
+                    let someone = random.pick(&line);
+                    if random.chance(60) {
+                        test.values[0] = if test.in_namespace { someone.own } else { someone.global };
+                    }
+                }
+                Predicate::Namespace(test) => {
+                    if random.chance(50) {
+                        test.values[0] = NamespaceValue::Inode(me.namespaces[&test.namespace]);
+                    }
+                }
+                Predicate::Capability(_) | Predicate::Arg { .. } | Predicate::Return { .. } => {}
+            }
+        }
+    }
+}
+
+/// This process, as the oracle wants to know it.
+fn process() -> Result<Process> {
+    let binary = std::fs::read_link("/proc/self/exe")?;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        line.map(str::to_owned).with_context(|| format!("no {name} in a status file"))
+    };
+    let set = |name| Ok::<u64, anyhow::Error>(u64::from_str_radix(&field(&status, name)?, 16)?);
+    let mut ancestors = Vec::new();
+    let mut parent: u32 = field(&status, "PPid:")?.parse()?;
+    while parent != 0 {
+        ancestors.push(ProcessId { global: parent, own: parent });
+        let status = std::fs::read_to_string(format!("/proc/{parent}/status"))?;
+        parent = field(&status, "PPid:")?.parse()?;
+    }
+    let pid = std::process::id();
+    let mut namespaces = BTreeMap::new();
+    for (namespace, name) in [
+        (Namespace::Uts, "uts"),
+        (Namespace::Ipc, "ipc"),
+        (Namespace::Mnt, "mnt"),
+        (Namespace::Pid, "pid"),
+        (Namespace::PidForChildren, "pid_for_children"),
+        (Namespace::Net, "net"),
+        (Namespace::Time, "time"),
+        (Namespace::TimeForChildren, "time_for_children"),
+        (Namespace::Cgroup, "cgroup"),
+        (Namespace::User, "user"),
+    ] {
+        let link = std::fs::read_link(format!("/proc/self/ns/{name}"))?;
+        let link = link.to_string_lossy().into_owned();
+        let number = link.split(['[', ']']).nth(1).context("namespace link")?.parse()?;
+        namespaces.insert(namespace, number);
+    }
+    Ok(Process {
+        binary: Reading::Text(binary.to_string_lossy().into_owned().into_bytes()),
+        id: ProcessId { global: pid, own: pid },
+        ancestors,
+        capabilities: BTreeMap::from([
+            (CapabilitySet::Effective, set("CapEff:")?),
+            (CapabilitySet::Permitted, set("CapPrm:")?),
+            (CapabilitySet::Inheritable, set("CapInh:")?),
+        ]),
+        namespaces,
+    })
+}
