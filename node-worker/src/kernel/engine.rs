@@ -94,6 +94,7 @@ impl Engine {
             }
             self.attached.insert(slot, Attached { _link: link, programs, loaded, in_array: [0; 2] });
         }
+        pins::remove_unknown_slots(&self.root, |slot| self.attached.contains_key(&slot));
         Ok(())
     }
 
@@ -437,6 +438,8 @@ impl KernelPort for Engine {
         };
         self.policy_slots = policies;
         self.plan = Some(Arc::clone(plan));
+        // The agent that made this revision may have died before it cleaned up.
+        self.retire(&placed)?;
         let decoder = Self::decoder(plan, number, &placed);
         Ok(Some(Applied { revision: number, decoder, unchanged: true }))
     }

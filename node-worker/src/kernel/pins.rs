@@ -49,6 +49,17 @@ pub(super) fn remove_slot(root: &Path, slot: u16) {
     }
 }
 
+/// Removes the pins of slots that the register does not know: their agent died while it made them.
+pub(super) fn remove_unknown_slots(root: &Path, known: impl Fn(u16) -> bool) {
+    for path in entries(root) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let slot = name.strip_prefix("hook-").and_then(|rest| rest.split('-').next()?.parse().ok());
+        if slot.is_some_and(|slot| !known(slot)) {
+            remove(&path);
+        }
+    }
+}
+
 fn entries(root: &Path) -> Vec<PathBuf> {
     fs::read_dir(root)
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
