@@ -55,6 +55,8 @@ pub struct AgentStatus {
     pub policy_dir: String,
     /// Seconds since it began.
     pub uptime_seconds: u64,
+    /// Its memory, bytes; 0 = unknown.
+    pub resident_bytes: u64,
 }
 
 /// What the kernel can do.
@@ -67,6 +69,8 @@ pub struct KernelStatus {
     pub btf: bool,
     /// BPF programs can be LSM hooks.
     pub bpf_lsm: bool,
+    /// What could not be found out, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// A live revision.

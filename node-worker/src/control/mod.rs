@@ -65,6 +65,8 @@ pub struct Parts<K> {
     pub port: K,
     /// What it can do.
     pub facts: NodeFacts,
+    /// What could not be found out about it, one sentence each.
+    pub notes: Vec<String>,
     /// The node's name.
     pub node: String,
     /// Where policies come from.
@@ -95,6 +97,8 @@ pub struct Control<K> {
     set: PolicySet,
     ledger: LossLedger,
     began: Instant,
+    /// The folder has been read once.
+    looked: bool,
     folder_problem: Option<String>,
     apply_problem: Option<String>,
     state_problem: Option<String>,
@@ -117,6 +121,7 @@ impl<K: KernelPort> Control<K> {
             set: PolicySet::default(),
             ledger,
             began: Instant::now(),
+            looked: false,
             folder_problem: None,
             apply_problem: None,
             state_problem: None,
@@ -127,34 +132,33 @@ impl<K: KernelPort> Control<K> {
         }
     }
 
-    /// Takes over what an earlier node worker left, then applies the folder as it is now. Failures are kept as
-    /// problems: what can be done is done.
-    pub fn begin(&mut self) {
-        match self.parts.state.load_live() {
-            Ok(Some(live)) => {
-                for policy in live.policies {
-                    self.set.restore(&policy.file, policy.text);
-                }
-                match adopt(&self.set, &self.parts.facts, &mut self.parts.port) {
-                    Ok(Some(live)) => {
-                        tracing::info!(
-                            revision = live.applied.revision,
-                            policies = live.plan.policies.len(),
-                            "took over the live revision"
-                        );
-                        self.parts.decoders.announce(live.applied.decoder);
-                    }
-                    Ok(None) => tracing::info!("the live revision is not that of the kept policies"),
-                    Err(error) => {
-                        tracing::warn!(error = error_chain(&error), "the live revision cannot be read");
-                    }
-                }
+    /// Takes over what an earlier node worker left, so that its records can be read. Nothing is changed.
+    pub fn adopt(&mut self) {
+        let live = match self.parts.state.load_live() {
+            Ok(Some(live)) => live,
+            Ok(None) => return,
+            Err(error) => {
+                let directory = self.parts.state.path().display();
+                tracing::warn!(%directory, %error, "the kept policies cannot be read");
+                return;
             }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(
-                directory = %self.parts.state.path().display(), %error, "the kept policies cannot be read"
-            ),
+        };
+        for policy in live.policies {
+            self.set.restore(&policy.file, policy.text);
         }
+        match adopt(&self.set, &self.parts.facts, &mut self.parts.port) {
+            Ok(Some(live)) => {
+                let (revision, policies) = (live.applied.revision, live.plan.policies.len());
+                tracing::info!(revision, policies, "took over the live revision");
+                self.parts.decoders.announce(live.applied.decoder);
+            }
+            Ok(None) => tracing::info!("the live revision is not that of the kept policies"),
+            Err(error) => tracing::warn!(error = error_chain(&error), "the live revision cannot be read"),
+        }
+    }
+
+    /// Applies the folder as it is now. Failures are kept as problems: what can be done is done.
+    pub fn begin(&mut self) {
         self.look(true);
     }
 
@@ -164,6 +168,7 @@ impl<K: KernelPort> Control<K> {
         while !stop.load(Ordering::Relaxed) {
             let wait = next_tick.saturating_duration_since(Instant::now());
             match commands.recv_timeout(wait) {
+                Ok(_) if stop.load(Ordering::Relaxed) => break,
                 Ok(command) => self.serve(command),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.tick();
@@ -237,22 +242,23 @@ impl<K: KernelPort> Control<K> {
             // What the kernel has may be all that is left of the policies: "no policies" was not said by anybody.
             return;
         }
-        if always && self.folder_problem.is_none() {
+        if !self.looked && self.folder_problem.is_none() {
             // Files that were live in an earlier life of the node worker, and are not there any more.
-            changed |= self.drop_missing();
+            self.drop_missing();
+            self.looked = true;
+            changed = true;
         }
         if changed || always {
             self.apply();
         }
     }
 
-    fn drop_missing(&mut self) -> bool {
+    fn drop_missing(&mut self) {
         let missing: Vec<String> =
             self.set.names().filter(|file| !self.parts.directory.has(file)).map(str::to_owned).collect();
         for file in &missing {
             self.set.delete(file);
         }
-        !missing.is_empty()
     }
 
     fn apply(&mut self) {

@@ -30,6 +30,13 @@ fn or_problem<T: Default>(problems: &mut Vec<String>, result: Result<T, KernelEr
     })
 }
 
+/// Memory of this process.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
 impl<K: KernelPort> Control<K> {
     /// The status at this moment.
     pub fn status(&self) -> Status {
@@ -53,11 +60,13 @@ impl<K: KernelPort> Control<K> {
                 pid: std::process::id(),
                 policy_dir: self.parts.directory.path().display().to_string(),
                 uptime_seconds: self.began.elapsed().as_secs(),
+                resident_bytes: resident_bytes().unwrap_or(0),
             },
             kernel: KernelStatus {
                 release: self.parts.facts.kernel_release.clone(),
                 btf: self.parts.facts.btf,
                 bpf_lsm: self.parts.facts.bpf_lsm,
+                notes: self.parts.notes.clone(),
             },
             revision: live.map(|live| RevisionStatus {
                 number: live.number,

@@ -35,6 +35,7 @@ fn bench_of(kernel: FakeKernel, folder: TempDir, state: TempDir) -> Bench {
     let control = Control::new(Parts {
         port: kernel.clone(),
         facts: facts(),
+        notes: vec!["a note".into()],
         node: "n".into(),
         directory: Directory::new(folder.path()),
         state: StateDir::new(state.path()),
@@ -101,6 +102,7 @@ fn a_restart_with_a_broken_file_keeps_its_last_good_version() {
     first.write("a.yaml", "broken");
     std::fs::remove_file(first.folder.path().join("b.yaml")).unwrap();
     let mut second = first.restart();
+    second.control.adopt();
     second.control.begin();
     assert_eq!(second.kernel.live_policies(), ["a"]);
     assert_eq!(second.states(), [("a".into(), FileState::Stale)]);
@@ -121,6 +123,7 @@ fn an_unreadable_folder_leaves_everything_live() {
     assert!(first.control.status().problems[0].contains("cannot be read"));
     // The same after a restart.
     let mut second = first.restart();
+    second.control.adopt();
     second.control.begin();
     assert_eq!(second.kernel.live_policies(), ["a"]);
     std::fs::rename(&moved, second.folder.path()).unwrap();
@@ -137,12 +140,13 @@ fn an_unreadable_folder_and_lost_state_do_not_mean_no_policies() {
     StateDir::new(first.state.path()).forget().unwrap();
     std::fs::remove_dir_all(first.folder.path()).unwrap();
     let mut second = first.restart();
+    second.control.adopt();
     second.control.begin();
     assert_eq!(second.kernel.live_policies(), ["a"]);
     assert!(second.control.status().problems[0].contains("cannot be read"));
     // An empty folder does mean it.
     std::fs::create_dir(second.folder.path()).unwrap();
-    second.control.look(true);
+    second.control.look(false);
     assert!(second.kernel.live_policies().is_empty());
 }
 
@@ -188,6 +192,7 @@ fn losses_are_told_once_even_across_a_restart() {
     assert_eq!(gaps(&first).iter().map(Gap::total).collect::<Vec<_>>(), [5]);
     first.kernel.inner().lost = 7;
     let mut second = first.restart();
+    second.control.adopt();
     second.control.begin();
     second.control.tick();
     assert_eq!(gaps(&second).iter().map(Gap::total).collect::<Vec<_>>(), [2]);
@@ -208,6 +213,7 @@ fn the_status_is_read_back_from_the_kernel() {
     assert_eq!(status.hooks[0].counts["emitted"], 8);
     assert_eq!(status.failures["path_walk"], 3);
     assert_eq!(status.kernel.release, "6.12.0-test");
+    assert_eq!(status.kernel.notes, ["a note"]);
     let text = serde_json::to_string(&status).unwrap();
     assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
     bench.kernel.inner().reads_fail = true;

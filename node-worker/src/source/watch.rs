@@ -11,7 +11,6 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Without notification the folder is looked at this often.
@@ -27,7 +26,6 @@ pub const QUIET_MAX: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Watch {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
 }
 
 impl Watch {
@@ -36,15 +34,13 @@ impl Watch {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::Builder::new().name("lictor-watch".into());
         let stopped = Arc::clone(&stop);
-        let thread = thread.spawn(move || Watcher::new(path, stopped).run(&look))?;
-        Ok(Self { stop, thread })
+        thread.spawn(move || Watcher::new(path, stopped).run(&look))?;
+        Ok(Self { stop })
     }
 
-    /// Ends the watch; waits for its thread, at most [`LOOK_PAUSE`].
+    /// Ends the watch; its thread ends within [`LOOK_PAUSE`].
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        // A thread that panicked has ended too.
-        let _ = self.thread.join();
     }
 }
 
