@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 = done, 1 = something was refused or failed, 2 = wrong use.
 
+mod events;
+mod node;
 mod policy;
 
 use clap::{Parser, Subcommand};
@@ -21,11 +23,18 @@ enum Command {
     /// Check and explain policies before they are loaded.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Look at this machine's node worker, or end what it enforces.
+    #[command(subcommand)]
+    Node(node::Command),
+    /// Show events of this machine as they happen.
+    Events(events::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Policy(command) => policy::run(&command),
+        Command::Node(command) => node::run(&command),
+        Command::Events(options) => events::run(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
