@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use lictor_node_worker::kernel;
+use lictor_node_worker::port::error_chain;
 use lictor_node_worker::socket::SOCKET_PATH;
 use lictor_node_worker::socket::client::{self, ClientError};
 use lictor_node_worker::source::set::FileState;
@@ -75,11 +76,10 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<bool> {
 
 fn show_status(args: &StatusArgs) -> anyhow::Result<bool> {
     let status = match client::status(&args.socket.socket) {
-        Err(error @ ClientError::Absent { .. }) => {
-            return Err(error).context(
-                "what an earlier one left in the kernel is still enforced, until `lictor node release` or a reboot",
-            );
-        }
+        Err(error @ ClientError::Absent { .. }) => anyhow::bail!(
+            "{}; what an earlier one left in the kernel is enforced until `lictor node release` or a reboot",
+            error_chain(&error)
+        ),
         other => other?,
     };
     let text = match args.output {
