@@ -342,12 +342,21 @@ pub fn exec_id(node: &str, boot_ns: u64, pid: u32) -> String {
     STANDARD.encode(format!("{node}:{boot_ns}:{pid}"))
 }
 
-/// The arguments of an argv whose elements end with a NUL, without argv[0]: joined by spaces, in quotes where an
+/// What stands behind argv[0] in an argv whose elements end with a NUL.
+pub fn behind_first(argv: &[u8]) -> &[u8] {
+    let first = argv.iter().position(|&byte| byte == 0);
+    first.and_then(|end| argv.get(end + 1..)).unwrap_or_default()
+}
+
+/// The arguments behind argv[0], each ended by a NUL (the last one perhaps not): joined by spaces, in quotes where an
 /// argument is empty or holds white space.
-pub fn shown_arguments(argv: &[u8]) -> Vec<u8> {
-    let argv = argv.strip_suffix(b"\0").unwrap_or(argv);
-    let mut shown = Vec::with_capacity(argv.len());
-    for (position, argument) in argv.split(|&byte| byte == 0).skip(1).enumerate() {
+pub fn shown_arguments(arguments: &[u8]) -> Vec<u8> {
+    if arguments.is_empty() {
+        return Vec::new();
+    }
+    let arguments = arguments.strip_suffix(b"\0").unwrap_or(arguments);
+    let mut shown = Vec::with_capacity(arguments.len());
+    for (position, argument) in arguments.split(|&byte| byte == 0).enumerate() {
         if position > 0 {
             shown.push(b' ');
         }
@@ -406,7 +415,7 @@ mod tests {
     use super::*;
 
     fn shown(argv: &[u8]) -> String {
-        String::from_utf8(shown_arguments(argv)).unwrap()
+        String::from_utf8(shown_arguments(behind_first(argv))).unwrap()
     }
 
     #[test]

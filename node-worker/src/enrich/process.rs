@@ -6,7 +6,7 @@
 use super::clock::BootOffset;
 use super::image::{
     BinaryProperties, Credentials, Image, ImageFacts, Program, ProgramFacts, SecurityIds, SecurityTexts,
-    exec_id, shown_arguments, shown_binary,
+    behind_first, exec_id, shown_arguments, shown_binary,
 };
 use crate::events::decode::ExecRecord;
 use lictor_node_worker_ebpf as wire;
@@ -183,8 +183,11 @@ impl ProcessTable {
     pub fn fork(&mut self, record: &lictor_fork_record, reader: &mut dyn ProcessReader) {
         let head = &record.head;
         let ticks = head.start_boot_ns / TICK_NS;
-        if self.entries.get(&head.tgid).is_some_and(|entry| entry.ticks == ticks) {
+        if let Some(entry) = self.entries.get_mut(&head.tgid)
+            && entry.ticks == ticks
+        {
             // Found in /proc before its record was read; what /proc said is newer.
+            entry.forked = true;
             return;
         }
         let parent =
@@ -416,7 +419,7 @@ impl ProcessTable {
             uid: Some(facts.credentials.users[0]),
             cwd: &facts.cwd,
             binary: &binary,
-            arguments: &shown_arguments(&facts.argv),
+            arguments: &shown_arguments(behind_first(&facts.argv)),
             login_uid: facts.login_uid,
             credentials: Some(facts.credentials),
             properties: BinaryProperties::default(),

@@ -112,6 +112,17 @@ fn a_fork_runs_its_parents_program_until_it_execs() {
 }
 
 #[test]
+fn a_process_found_before_its_own_records_keeps_what_was_found() {
+    let (mut table, mut reader) = (table(), FakeProc::default());
+    table.scanned(&[facts(241, 150, 1310, "/bin/found")]);
+    fork(&mut table, &mut reader, CHILD, 13_108_000_000, SHELL);
+    assert_eq!(shown(&table.find(&CHILD.head(13_108_500_000), &mut reader).process)["binary"], "/bin/found");
+    let bytes =
+        testing::exec(Task { exec_id: 4, ..CHILD }, 13_109_000_000, SHELL, "/bin/found", &["found"], "/");
+    assert_eq!(shown(&exec(&mut table, &mut reader, &bytes).process)["flags"], "execve clone");
+}
+
+#[test]
 fn a_child_keeps_the_parent_that_made_it() {
     let (mut table, mut reader) = (table(), FakeProc::default());
     fork(&mut table, &mut reader, CHILD, 13_108_000_000, SHELL);

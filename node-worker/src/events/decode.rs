@@ -32,7 +32,7 @@ pub struct ExecRecord<'a> {
     pub filename: &'a [u8],
     /// Working directory.
     pub cwd: &'a [u8],
-    /// Arguments, argv[0] first, each ended by a NUL (the last one perhaps not).
+    /// Arguments behind argv[0], each ended by a NUL (the last one perhaps not).
     pub arguments: &'a [u8],
     /// The executable's own path.
     pub executable: &'a [u8],
@@ -321,7 +321,7 @@ mod tests {
         let Ok(Record::Exec(exec)) = decode(&bytes) else { panic!("not an exec record") };
         assert_eq!(exec.filename, b"/bin/sh");
         assert_eq!(exec.cwd, b"/root");
-        assert_eq!(exec.arguments, b"sh\0-c\0true\0");
+        assert_eq!(exec.arguments, b"-c\0true\0");
         assert_eq!(exec.executable, b"/usr/bin/busybox");
         assert_eq!((exec.fixed.head.tgid, exec.fixed.parent_tgid), (7, 1));
     }

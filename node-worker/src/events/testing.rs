@@ -67,7 +67,8 @@ pub(crate) fn exec_with(
     change: impl FnOnce(&mut lictor_exec_record),
 ) -> Vec<u8> {
     let mut text = Vec::new();
-    for argument in arguments {
+    // As the kernel does it: argv[0] is left out.
+    for argument in arguments.iter().skip(1) {
         text.extend_from_slice(argument.as_bytes());
         text.push(0);
     }
