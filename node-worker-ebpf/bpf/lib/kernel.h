@@ -65,11 +65,17 @@ struct super_block {
 	__u32 s_dev;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct inode {
 	__u16 i_mode;
 	unsigned long i_ino;
 	__u32 i_generation;
 	__u32 i_nlink;
+	/* Negative while somebody runs the file. */
+	atomic_t i_writecount;
 	struct super_block *i_sb;
 };
 

@@ -24,7 +24,10 @@ static __always_inline int raise_generation(void)
 	return 0;
 }
 
-/* Directories, and files that somebody may be running. */
+/*
+ * Directories, and files that somebody may be running. Most kernels forbid to write to those; a file that is not
+ * executable any more may still run.
+ */
 static __always_inline bool is_known_by_path(const struct inode *inode)
 {
 	__u16 mode;
@@ -32,7 +35,9 @@ static __always_inline bool is_known_by_path(const struct inode *inode)
 	if (!inode)
 		return false;
 	mode = inode->i_mode;
-	return (mode & S_IFMT) == S_IFDIR || ((mode & S_IFMT) == S_IFREG && mode & 0111);
+	if ((mode & S_IFMT) == S_IFREG)
+		return mode & 0111 || inode->i_writecount.counter < 0;
+	return (mode & S_IFMT) == S_IFDIR;
 }
 
 /* Forgets what is known of the file at this dentry: its name changes, perhaps to one of equal length and
