@@ -246,12 +246,14 @@ fn lab_test(test: &LabTest, context: &LabContext, name: &str, tally: &mut Tally)
 /// Builds the programs that guests run, and returns their directory.
 pub(crate) fn programs() -> Result<PathBuf> {
     let target = crate::target_directory();
-    progress::step("building lictor-node and lictor", || {
-        quiet(cargo().args(["build", "--quiet", "-p", "lictor-node-worker", "-p", "lictor", "--bins"]))
+    progress::step("building lictor-node, lictor and lictor-lab", || {
+        quiet(cargo().args(["build", "--quiet", "-p", "lictor-node-worker", "-p", "lictor", "--bins"]))?;
+        // By itself: what it needs of the node worker is not to be in the node worker that is tested.
+        quiet(cargo().args(["build", "--quiet", "-p", "lictor-e2e-guest", "--bins"]))
     })?;
     let directory = target.join("lab");
     std::fs::create_dir_all(&directory)?;
-    for program in ["lictor-node", "lictor"] {
+    for program in ["lictor-node", "lictor", "lictor-lab"] {
         // Debug information is most of a program's size, and a guest keeps its files in memory.
         let built = target.join("debug").join(program);
         quiet(Command::new("strip").arg("-o").arg(directory.join(program)).arg(built))?;

@@ -22,7 +22,7 @@ pub struct LabTest {
 pub struct LabContext {
     /// The kernel to run on.
     pub kernel: KernelName,
-    /// Directory of the built programs, `lictor-node` and `lictor`, without debug information.
+    /// Directory of the built programs, `lictor-node`, `lictor` and `lictor-lab`, without debug information.
     pub programs: PathBuf,
     /// How guests are run, unless the test changes it.
     pub options: Options,
@@ -83,8 +83,18 @@ const CASES_FILE: &str = "cases";
 /// The cases that a script recorded, and one more that fails if the script itself did.
 pub fn recorded_cases(outcome: &Outcome) -> Vec<CaseResult> {
     let record = outcome.files.get(CASES_FILE).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let mut cases = record_of_cases(&record.unwrap_or_default());
+    if outcome.exit_code != 0 || cases.is_empty() {
+        let detail = format!("the script ended with {}; its output:\n{}", outcome.exit_code, outcome.text());
+        cases.push(CaseResult { name: "script".to_owned(), failure: Some(detail) });
+    }
+    cases
+}
+
+/// The cases in a record of them.
+pub(crate) fn record_of_cases(record: &str) -> Vec<CaseResult> {
     let mut cases: Vec<CaseResult> = Vec::new();
-    for line in record.unwrap_or_default().lines() {
+    for line in record.lines() {
         if let Some(name) = line.strip_prefix("ok ") {
             cases.push(CaseResult { name: name.to_owned(), failure: None });
         } else if let Some(name) = line.strip_prefix("not ok ") {
@@ -93,10 +103,6 @@ pub fn recorded_cases(outcome: &Outcome) -> Vec<CaseResult> {
             detail.push_str(line.strip_prefix("# ").unwrap_or(line));
             detail.push('\n');
         }
-    }
-    if outcome.exit_code != 0 || cases.is_empty() {
-        let detail = format!("the script ended with {}; its output:\n{}", outcome.exit_code, outcome.text());
-        cases.push(CaseResult { name: "script".to_owned(), failure: Some(detail) });
     }
     cases
 }

@@ -1,0 +1,51 @@
+//! Tests of the engine itself, without the node worker around it: `lictor-lab` drives it inside the guest.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::lab::{CASE_FUNCTIONS, CaseResult, KernelName, Lab, LabContext, LabTest, Options, recorded_cases};
+
+const DRIVE: &str = include_str!("drive.sh");
+
+/// The tests.
+pub(crate) const TESTS: &[LabTest] =
+    &[LabTest { name: "engine-staleness", kernels: KernelName::ALL, run: staleness }];
+
+/// Directory of this module's own files.
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine")
+}
+
+/// A run with `lictor-lab` in the search path, and the policies of these tests in `/lab/policies`.
+fn lab(context: &LabContext, options: Options) -> Lab {
+    Lab::new(context.kernel, options)
+        .file(context.programs.join("lictor-lab"), "/usr/bin/lictor-lab")
+        .file(directory().join("policies"), "/lab/policies")
+}
+
+/// Runs a script that is made of `parts`, after the functions that all of them use; tells what it printed.
+fn run(context: &LabContext, lab: &Lab, parts: &[&str]) -> Result<Vec<CaseResult>> {
+    let script = [CASE_FUNCTIONS, DRIVE].iter().chain(parts).copied().collect::<Vec<_>>().join("\n");
+    let outcome = lab.run(&script)?;
+    for line in outcome.text().lines() {
+        (context.options.report)(line);
+    }
+    Ok(recorded_cases(&outcome))
+}
+
+fn staleness(context: &LabContext) -> Result<Vec<CaseResult>> {
+    let options = Options {
+        modules: vec!["overlay".to_owned(), "loop".to_owned(), "ext4".to_owned()],
+        timeout: std::time::Duration::from_mins(10),
+        ..context.options.clone()
+    };
+    let parts = [
+        include_str!("staleness.sh"),
+        include_str!("mounts.sh"),
+        include_str!("disk.sh"),
+        include_str!("running.sh"),
+        include_str!("main_staleness.sh"),
+    ];
+    run(context, &lab(context, options), &parts)
+}
