@@ -170,11 +170,13 @@ impl<K: KernelPort> Control<K> {
             match commands.recv_timeout(wait) {
                 Ok(_) if stop.load(Ordering::Relaxed) => break,
                 Ok(command) => self.serve(command),
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    self.tick();
-                    next_tick = Instant::now() + TICK;
-                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            // Asked for after each command too: a flood of them must not keep losses from being told.
+            if next_tick <= Instant::now() {
+                self.tick();
+                next_tick = Instant::now() + TICK;
             }
             self.parts.health.control_boot_ns.store(boot_now_ns(), Ordering::Relaxed);
         }

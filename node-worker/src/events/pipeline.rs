@@ -31,6 +31,9 @@ const CLOCK_CHECK_NS: u64 = 10_000_000_000;
 /// A difference that is a clock that was set, not a reading's jitter.
 const CLOCK_JUMP_NS: u64 = 1_000_000;
 
+/// Of the reads that fail, every how many-th is logged: one a minute at five tries a second.
+const READ_ERRORS_PER_LOG: u64 = 300;
+
 /// Batches read at most when the node worker stops, so that a busy node lets it.
 const FINAL_BATCHES: usize = 64;
 
@@ -145,8 +148,14 @@ impl<S: RecordSource> Pipeline<S> {
     pub fn run(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             if let Err(error) = self.turn(POLL_TIMEOUT) {
-                self.state.parts.counts.read_errors.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(error = error_chain(&error), "records could not be read");
+                let before = self.state.parts.counts.read_errors.fetch_add(1, Ordering::Relaxed);
+                if before.is_multiple_of(READ_ERRORS_PER_LOG) {
+                    tracing::error!(
+                        error = error_chain(&error),
+                        failures = before + 1,
+                        "records could not be read"
+                    );
+                }
                 std::thread::sleep(POLL_TIMEOUT);
             }
         }
