@@ -396,12 +396,13 @@ pub struct lictor_shape {
     pub memo_field: __u8,
     pub argument_count: __u8,
     pub pad: [__u8; 3usize],
+    pub memo_key: __u32,
     pub fields: [lictor_field_shape; 8usize],
     pub columns: [lictor_column_shape; 16usize],
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of lictor_shape"][::core::mem::size_of::<lictor_shape>() - 208usize];
+    ["Size of lictor_shape"][::core::mem::size_of::<lictor_shape>() - 212usize];
     ["Alignment of lictor_shape"][::core::mem::align_of::<lictor_shape>() - 4usize];
     ["Offset of field: lictor_shape::id"][::core::mem::offset_of!(lictor_shape, id) - 0usize];
     ["Offset of field: lictor_shape::hook_slot"][::core::mem::offset_of!(lictor_shape, hook_slot) - 4usize];
@@ -418,8 +419,9 @@ const _: () = {
     ["Offset of field: lictor_shape::argument_count"]
         [::core::mem::offset_of!(lictor_shape, argument_count) - 12usize];
     ["Offset of field: lictor_shape::pad"][::core::mem::offset_of!(lictor_shape, pad) - 13usize];
-    ["Offset of field: lictor_shape::fields"][::core::mem::offset_of!(lictor_shape, fields) - 16usize];
-    ["Offset of field: lictor_shape::columns"][::core::mem::offset_of!(lictor_shape, columns) - 144usize];
+    ["Offset of field: lictor_shape::memo_key"][::core::mem::offset_of!(lictor_shape, memo_key) - 16usize];
+    ["Offset of field: lictor_shape::fields"][::core::mem::offset_of!(lictor_shape, fields) - 20usize];
+    ["Offset of field: lictor_shape::columns"][::core::mem::offset_of!(lictor_shape, columns) - 148usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]

@@ -296,6 +296,8 @@ struct lictor_shape {
 	/* Number of arguments of the function: where fexit and LSM contexts hold the return value. */
 	__u8 argument_count;
 	__u8 pad[3];
+	/* Not 0. Tells apart what a "no rule matched" was found for: hook slot, arguments of path_field and memo_field. */
+	__u32 memo_key;
 	struct lictor_field_shape fields[LICTOR_MAX_FIELDS];
 	struct lictor_column_shape columns[LICTOR_MAX_COLUMNS];
 };

@@ -71,18 +71,13 @@ __noinline int identity_of_dentry(__u64 dentry, __u64 mnt, struct identity *id)
 	return 0;
 }
 
-static __always_inline bool same_identity(const struct identity *a, const struct identity *b)
-{
-	return a->dentry == b->dentry && a->mnt == b->mnt && a->parent == b->parent && a->name == b->name &&
-	       a->inode == b->inode && a->parent_inode == b->parent_inode &&
-	       a->parent_generation == b->parent_generation;
-}
-
-static __always_inline bool entry_is_for(const struct path_entry *entry, const struct moment *at,
+static __always_inline bool entry_is_for(const struct path_entry *entry, __u64 stamp,
 					 const struct identity *id)
 {
-	return entry->revision == at->revision && entry->fs_generation == at->fs_generation &&
-	       same_identity(&entry->id, id);
+	return entry->stamp == stamp && entry->id.dentry == id->dentry && entry->id.mnt == id->mnt &&
+	       entry->id.parent == id->parent && entry->id.name == id->name && entry->id.inode == id->inode &&
+	       entry->id.parent_inode == id->parent_inode &&
+	       entry->id.parent_generation == id->parent_generation;
 }
 
 /* Copies what `entry` knows of `id`; false when it is for something else, or is being written. */
@@ -91,7 +86,7 @@ static __always_inline bool entry_read(struct path_entry *entry, const struct mo
 {
 	__u32 sequence = *(volatile __u32 *)&entry->sequence;
 
-	if (!entry_is_for(entry, at, id))
+	if (!entry_is_for(entry, at->stamp, id))
 		return false;
 	*classes = entry->classes;
 	return !(sequence & 1) && *(volatile __u32 *)&entry->sequence == sequence;
@@ -105,11 +100,10 @@ static __always_inline void entry_write(struct path_entry *entry, const struct m
 
 	if (sequence & 1 || __sync_val_compare_and_swap(&entry->sequence, sequence, sequence + 1) != sequence)
 		return;
-	entry->revision = at->revision;
-	entry->fs_generation = at->fs_generation;
+	entry->stamp = at->stamp;
 	entry->id = *id;
 	entry->classes = *classes;
-	entry->memo_shape = 0;
+	entry->memo_key = 0;
 	__sync_fetch_and_add(&entry->sequence, 1);
 }
 

@@ -40,6 +40,22 @@ static __always_inline __u64 context_word(void *ctx, __u32 index)
 }
 #endif
 
+/*
+ * Whether a pointer from the context is NULL. Some kernels take an LSM hook's pointers for never NULL, drop a test of
+ * one as dead code, and read through it unprotected; but mmap_file has no file for anonymous memory. A number tells.
+ */
+static __always_inline bool is_null(const void *pointer)
+{
+	const void *copy = pointer;
+	__u64 number = 0;
+
+	if (as_number((__u64)pointer))
+		return false;
+	/* 32 bits that are zero do not make a NULL. */
+	bpf_probe_read_kernel(&number, sizeof(number), &copy);
+	return !number;
+}
+
 static __always_inline __u64 register_argument(const struct pt_regs *regs, __u32 index, bool syscall)
 {
 	switch (index) {

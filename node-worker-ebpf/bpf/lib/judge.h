@@ -8,6 +8,9 @@
 
 #include "record.h"
 
+#define HAS_PATH (shape.path_field != LICTOR_SOURCE_NONE)
+#define HAS_MEMO (shape.flags & LICTOR_SHAPE_MEMO && HAS_PATH)
+
 /* More steps than rules and blocks together. */
 #define RULE_STEPS (LICTOR_MAX_RULES + LICTOR_VECTOR_WORDS)
 
@@ -22,13 +25,6 @@ static __always_inline __u32 lowest_bit(__u64 x)
 	return debruijn[((x & -x) * 0x022fdd63cc95386dULL) >> 58 & 63];
 }
 
-struct task_key {
-	__u64 start;
-	__u64 task;
-	__u64 cgroup;
-	__u64 number;
-};
-
 static __always_inline void task_key_fill(struct task_key *key, __u64 number)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -39,28 +35,22 @@ static __always_inline void task_key_fill(struct task_key *key, __u64 number)
 	key->number = number;
 }
 
-/* Whether the same task met the same file with the same number before, in this revision, and no rule matched.
- */
-static __always_inline bool memo_hit(struct path_entry *entry, const struct moment *at,
-				     const struct identity *id, __u64 number)
+/* Whether the same task met the same file with the same number before, and no rule of this hook point matched. */
+static __always_inline bool memo_hit(const struct path_entry *entry, __u64 number)
 {
-	__u32 sequence = *(volatile __u32 *)&entry->sequence;
-	struct task_key key;
-	bool hit;
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 differs = entry->memo_key ^ shape.memo_key;
 
-	if (entry->memo_shape != shape.id)
-		return false;
-	task_key_fill(&key, number);
-	hit = entry->memo_start == key.start && entry->memo_task == key.task &&
-	      entry->memo_cgroup == key.cgroup && entry->memo_number == key.number &&
-	      entry_is_for(entry, at, id);
-	return hit && !(sequence & 1) && *(volatile __u32 *)&entry->sequence == sequence;
+	differs |= entry->memo.start ^ task->start_time;
+	differs |= entry->memo.task ^ pair(task->pid, task->self_exec_id);
+	differs |= entry->memo.cgroup ^ task->cgroups->dfl_cgrp->kn->id;
+	differs |= entry->memo.number ^ number;
+	return !differs;
 }
 
 __noinline int memo_store(struct event *e)
 {
 	struct path_entry *entry;
-	struct task_key key;
 	__u32 index, sequence;
 
 	if (!e || e->unresolved)
@@ -69,16 +59,12 @@ __noinline int memo_store(struct event *e)
 	entry = bpf_map_lookup_elem(&path_cache, &index);
 	if (!entry)
 		return 0;
-	task_key_fill(&key, shape.memo_field == LICTOR_SOURCE_NONE ? 0 : e->raw[shape.memo_field & 7]);
 	sequence = *(volatile __u32 *)&entry->sequence;
 	if (sequence & 1 || __sync_val_compare_and_swap(&entry->sequence, sequence, sequence + 1) != sequence)
 		return 0;
-	if (entry_is_for(entry, &e->at, &e->id)) {
-		entry->memo_start = key.start;
-		entry->memo_task = key.task;
-		entry->memo_cgroup = key.cgroup;
-		entry->memo_number = key.number;
-		entry->memo_shape = shape.id;
+	if (entry_is_for(entry, e->at.stamp, &e->id)) {
+		entry->memo = e->task;
+		entry->memo_key = shape.memo_key;
 	}
 	__sync_fetch_and_add(&entry->sequence, 1);
 	return 0;
@@ -283,7 +269,7 @@ static __always_inline __s32 narrow_and_act(struct event *e, struct scratch *s,
 		if (i >= shape.column_count)
 			break;
 		if (!narrow(e, s, hook, i)) {
-			if (shape.flags & LICTOR_SHAPE_MEMO && shape.path_field != LICTOR_SOURCE_NONE)
+			if (HAS_MEMO)
 				memo_store(e);
 			return 0;
 		}
@@ -299,48 +285,54 @@ static __always_inline __s32 narrow_and_act(struct event *e, struct scratch *s,
 #define FILE_ARGUMENT(ctx) ((struct file *)source_value(ctx, shape.fields[shape.path_field & 7].source))
 #endif
 
-/* How far the cached path field alone decides. */
-enum path_verdict {
-	/* No rule can match. */
-	PATH_DECIDES,
-	/* The classes are known, or there is no file. */
-	PATH_KNOWN,
-	/* The classes are to be computed. */
-	PATH_UNKNOWN,
-};
+static __always_inline bool matches_nothing(const struct path_classes *classes)
+{
+	if (shape.hook_slot < LICTOR_EMPTY_HOOKS)
+		return classes->empty >> shape.hook_slot & 1;
+	return classes->status == PATH_INNER;
+}
 
-/* The cached path field first: most events end here, after one lookup. */
-static __always_inline enum path_verdict judge_path(void *ctx, const struct moment *at, struct identity *id,
-						    struct path_classes *classes)
+/* The number that enters the memo. */
+static __always_inline __u64 memo_number(void *ctx)
+{
+	if (shape.memo_field == LICTOR_SOURCE_NONE)
+		return 0;
+	return source_value(ctx, shape.fields[shape.memo_field & 7].source);
+}
+
+#ifdef LICTOR_TYPED_ARGUMENTS
+/*
+ * Whether what is remembered of the file alone tells that no rule matches. Most events end here: nothing is copied, and
+ * nothing is kept for judge_by_tables(), which begins anew.
+ */
+static __always_inline bool remembered_as_nothing(void *ctx, __u64 stamp)
 {
 	struct path_entry *entry;
 	struct file *file = FILE_ARGUMENT(ctx);
-	__u64 number = 0;
-	__u32 index;
+	struct identity id;
+	__u32 index, sequence;
 
-	if (!file) {
-		classes->status = PATH_NONE;
-		return PATH_KNOWN;
-	}
-	identity_of_file(file, id);
-	index = cache_index(id->dentry, PATH_CACHE_BITS);
+	/* NULL, or as good as: rare. */
+	if (!as_number((__u64)file) || !file)
+		return false;
+	identity_of_file(file, &id);
+	index = cache_index(id.dentry, PATH_CACHE_BITS);
 	entry = bpf_map_lookup_elem(&path_cache, &index);
-	if (!entry || !entry_read(entry, at, id, classes))
-		return PATH_UNKNOWN;
-	count_stat(LICTOR_STAT_PATH_HOT);
-	if (classes->status == PATH_INNER)
-		return PATH_DECIDES;
-	if (shape.hook_slot < LICTOR_EMPTY_HOOKS && classes->empty >> shape.hook_slot & 1)
-		return PATH_DECIDES;
-	if (!(shape.flags & LICTOR_SHAPE_MEMO))
-		return PATH_KNOWN;
-	if (shape.memo_field != LICTOR_SOURCE_NONE)
-		number = source_value(ctx, shape.fields[shape.memo_field & 7].source);
-	if (!memo_hit(entry, at, id, number))
-		return PATH_KNOWN;
-	count_stat(LICTOR_STAT_MEMO_HIT);
-	return PATH_DECIDES;
+	if (!entry)
+		return false;
+	sequence = *(volatile __u32 *)&entry->sequence;
+	if (sequence & 1 || !entry_is_for(entry, stamp, &id))
+		return false;
+	if (matches_nothing(&entry->classes)) {
+		count_stat(LICTOR_STAT_PATH_HOT);
+	} else {
+		if (!HAS_MEMO || !memo_hit(entry, memo_number(ctx)))
+			return false;
+		count_stat(LICTOR_STAT_MEMO_HIT);
+	}
+	return *(volatile __u32 *)&entry->sequence == sequence;
 }
+#endif
 
 /* The header of this hook point in the live revision; NULL when it has no rule here or is not for this
  * program. */
@@ -364,25 +356,43 @@ static __always_inline struct lictor_hook *hook_get(void *ctx, __u32 slot)
 	return NULL;
 }
 
+/* What is known of the file comes from the cache, or is found out. False when no rule can match. */
+static __always_inline bool path_of_event(void *ctx, struct event *e, struct scratch *s)
+{
+	struct file *file = FILE_ARGUMENT(ctx);
+	struct path_entry *entry;
+	__u32 index;
+
+	if (is_null(file) || !file) {
+		e->path.prefix_class = e->path.suffix_class = 0;
+		e->path.status = PATH_NONE;
+		e->path.empty = 0;
+		return true;
+	}
+	identity_of_file(file, &e->id);
+	index = cache_index(e->id.dentry, PATH_CACHE_BITS);
+	entry = bpf_map_lookup_elem(&path_cache, &index);
+	if (entry && entry_read(entry, &e->at, &e->id, &e->path)) {
+		count_stat(LICTOR_STAT_PATH_HOT);
+	} else {
+		identity_of_directory(file, &e->directory);
+		classes_of(e, s, &e->id, &e->path, false);
+	}
+	return e->path.status != PATH_INNER && !matches_nothing(&e->path);
+}
+
 /* Judges by the tables, in scratch memory. */
-static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct lictor_hook *hook,
-				      bool path_unknown)
+static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct lictor_hook *hook)
 {
 	struct event *e = &s->event;
 
 	e->values = 0;
 	e->unresolved = 0;
-	if (path_unknown) {
-		struct file *file = FILE_ARGUMENT(ctx);
-
-		if (file)
-			identity_of_directory(file, &e->directory);
-		classes_of(e, s, &e->id, &e->path, false);
-		if (e->path.status == PATH_INNER)
-			return 0;
-		if (shape.hook_slot < LICTOR_EMPTY_HOOKS && e->path.empty >> shape.hook_slot & 1)
-			return 0;
-	}
+	/* Before the tables are consulted, so that a task that moves meanwhile is not remembered at its new place. */
+	if (HAS_MEMO)
+		task_key_fill(&e->task, memo_number(ctx));
+	if (HAS_PATH && !path_of_event(ctx, e, s))
+		return 0;
 #pragma unroll
 	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
 		if (i >= shape.field_count)
@@ -390,6 +400,26 @@ static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct
 		field_load(ctx, e, i);
 	}
 	return narrow_and_act(e, s, hook);
+}
+
+static __noinline __s32 judge_by_tables(void *ctx, __u64 revision_slot, __u64 stamp)
+{
+	__u32 slot = revision_slot >> 32;
+	struct lictor_hook *hook = hook_get(ctx, slot);
+	struct scratch *s;
+	__s32 verdict;
+
+	if (!hook)
+		return 0;
+	s = scratch_get();
+	if (!s)
+		return hook->fallback_verdict;
+	s->event.at.stamp = stamp;
+	s->event.at.revision = revision_slot;
+	s->event.at.slot = slot;
+	verdict = judge_in(ctx, s, hook);
+	scratch_put(s);
+	return verdict;
 }
 
 /*
@@ -408,16 +438,9 @@ static __always_inline __s32 as_errno(__s32 verdict)
 /* Judges an event and returns the verdict: 0, or a negative errno. */
 static __always_inline __s32 judge(void *ctx)
 {
-	enum path_verdict path = PATH_KNOWN;
-	struct path_classes classes = {};
-	struct identity id = {};
-	struct moment at = {};
-	struct lictor_hook *hook;
 	struct lictor_live *now;
-	struct scratch *s;
-	__u64 revision_slot;
+	__u64 revision_slot, stamp;
 	__u32 zero = 0;
-	__s32 verdict;
 
 	now = bpf_map_lookup_elem(&live, &zero);
 	if (!now)
@@ -426,27 +449,13 @@ static __always_inline __s32 judge(void *ctx)
 	revision_slot = *(volatile __u64 *)&now->revision_slot;
 	if (!(__u32)revision_slot)
 		return 0;
-	at.revision = revision_slot;
-	at.slot = revision_slot >> 32;
 	/* Before anything is read of the file, so that a change in between is not missed. */
-	at.fs_generation = *(volatile __u32 *)&now->fs_generation;
-	if (shape.path_field != LICTOR_SOURCE_NONE) {
-		path = judge_path(ctx, &at, &id, &classes);
-		if (path == PATH_DECIDES)
-			return 0;
-	}
-	hook = hook_get(ctx, at.slot);
-	if (!hook)
+	stamp = pair(*(volatile __u32 *)&now->fs_generation, revision_slot);
+#ifdef LICTOR_TYPED_ARGUMENTS
+	if (HAS_PATH && remembered_as_nothing(ctx, stamp))
 		return 0;
-	s = scratch_get();
-	if (!s)
-		return hook->fallback_verdict;
-	s->event.at = at;
-	s->event.id = id;
-	s->event.path = classes;
-	verdict = judge_in(ctx, s, hook, path == PATH_UNKNOWN);
-	scratch_put(s);
-	return verdict;
+#endif
+	return judge_by_tables(ctx, revision_slot, stamp);
 }
 
 #endif

@@ -130,12 +130,20 @@ struct identity {
 	__u32 pad;
 };
 
+/* Whose event it is, as far as rules can ask for it without ever asking again, and the number that went in. */
+struct task_key {
+	__u64 start;
+	__u64 task;
+	__u64 cgroup;
+	__u64 number;
+};
+
 /* What was live when an event began. */
 struct moment {
+	/* What everything remembered is valid for: fs_generation << 32 | revision. */
+	__u64 stamp;
 	__u32 revision;
 	__u32 slot;
-	__u32 fs_generation;
-	__u32 pad;
 };
 
 enum path_status {
@@ -169,6 +177,7 @@ struct event {
 	/* Another file that a column or a field asks about, and its classes; here because stacks are small. */
 	struct identity other;
 	struct path_classes found;
+	struct task_key task;
 	/* Raw values of the fields, and lengths of buffers. */
 	__u64 raw[LICTOR_MAX_FIELDS];
 	__u64 size[LICTOR_MAX_FIELDS];
@@ -183,19 +192,13 @@ struct event {
  */
 struct path_entry {
 	__u32 sequence;
-	__u32 revision;
-	__u32 fs_generation;
 	__u32 pad;
+	__u64 stamp;
 	struct identity id;
 	struct path_classes classes;
-	/* The task for which the program of shape memo_shape last found no rule, and the number that went in.
-	 */
-	__u64 memo_start;
-	__u64 memo_task;
-	__u64 memo_cgroup;
-	__u64 memo_number;
-	__u32 memo_shape;
-	__u32 memo_pad;
+	/* For whom no rule matched last, at the hook point and by the arguments that memo_key stands for. */
+	struct task_key memo;
+	__u64 memo_key;
 };
 
 struct {
@@ -236,13 +239,19 @@ struct writer {
 	__u32 status;
 };
 
-/*
- * Where the caches hold what is known of a dentry. Of its address the low half is used: the verifier lets no other
- * arithmetic be done on a pointer with a type.
- */
+/* The low half of a pointer: the verifier takes the result of a 32 bit move for a number, whatever was moved. */
+static __always_inline __u32 as_number(__u32 low)
+{
+	__u32 number;
+
+	asm("%0 = %1" : "=w"(number) : "w"(low));
+	return number;
+}
+
+/* Where the caches hold what is known of a dentry: no arithmetic is allowed on a whole pointer with a type. */
 static __always_inline __u32 cache_index(__u32 dentry_low, __u32 bits)
 {
-	return (dentry_low * 0x9E3779B1u) >> (32 - bits);
+	return (as_number(dentry_low) * 0x9E3779B1u) >> (32 - bits);
 }
 
 struct scratch {

@@ -48,7 +48,7 @@ static __always_inline void forget(struct dentry *dentry)
 	struct path_entry *entry = bpf_map_lookup_elem(&path_cache, &index);
 
 	if (entry)
-		*(volatile __u32 *)&entry->revision = 0;
+		*(volatile __u64 *)&entry->stamp = 0;
 }
 
 /* __d_move(dentry, target, exchange): every rename ends here, and a directory found again under another name.

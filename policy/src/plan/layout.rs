@@ -1,6 +1,6 @@
 //! The bytes of a revision: a plan's tables as the programs read them.
 
-use super::{ColumnTable, HookPlan, HookPoint, Plan, Trie, Vector};
+use super::{ColumnTable, HookPlan, HookPoint, Plan, ShapePlan, Trie, Vector};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
     lictor_column, lictor_hook, lictor_lpm_key, lictor_lpm_value, lictor_number_key, lictor_revision,
@@ -95,6 +95,7 @@ pub fn shape(hook: &HookPlan, slot: u16, id: u32) -> lictor_shape {
         path_field: plan.path_field.unwrap_or(none),
         memo_field: plan.memo_field.unwrap_or(none),
         argument_count: plan.argument_count,
+        memo_key: memo_key(plan, slot),
         ..lictor_shape::default()
     };
     for (to, from) in shape.fields.iter_mut().zip(&plan.fields) {
@@ -104,6 +105,16 @@ pub fn shape(hook: &HookPlan, slot: u16, id: u32) -> lictor_shape {
         *to = *from;
     }
     shape
+}
+
+/// What a "no rule matched" of a program is valid for. Programs of other shapes understand it when they read the same.
+fn memo_key(plan: &ShapePlan, slot: u16) -> u32 {
+    let source = |field: Option<u8>| {
+        let field = field.and_then(|field| plan.fields.get(usize::from(field)));
+        field.map_or(wire::LICTOR_SOURCE_NONE as u8, |field| field.source)
+    };
+    let [slot_low, slot_high] = (slot | 1 << 15).to_le_bytes();
+    u32::from_le_bytes([source(plan.memo_field), source(plan.path_field), slot_low, slot_high])
 }
 
 /// Kernel memory that the tables take, bytes. An estimate: what an element costs besides its key and value was measured
