@@ -1,8 +1,10 @@
 //! End-to-end tests and the lab that they run in.
 
+mod bad_input;
 pub mod bench;
 mod engine;
 pub mod lab;
 mod suite;
+pub mod tour;
 
 pub use suite::suite;

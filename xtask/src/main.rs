@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod codegen;
+mod demo;
 mod lab;
 mod progress;
 mod setup;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Install the Debian packages that the other commands need
     Setup,
+    /// Play the tour: what the product does, on a real kernel, in ten steps
+    Demo(demo::Arguments),
     /// Run a command on lab kernels and return its output and exit code
     Lab(lab::Arguments),
     /// Run the tests
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<i32> {
     match command {
         Command::Setup => setup::run().map(|()| 0),
+        Command::Demo(arguments) => demo::run(arguments),
         Command::Lab(arguments) => lab::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),

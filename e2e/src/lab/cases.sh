@@ -5,7 +5,7 @@ lab_record() {
 		echo "ok $name"
 	else
 		echo "not ok $name"
-		printf '%s\n' "$3" | head -c 8192 | tr '\0' '?' | sed 's/^/# /'
+		printf '%s\n' "$3" | head -c 8192 | tr '\0' '?' | sed 's/^/# /; $a\'
 	fi >>"$LAB_OUT/cases"
 }
 check() {

@@ -19,6 +19,7 @@ mod native;
 mod process;
 mod qemu;
 
+pub(crate) use cases::record_of_cases;
 pub use cases::{CASE_FUNCTIONS, CaseResult, LabContext, LabTest, recorded_cases};
 pub use cpio::Contents;
 pub use guest::GuestFile;

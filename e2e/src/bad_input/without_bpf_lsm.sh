@@ -1,0 +1,11 @@
+refuse the-kernel-has-no-bpf-lsm grep -q bpf /sys/kernel/security/lsm
+node_start
+policies 04-deny.yaml
+denied() { cat /etc/shadow 2>&1 | grep -q 'Operation not permitted'; }
+check denies denied
+check other-files-are-read cat /etc/hostname
+lictor node status >"$WORK/status"
+contains status-says-it 'BPF LSM no' cat "$WORK/status"
+contains hook-point-says-it 'fmod_ret' cat "$WORK/status"
+contains why 'BPF LSM is off' grep -m 1 fmod "$WORK/status"
+contains explain-says-it 'BPF LSM is off' lictor policy explain /lab/examples/04-deny.yaml
