@@ -143,7 +143,7 @@ impl<K: KernelPort> Control<K> {
 }
 
 fn policy_status(status: &FileStatus, counts: &BTreeMap<PolicyKey, lictor_policy_counts>) -> PolicyStatus {
-    let policy = status.version.as_ref().map(|version| &version.loaded.policy);
+    let policy = status.version.as_ref().map(|version| &version.policy);
     let counts = policy.and_then(|policy| counts.get(policy.key()));
     let mode = policy.map(|policy| match policy.mode() {
         Mode::Enforce => "enforce".to_owned(),

@@ -3,7 +3,7 @@
 //! A file whose new version cannot be enforced keeps its last live version: a slip of the pen must not open a door.
 //! That is said of the file until it is put right or removed.
 
-use lictor_policy::Loaded;
+use lictor_policy::Violation;
 use lictor_policy::model::{Policy, PolicyKey};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -29,13 +29,15 @@ pub struct Version {
     /// SHA-256 of it.
     pub digest: [u8; 32],
     /// What it says.
-    pub loaded: Loaded,
+    pub policy: Policy,
+    /// What its author will want to know; one line each.
+    pub warnings: Vec<String>,
 }
 
 impl Version {
     /// The policy's name.
     pub fn key(&self) -> &PolicyKey {
-        self.loaded.policy.key()
+        self.policy.key()
     }
 }
 
@@ -242,7 +244,7 @@ impl File {
             reasons.push("the file was deleted, and its policy could not be taken out of the kernel".into());
         }
         if let Some(version) = version {
-            warnings.extend(version.loaded.warnings.iter().map(ToString::to_string));
+            warnings.extend(version.warnings.iter().cloned());
         }
         warnings.extend(self.warnings.iter().cloned());
         FileStatus { file: name.to_owned(), state, version: version.cloned(), reasons, warnings }
@@ -292,11 +294,7 @@ impl Attempt {
 
     /// The policies of this attempt, in the order of their files. No two have the same name.
     pub fn policies(&self) -> Vec<Policy> {
-        self.unique()
-            .into_values()
-            .filter_map(Result::ok)
-            .map(|version| version.loaded.policy.clone())
-            .collect()
+        self.unique().into_values().filter_map(Result::ok).map(|version| version.policy.clone()).collect()
     }
 
     /// The version of the policy `key` cannot be enforced, for these reasons. It is replaced by the live version, or
@@ -324,21 +322,29 @@ impl Attempt {
     }
 
     /// A violation that the compiler found, with the file and the line of its policy.
-    pub fn locate(&self, key: &PolicyKey, violation: lictor_policy::Violation) -> lictor_policy::Violation {
-        let chosen = self.candidates.values().filter_map(|candidate| candidate.chosen.as_ref());
-        match chosen.into_iter().find(|version| version.key() == key) {
-            Some(version) => version.loaded.locate(violation),
-            None => violation,
+    ///
+    /// The document is read again for it: the lines of a thousand policies would take more memory than the policies.
+    pub fn locate(&self, key: &PolicyKey, violation: Violation) -> Violation {
+        let mut chosen =
+            self.candidates.iter().filter_map(|(name, candidate)| Some((name, candidate.chosen.as_ref()?)));
+        let Some((name, version)) = chosen.find(|(_, version)| version.key() == key) else {
+            return violation;
+        };
+        match lictor_policy::load(&version.text, Some(name)) {
+            Ok(loaded) => loaded.locate(violation),
+            Err(_) => violation,
         }
     }
 }
 
 fn load(name: &str, text: String) -> Result<Arc<Version>, Vec<String>> {
     match lictor_policy::load(&text, Some(name)) {
-        Ok(loaded) => {
-            let digest = Sha256::digest(text.as_bytes()).into();
-            Ok(Arc::new(Version { text, digest, loaded }))
-        }
+        Ok(loaded) => Ok(Arc::new(Version {
+            digest: Sha256::digest(text.as_bytes()).into(),
+            policy: loaded.policy,
+            warnings: loaded.warnings.iter().take(REASONS_MAX).map(ToString::to_string).collect(),
+            text,
+        })),
         Err(violations) => Err(violations.iter().take(REASONS_MAX).map(ToString::to_string).collect()),
     }
 }
