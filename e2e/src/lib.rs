@@ -2,6 +2,7 @@
 
 mod bad_input;
 pub mod bench;
+mod differential;
 mod engine;
 pub mod lab;
 mod suite;

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::bad_input;
+use crate::differential;
 use crate::engine;
 use crate::lab::{CASE_FUNCTIONS, CaseResult, KernelName, LabContext, LabTest, recorded_cases};
 use crate::tour;
@@ -10,7 +11,7 @@ use crate::tour;
 /// Every test, in the order in which they are run.
 pub fn suite() -> Vec<LabTest> {
     let lab = LabTest { name: "lab", kernels: KernelName::ALL, run: the_lab_itself };
-    [&[lab], engine::TESTS, tour::TESTS, bad_input::TESTS].concat()
+    [&[lab], engine::TESTS, tour::TESTS, bad_input::TESTS, differential::TESTS].concat()
 }
 
 /// The guest is what the other tests take it for.

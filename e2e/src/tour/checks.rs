@@ -304,14 +304,10 @@ impl Checks<'_> {
         let events: Vec<&Value> = self.step.events.of_policy("deny-shadow").filter(of_loop).collect();
         let tried: usize = self.step.fact("tried").parse().unwrap_or_default();
         self.case("loop-is-busy", tried > 50, || format!("{tried} attempts"));
-        let identities: HashSet<(&str, &str)> = events
-            .iter()
-            .map(|event| (text(event, "/time"), text(event, "/process_lsm/process/exec_id")))
-            .collect();
-        self.equal("no-duplicate-events", &events.len(), &identities.len());
-        self.equal("one-event-for-each-attempt", &identities.len(), &tried);
-        let processes: HashSet<&str> = identities.iter().map(|(_, exec_id)| *exec_id).collect();
-        self.equal("one-exec-id-through-restarts", &processes.len(), &1);
+        // Not by exec id: a process that ran before the node worker has another one than it had in its first life.
+        let times: HashSet<&str> = events.iter().map(|event| text(event, "/time")).collect();
+        self.equal("no-duplicate-events", &events.len(), &times.len());
+        self.equal("one-event-for-each-attempt", &times.len(), &tried);
         let expected = json!(self.step.fact("revision").parse::<u64>().ok());
         let other = events.iter().find(|event| event.pointer("/lictor/revision") != Some(&expected));
         self.case("one-revision-through-restarts", other.is_none(), || {

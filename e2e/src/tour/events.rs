@@ -47,8 +47,9 @@ impl Events {
         self.of("process_exec").find(|exec| text(exec, "/process/exec_id") == exec_id)
     }
 
-    /// Events worth telling a person about: of these policies or kinds, by these programs, one of each sort.
-    pub(super) fn told(&self, shown: &[(String, String)]) -> Vec<&Value> {
+    /// Events worth telling a person about: of these policies or kinds, by these programs, holding this text; one of
+    /// each sort.
+    pub(super) fn told(&self, shown: &[[String; 3]]) -> Vec<&Value> {
         let mut seen = HashSet::new();
         let mut told = Vec::new();
         for event in &self.0 {
@@ -58,7 +59,9 @@ impl Events {
             let sort =
                 ["/function_name", "/process/arguments", "/args/0/file_arg/path", "/args/1/file_arg/path"]
                     .map(|member| text(inside, member));
-            let wanted = shown.iter().any(|(what, by)| of.contains(&what.as_str()) && program == by);
+            let wanted = shown.iter().any(|[what, by, holding]| {
+                of.contains(&what.as_str()) && program == by && event.to_string().contains(holding)
+            });
             if wanted && seen.insert((of, sort)) {
                 told.push(event);
             }
@@ -150,7 +153,7 @@ mod tests {
             events.push(event(policy));
         }
         events.push(json!({"process_exec": {"process": {}}}));
-        let shown = [("a".to_owned(), "cat".to_owned()), ("c".to_owned(), "cat".to_owned())];
+        let shown = ["a", "c"].map(|policy| [policy, "cat", "\"pid\":1"].map(str::to_owned));
         assert_eq!(events.told(&shown).len(), 1);
         let short = shortened(&event("a"));
         assert!(short.contains("\"pid\":1") && !short.contains("cap"), "{short}");

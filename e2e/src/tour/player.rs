@@ -10,7 +10,7 @@ use super::events::{self, Events};
 use crate::lab::{CaseResult, record_of_cases};
 
 /// JSON lines of a step that are shown to a person at most.
-const LINES_SHOWN: usize = 3;
+const LINES_SHOWN: usize = 4;
 
 /// Takes the script's output as it comes.
 #[derive(Debug, Default)]
@@ -34,8 +34,8 @@ pub struct Step {
     /// What the script found out.
     pub(super) facts: BTreeMap<String, String>,
     pub(super) events: Events,
-    /// Events for a person to see: policy or kind, and program.
-    shown: Vec<(String, String)>,
+    /// Events for a person to see: policy or kind, program, and what they hold.
+    shown: Vec<[String; 3]>,
     /// The record of cases.
     record: String,
     /// Events that are no JSON.
@@ -96,8 +96,8 @@ impl Step {
                 self.facts.insert(name.to_owned(), value.to_owned());
             }
             "show" => {
-                let (kind, program) = rest.split_once(' ').unwrap_or((rest, ""));
-                self.shown.push((kind.to_owned(), program.to_owned()));
+                let mut words = rest.splitn(3, ' ').map(str::to_owned);
+                self.shown.push(std::array::from_fn(|_| words.next().unwrap_or_default()));
             }
             "event" => match serde_json::from_str::<Value>(rest) {
                 Ok(event) => self.events.push(event),

@@ -10,8 +10,8 @@ step_1() {
 }
 
 step_2() {
-	show passwd-access cat
-	show etc-access cat
+	show passwd-access cat '"path":"/etc/passwd"'
+	show etc-access cat '"path":"/etc/lsb-release"'
 	policies 02-passwd.yaml
 	person 'cat /etc/passwd'
 	person 'cat /etc/hostname'
@@ -22,7 +22,7 @@ step_2() {
 
 step_3() {
 	show kill-cat-passwd cat
-	show process_exit cat
+	show process_exit cat SIGKILL
 	policies 03-kill.yaml
 	person 'cat /etc/passwd'
 	status_is status-of-killed 137
@@ -90,9 +90,10 @@ step_5() {
 counted() { [ "$(metric "lictor_get_url_total{result=\"$1\"}")" = "$2" ]; }
 
 step_6() {
-	show process_exit sleep
-	show process_exit cat
-	show process_exit sh
+	show process_exit sleep /bin/sleep
+	show process_exit sh '"status":3'
+	show process_exit cat SIGKILL
+	show process_exit sh SIGTERM
 	policies 03-kill.yaml
 	person 'cat /etc/group | sort -r | head -n 1; sleep 0.5; exit 3'
 	status_is status-of-pipeline 3

@@ -4,7 +4,8 @@
 # @say TEXT            what a person would have typed and seen
 # @fact NAME VALUE     something that the player wants to know
 # @event JSON          an event of the step
-# @show KIND PROGRAM   such events of the step are for a person to see; KIND is a policy or `process_exit`
+# @show KIND PROGRAM [TEXT]  such events of the step are for a person to see, if they hold the text; KIND is a
+#                            policy or `process_exit`
 # @case TEXT           a line of the record of cases
 # @end                 the step has ended
 : "${POLICIES:=/etc/lictor/policies}" "${EXAMPLES:=/lab/examples}" "${WORK:=/tmp/tour}" "${HTTP:=127.0.0.1:2112}"
