@@ -415,7 +415,8 @@ fn forbid_shortcut(tables: &mut Tables, slot: u16) {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -450,10 +451,11 @@ impl KernelPort for Engine {
         announce: &mut dyn FnMut(RevisionDecoder),
     ) -> Result<Applied, ApplyError> {
         let (number, slot) = self.live_slot()?;
-        if number != 0 && self.revision_in(slot)?.digest == plan.digest {
-            if let Some(applied) = self.adopt(plan)? {
-                return Ok(applied);
-            }
+        if number != 0
+            && self.revision_in(slot)?.digest == plan.digest
+            && let Some(applied) = self.adopt(plan)?
+        {
+            return Ok(applied);
         }
         let result = self.place_all(plan).and_then(|placed| {
             let applied = self.switch(plan, &placed, announce)?;

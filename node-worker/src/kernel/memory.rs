@@ -1,5 +1,6 @@
 //! Memory that is shared with the kernel: the live revision's word and the ring of records.
 #![allow(unsafe_code, reason = "mapped memory has no safe interface")]
+#![allow(clippy::cast_ptr_alignment, reason = "mappings begin at pages, and the offset is checked")]
 
 use lictor_node_worker_ebpf::lictor_live;
 use std::io;
@@ -34,7 +35,7 @@ impl Mapping {
                 protection,
                 libc::MAP_SHARED,
                 map.as_raw_fd(),
-                offset as libc::off_t,
+                offset.cast_signed() as libc::off_t,
             )
         };
         if start == libc::MAP_FAILED {
@@ -46,7 +47,7 @@ impl Mapping {
 
     /// The 8-byte word at `offset`, which must be aligned and inside the mapping.
     pub(super) fn word(&self, offset: usize) -> io::Result<&AtomicU64> {
-        if offset % 8 != 0 || offset + 8 > self.length {
+        if !offset.is_multiple_of(8) || offset + 8 > self.length {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
         // SAFETY: inside the mapping, aligned (it begins at a page), and shared with the kernel as an atomic word.

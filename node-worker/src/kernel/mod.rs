@@ -125,7 +125,7 @@ fn build_name() -> String {
         hash.update(bytes);
     }
     let digest = hash.finalize();
-    let short: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let short = engine::hex(&digest[..6]);
     format!("v{LICTOR_ABI_VERSION}-{short}")
 }
 

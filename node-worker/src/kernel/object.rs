@@ -121,12 +121,12 @@ impl KernelObject {
         let declared = self.object.maps.clone();
         let mut bound = Vec::new();
         for (name, map) in &declared {
-            let fd = match map.section_kind() {
-                EbpfSectionKind::BtfMaps if name == PROGRAMS_MAP => PROGRAMS_FD,
-                EbpfSectionKind::BtfMaps => {
-                    maps.get(name).ok_or_else(|| fail(format!("map {name} was not created")))?.as_raw_fd()
-                }
-                _ => RODATA_FD,
+            let fd = if map.section_kind() != EbpfSectionKind::BtfMaps {
+                RODATA_FD
+            } else if name == PROGRAMS_MAP {
+                PROGRAMS_FD
+            } else {
+                maps.get(name).ok_or_else(|| fail(format!("map {name} was not created")))?.as_raw_fd()
             };
             bound.push((name.as_str(), fd, map));
         }

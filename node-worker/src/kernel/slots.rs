@@ -99,14 +99,13 @@ impl Slots {
             flags: 0,
         };
         let path = root.join("map-slots");
-        let map = match sys::get_pinned(&path) {
-            Ok(map) => map,
-            Err(_) => {
-                let map = sys::map_create("slots", &spec, None)
-                    .map_err(|error| KernelError::new("create map", "slots", error))?;
-                sys::pin(map.as_fd(), &path).map_err(|error| KernelError::new("pin map", "slots", error))?;
-                map
-            }
+        let map = if let Ok(map) = sys::get_pinned(&path) {
+            map
+        } else {
+            let map = sys::map_create("slots", &spec, None)
+                .map_err(|error| KernelError::new("create map", "slots", error))?;
+            sys::pin(map.as_fd(), &path).map_err(|error| KernelError::new("pin map", "slots", error))?;
+            map
         };
         let mut slots = Self { map, entries: BTreeMap::new(), counters: Counters::default() };
         for slot in 0..LICTOR_MAX_HOOKS as u16 {

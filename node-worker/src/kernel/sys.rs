@@ -7,7 +7,7 @@
 
 use std::ffi::{CString, c_int};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 const MAP_CREATE: c_int = 0;
@@ -69,6 +69,11 @@ fn bpf<T>(command: c_int, attribute: &mut T) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as c_int) }
 }
 
+/// A descriptor as attributes hold it; open ones are not negative.
+fn number(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().cast_unsigned()
+}
+
 fn owned(fd: c_int) -> OwnedFd {
     // SAFETY: the kernel has just returned this descriptor to us; nobody else owns it.
     unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
@@ -111,7 +116,7 @@ pub(super) fn map_create(name: &str, spec: &MapSpec, inner: Option<BorrowedFd<'_
         value_size: spec.value_size,
         max_entries: spec.max_entries,
         map_flags: spec.flags,
-        inner_map_fd: inner.map_or(0, |fd| fd.as_raw_fd() as u32),
+        inner_map_fd: inner.map_or(0, number),
         numa_node: 0,
         map_name: object_name(name),
     };
@@ -128,7 +133,7 @@ struct ElementAttribute {
 }
 
 fn element(map: BorrowedFd<'_>, key: &[u8], value: u64) -> ElementAttribute {
-    ElementAttribute { map_fd: map.as_raw_fd() as u32, pad: 0, key: address(key), value, flags: 0 }
+    ElementAttribute { map_fd: number(map.as_fd()), pad: 0, key: address(key), value, flags: 0 }
 }
 
 /// Sets one element. `key` and `value` are as long as the map's.
@@ -177,7 +182,7 @@ pub(super) fn map_update_batch(
         keys: address(keys),
         values: address(values),
         count,
-        map_fd: map.as_raw_fd() as u32,
+        map_fd: number(map.as_fd()),
         elem_flags: 0,
         flags: 0,
     };
@@ -201,7 +206,7 @@ pub(super) fn map_freeze(map: BorrowedFd<'_>) -> io::Result<()> {
     struct Attribute {
         map_fd: u32,
     }
-    bpf(MAP_FREEZE, &mut Attribute { map_fd: map.as_raw_fd() as u32 }).map(drop)
+    bpf(MAP_FREEZE, &mut Attribute { map_fd: number(map.as_fd()) }).map(drop)
 }
 
 /// Loads type information of programs.
@@ -265,7 +270,7 @@ pub(super) fn program_load(spec: &ProgramSpec<'_>, log: Option<&mut [u8]>) -> io
         prog_name: object_name(spec.name),
         prog_ifindex: 0,
         expected_attach_type: spec.attach_type,
-        prog_btf_fd: spec.btf.as_raw_fd() as u32,
+        prog_btf_fd: number(spec.btf),
         func_info_rec_size: spec.func_info_record_bytes,
         func_info: address(spec.func_info),
         func_info_cnt: spec.func_info_count,
@@ -288,7 +293,7 @@ struct ObjectAttribute {
 pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = path_string(path)?;
     let mut attribute =
-        ObjectAttribute { pathname: path.as_ptr() as u64, bpf_fd: object.as_raw_fd() as u32, file_flags: 0 };
+        ObjectAttribute { pathname: path.as_ptr() as u64, bpf_fd: number(object.as_fd()), file_flags: 0 };
     bpf(OBJ_PIN, &mut attribute).map(drop)
 }
 
@@ -308,7 +313,7 @@ pub(super) fn object_info(object: BorrowedFd<'_>, info: &mut [u8]) -> io::Result
         info: u64,
     }
     let mut attribute = Attribute {
-        bpf_fd: object.as_raw_fd() as u32,
+        bpf_fd: number(object.as_fd()),
         info_len: info.len() as u32,
         info: info.as_mut_ptr() as u64,
     };
@@ -323,7 +328,7 @@ pub(super) fn attach_trampoline(program: BorrowedFd<'_>) -> io::Result<OwnedFd> 
         prog_fd: u32,
         pad: u32,
     }
-    let mut attribute = Attribute { name: 0, prog_fd: program.as_raw_fd() as u32, pad: 0 };
+    let mut attribute = Attribute { name: 0, prog_fd: number(program.as_fd()), pad: 0 };
     bpf(RAW_TRACEPOINT_OPEN, &mut attribute).map(owned)
 }
 
@@ -372,8 +377,8 @@ fn attach_perf_event(program: BorrowedFd<'_>, event: &mut PerfAttribute) -> io::
     }
     let event = owned(fd as c_int);
     let mut attribute = Attribute {
-        prog_fd: program.as_raw_fd() as u32,
-        target_fd: event.as_raw_fd() as u32,
+        prog_fd: number(program.as_fd()),
+        target_fd: number(event.as_fd()),
         attach_type: ATTACH_PERF_EVENT,
         flags: 0,
     };
@@ -416,7 +421,7 @@ pub(super) fn program_test_run(program: BorrowedFd<'_>, context: &[u64]) -> io::
         cpu: u32,
     }
     let mut attribute = Attribute {
-        prog_fd: program.as_raw_fd() as u32,
+        prog_fd: number(program.as_fd()),
         retval: 0,
         data_size_in: 0,
         data_size_out: 0,
