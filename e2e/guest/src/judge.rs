@@ -48,7 +48,8 @@ pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
     let system = facts::gather()?;
     let (engine, ring) = kernel::open(kernel::Options::default(), system.symbols.clone())
         .map_err(|error| anyhow::anyhow!(error_chain(&error)))?;
-    let mut bench = Bench { engine, ring: Box::new(ring), facts: made_up_facts(&system.facts), seen: Seen::default() };
+    let mut bench =
+        Bench { engine, ring: Box::new(ring), facts: made_up_facts(&system.facts), seen: Seen::default() };
     let mut set = seed;
     while bench.seen.events < cases {
         bench.set(set, events)?;
@@ -125,7 +126,9 @@ impl Bench {
         let policies: Vec<Policy> = generate::policies(set, &places)
             .iter()
             .map(|policy| generate::with_hooks(policy, |hook| bring_home(hook, &me, &mut random)))
-            .filter(|policy| policy.hooks().iter().all(|hook| hook.args.iter().all(|arg| arg.kind != ArgKind::Fd)))
+            .filter(|policy| {
+                policy.hooks().iter().all(|hook| hook.args.iter().all(|arg| arg.kind != ArgKind::Fd))
+            })
             .collect();
         let compiled = compile(&policies, &self.facts);
         self.seen.refused += compiled.refusals.len() as u64;
@@ -165,14 +168,21 @@ impl Bench {
         let wanted = Outcome {
             verdict: i32::from(expected.verdict),
             signal: expected.signal.map_or(0, u32::from),
-            fired: expected.fired.iter().map(|fired| (fired.policy.clone(), fired.hook, fired.rule)).collect(),
+            fired: expected
+                .fired
+                .iter()
+                .map(|fired| (fired.policy.clone(), fired.hook, fired.rule))
+                .collect(),
             unresolved: found.unresolved,
         };
         let silent = expected.fired.iter().any(|fired| fired.unresolved) && !found.unresolved;
         if found != wanted || silent {
             self.seen.different += 1;
             if self.seen.different <= 5 {
-                println!("set {set} event {number} at {}: kernel {found:?}, oracle {wanted:?}, {event:?}", hook.point);
+                println!(
+                    "set {set} event {number} at {}: kernel {found:?}, oracle {wanted:?}, {event:?}",
+                    hook.point
+                );
             }
         }
         Ok(())
@@ -214,7 +224,7 @@ impl Bench {
             let mut rest = record.get(size_of::<lictor_hook_record>()..).unwrap_or_default();
             for _ in 0..head.fired_count {
                 let fired: lictor_fired = wire::read(rest).context("short record")?;
-                outcome.fired.push(name_of(&fired, hook, plan, policies).context("unknown rule")?);
+                outcome.fired.push(name_of(fired, hook, plan, policies).context("unknown rule")?);
                 rest = rest.get(size_of::<lictor_fired>()..).unwrap_or_default();
             }
         }
@@ -240,7 +250,7 @@ impl Bench {
 }
 
 fn name_of(
-    fired: &lictor_fired,
+    fired: lictor_fired,
     hook: &HookPlan,
     plan: &Plan,
     policies: &[Policy],
@@ -268,7 +278,9 @@ fn at_raw_tracepoints(mut plan: Plan) -> (Plan, Vec<(usize, Moment)>) {
         moments.push(match hook.point.attach {
             Attach::Lsm | Attach::FmodRet => (0, Moment::Asked),
             Attach::Fexit => (1, Moment::End),
-            Attach::Fentry | Attach::Kprobe | Attach::Tracepoint | Attach::RawTracepoint => (1, Moment::Begin),
+            Attach::Fentry | Attach::Kprobe | Attach::Tracepoint | Attach::RawTracepoint => {
+                (1, Moment::Begin)
+            }
         });
         hook.point = HookPoint { attach: Attach::RawTracepoint, symbol: name.to_owned() };
     }
@@ -293,7 +305,7 @@ fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
                             lictor_policy::model::TextMatch::Prefix => &binary[..=cut],
                             lictor_policy::model::TextMatch::Postfix => &binary[cut..],
                         };
-                        test.test.values[0] = value.to_owned();
+                        value.clone_into(&mut test.test.values[0]);
                     }
                 }
                 Predicate::Pid(test) => {

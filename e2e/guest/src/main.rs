@@ -1,5 +1,7 @@
 //! Runs inside the lab's guest: drives the engine without the node worker around it.
 #![allow(clippy::print_stdout, reason = "its output is what tests read")]
+#![allow(clippy::cast_precision_loss, reason = "measures are shown, not computed with")]
+#![allow(clippy::similar_names, reason = "hooks here are plural more often than not")]
 
 mod bench;
 mod drive;
@@ -93,13 +95,12 @@ fn run(paths: &[PathBuf], command: Option<&str>, stats: bool, keep: bool) -> Res
     println!("compiled in {:?}", begin.elapsed());
     let begin = Instant::now();
     let options = kernel::Options { count_stats: stats, ..kernel::Options::default() };
-    let (mut engine, mut ring) =
-        kernel::open(options, system.symbols.clone()).map_err(|error| anyhow::anyhow!(error_chain(&error)))?;
+    let (mut engine, mut ring) = kernel::open(options, system.symbols.clone())
+        .map_err(|error| anyhow::anyhow!(error_chain(&error)))?;
     println!("opened in {:?}", begin.elapsed());
     let begin = Instant::now();
-    let applied = engine
-        .apply(&Arc::new(plan), &mut |_| ())
-        .map_err(|error| anyhow::anyhow!(error_chain(&error)))?;
+    let applied =
+        engine.apply(&Arc::new(plan), &mut |_| ()).map_err(|error| anyhow::anyhow!(error_chain(&error)))?;
     println!("revision {} in {:?}, memory {}", applied.revision, begin.elapsed(), engine.memory_bytes());
     for state in engine.hook_states()? {
         println!("hook {} slot {} rules {}: {}", state.point, state.slot, state.rules, state.reason);
@@ -123,7 +124,9 @@ fn run(paths: &[PathBuf], command: Option<&str>, stats: bool, keep: bool) -> Res
     for state in engine.hook_states()? {
         println!("counts {}: {:?} missed {}", state.point, state.counts, state.missed_runs);
     }
-    for count in engine.site_counts()?.into_iter().chain(engine.stat_counts()?).filter(|count| count.count > 0) {
+    for count in
+        engine.site_counts()?.into_iter().chain(engine.stat_counts()?).filter(|count| count.count > 0)
+    {
         println!("count {}: {}", count.name, count.count);
     }
     if !keep {

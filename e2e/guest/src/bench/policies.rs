@@ -135,7 +135,7 @@ impl Set {
             return ("Prefix", "/etc/".to_owned(), None);
         }
         let directory = format!("/srv/tenant-{:04}/data/{:03}/", number % 5000 + 1, number * 7 % 997);
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             ("Prefix", directory, None)
         } else {
             (
@@ -170,9 +170,8 @@ mod tests {
                 [Last::Same, Last::Named, Last::Silent, Last::ReportPath, Last::ReportBare, Last::AllNamed]
             {
                 for text in (Set { rules: 2, ..Set::new(hooks, last, 4) }).texts() {
-                    if let Err(violations) = lictor_policy::load(&text, None) {
-                        assert!(false, "{violations}\n{text}");
-                    }
+                    let violations = lictor_policy::load(&text, None).err();
+                    assert!(violations.is_none(), "{violations:?}\n{text}");
                 }
             }
         }

@@ -56,8 +56,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     answer("open")?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        let text =
-            execute(&mut session, &line).unwrap_or_else(|error| format!("error: {}", one_line(&format!("{error:#}"))));
+        let text = execute(&mut session, &line)
+            .unwrap_or_else(|error| format!("error: {}", one_line(&format!("{error:#}"))));
         answer(&text)?;
         if line == "quit" {
             break;
@@ -123,7 +123,8 @@ fn apply(session: &mut Session, files: &[&str]) -> Result<String> {
     let (plan, refusals) = session.plan(files)?;
     let begin = Instant::now();
     let applied = session.apply(&plan).map_err(|error| anyhow!(error_chain(&error)))?;
-    let mut text = format!("revision {} unchanged {} in {:?}\n", applied.revision, applied.unchanged, begin.elapsed());
+    let mut text =
+        format!("revision {} unchanged {} in {:?}\n", applied.revision, applied.unchanged, begin.elapsed());
     for refusal in refusals {
         let _ = writeln!(text, "refused: {refusal}");
     }
@@ -176,10 +177,13 @@ fn hooks(session: &Session) -> Result<String> {
 }
 
 fn verified(session: &Session) -> String {
-    session.engine.verified_instructions().iter().fold(String::new(), |mut text, (point, shape, instructions)| {
-        let _ = writeln!(text, "{point} {shape} {instructions}");
-        text
-    })
+    session.engine.verified_instructions().iter().fold(
+        String::new(),
+        |mut text, (point, shape, instructions)| {
+            let _ = writeln!(text, "{point} {shape} {instructions}");
+            text
+        },
+    )
 }
 
 /// Every counter by its name: `stat path_hot`, `site read`, `policy NAME.denied`, `hook POINT.emitted`.

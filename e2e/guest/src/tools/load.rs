@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// What became of the operations, summed over the processes.
 #[derive(Debug, Default, Clone, Copy)]
@@ -68,6 +69,9 @@ pub(crate) struct Hammer {
     /// End when this file exists.
     #[arg(long)]
     until: PathBuf,
+    /// Microseconds to wait after each file.
+    #[arg(long, default_value_t = 0)]
+    pause_us: u64,
     /// File whose opening must be denied.
     #[arg(long)]
     deny: Vec<PathBuf>,
@@ -91,6 +95,7 @@ fn hammer_together(hammer: &Hammer) -> Result<Outcome> {
     together(hammer.processes, |_| {
         let mut arguments = vec!["tool".to_owned(), "hammer".to_owned()];
         arguments.extend(option("--until", &hammer.until));
+        arguments.extend(["--pause-us".to_owned(), hammer.pause_us.to_string()]);
         arguments.extend(hammer.deny.iter().flat_map(|path| option("--deny", path)));
         arguments.extend(hammer.allow.iter().flat_map(|path| option("--allow", path)));
         arguments
@@ -99,13 +104,15 @@ fn hammer_together(hammer: &Hammer) -> Result<Outcome> {
 
 fn hammer_here(hammer: &Hammer) -> Outcome {
     let mut outcome = Outcome::default();
+    let deny = hammer.deny.iter().map(|path| (path, true));
+    let files: Vec<(&PathBuf, bool)> = deny.chain(hammer.allow.iter().map(|path| (path, false))).collect();
     while !hammer.until.exists() {
         for _ in 0..ROUND {
-            for path in &hammer.deny {
-                outcome.count(path, true);
-            }
-            for path in &hammer.allow {
-                outcome.count(path, false);
+            for (path, should_deny) in &files {
+                outcome.count(path, *should_deny);
+                if hammer.pause_us > 0 {
+                    std::thread::sleep(Duration::from_micros(hammer.pause_us));
+                }
             }
         }
     }
@@ -183,10 +190,10 @@ pub(crate) struct Race {
     /// Processes that open the file meanwhile.
     #[arg(long, default_value_t = 2)]
     processes: u32,
-    /// Name at which opening must be allowed.
+    /// Directory whose files may be opened; has the files `moving` and `staying`.
     #[arg(long)]
     public: PathBuf,
-    /// Name at which opening must be denied.
+    /// Directory whose files must not be opened; has the file `staying`.
     #[arg(long)]
     secret: PathBuf,
     /// File that ends the other processes.
@@ -196,42 +203,48 @@ pub(crate) struct Race {
 
 /// Prints checks, denied ones and wrong ones.
 pub(super) fn race(race: &Race) -> Result<()> {
+    // Of another length there, so that what is cut off by the length of the name is another part.
+    let (public, secret) = (race.public.join("moving"), race.secret.join("m"));
     let opener = || {
         Command::new("/proc/self/exe")
             .args(["tool", "hammer", "--until"])
             .arg(&race.until)
             .arg("--allow")
-            .arg(&race.public)
+            .arg(&public)
             .arg("--deny")
-            .arg(&race.secret)
+            .arg(&secret)
             .stdout(Stdio::null())
             .spawn()
             .context("starting a process")
     };
     let openers = (0..race.processes).map(|_| opener()).collect::<Result<Vec<Child>>>()?;
     let mut outcome = Outcome::default();
-    let mut here_and_there = || -> Result<()> {
-        for _ in 0..race.rounds {
-            // To and fro at once, so that a walk begun before can end after both.
-            fs::rename(&race.public, &race.secret)?;
-            fs::rename(&race.secret, &race.public)?;
-            outcome.count(&race.public, false);
-            outcome.count(&race.public, false);
-            fs::rename(&race.public, &race.secret)?;
-            fs::rename(&race.secret, &race.public)?;
-            fs::rename(&race.public, &race.secret)?;
-            outcome.count(&race.secret, true);
-            outcome.count(&race.secret, true);
-            fs::rename(&race.secret, &race.public)?;
-        }
-        Ok(())
-    };
-    let result = here_and_there();
+    let result = (0..race.rounds).try_for_each(|_| there_and_back(race, &public, &secret, &mut outcome));
     fs::write(&race.until, "")?;
     for mut opener in openers {
         opener.wait()?;
     }
     result?;
     println!("{outcome}");
+    Ok(())
+}
+
+fn there_and_back(race: &Race, public: &Path, secret: &Path, outcome: &mut Outcome) -> Result<()> {
+    let mut check = |moving: &Path, deny| {
+        for _ in 0..2 {
+            outcome.count(moving, deny);
+            outcome.count(&race.public.join("staying"), false);
+            outcome.count(&race.secret.join("staying"), true);
+        }
+    };
+    // There and back at once, so that a walk begun before can end after both.
+    fs::rename(public, secret)?;
+    fs::rename(secret, public)?;
+    check(public, false);
+    fs::rename(public, secret)?;
+    fs::rename(secret, public)?;
+    fs::rename(public, secret)?;
+    check(secret, true);
+    fs::rename(secret, public)?;
     Ok(())
 }
