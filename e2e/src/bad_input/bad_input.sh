@@ -45,14 +45,14 @@ NODE_POLICIES=$POLICIES POLICIES=/etc/lictor/nowhere
 lictor-node --policy-dir "$POLICIES" --no-stdout 2>"$WORK/nowhere.log" &
 NODE=$!
 said() { grep -q "policy folder $POLICIES cannot be read" "$WORK/nowhere.log"; }
-check missing-folder-is-said eventually 60 said
+check missing-folder-is-said eventually 150 said
 lictor node release >/dev/null
 wait $NODE
 POLICIES=$NODE_POLICIES
 
 # A kernel that tells nothing of its types.
 mount -t tmpfs tmpfs /sys/kernel/btf
-timeout 60 lictor-node --policy-dir "$POLICIES" --no-stdout >"$WORK/out" 2>"$WORK/no-btf.log"
+timeout 150 lictor-node --policy-dir "$POLICIES" --no-stdout >"$WORK/out" 2>"$WORK/no-btf.log"
 code=$?
 refuse without-btf-it-does-not-start test $code = 0
 refuse without-btf-it-does-not-hang test $code = 124
@@ -62,6 +62,6 @@ cp "$WORK/no-btf.log" "$LAB_OUT/no-btf.log"
 check nothing-is-enforced cat /etc/shadow
 umount /sys/kernel/btf
 node_start
-check with-btf-it-denies eventually 60 denied
+check with-btf-it-denies eventually 150 denied
 kill $NODE
 wait $NODE

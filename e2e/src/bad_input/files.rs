@@ -78,7 +78,7 @@ fn malformed() -> Vec<BadFile> {
         bad(
             "ten-megabytes",
             good.replace("twice", "ten-megabytes") + &"# filler\n".repeat((10 << 20) / 9),
-            &["at most 1048576 bytes"],
+            &["1048576 bytes"],
         ),
     ]
 }

@@ -27,7 +27,7 @@ fn run(
     script: &str,
 ) -> Result<crate::lab::Outcome> {
     let mut lab = context
-        .lab_with(Options { timeout: Duration::from_mins(5), ..options })
+        .lab_with(Options { timeout: Duration::from_mins(10), ..options })
         .text("/lab/examples/aa-good.yaml", 0o644, files::good())
         .text("/lab/examples/04-deny.yaml", 0o644, include_str!("../../../examples/tour/04-deny.yaml"));
     for file in files {
@@ -92,13 +92,11 @@ fn lines_with(text: &str, part: &str) -> String {
 fn says(case: &str, text: &str, file: &BadFile) -> CaseResult {
     let mut rest = text;
     for part in &file.said {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => {
-                let short: String = text.chars().take(2000).collect();
-                return CaseResult::new(case, false, || format!("`{part}` is not in:\n{short}"));
-            }
-        }
+        let Some(at) = rest.find(part) else {
+            let short: String = text.chars().take(2000).collect();
+            return CaseResult::new(case, false, || format!("`{part}` is not in:\n{short}"));
+        };
+        rest = &rest[at + part.len()..];
     }
     CaseResult::new(case, true, String::new)
 }

@@ -33,7 +33,7 @@ fn examples() -> PathBuf {
 
 /// How the tour's guest is run.
 fn options(options: &Options) -> Options {
-    Options { timeout: Duration::from_mins(8), ..options.clone() }
+    Options { timeout: Duration::from_mins(15), ..options.clone() }
 }
 
 /// Plays the tour in a guest; whoever wants to watch gives [`Options::live`] and feeds a [`Player`].
@@ -101,4 +101,23 @@ fn test(context: &LabContext) -> Result<Vec<CaseResult>> {
         outcome.console.clone()
     }));
     Ok(cases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_are_policies_with_a_comment_on_top() {
+        let mut count = 0;
+        for entry in std::fs::read_dir(examples()).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let loaded = lictor_policy::load(&text, path.to_str()).unwrap_or_else(|wrong| panic!("{wrong}"));
+            assert_eq!(loaded.warnings, [], "{}", path.display());
+            assert!(text.starts_with("# "), "{}", path.display());
+            count += 1;
+        }
+        assert!(count >= 11, "{count}");
+    }
 }

@@ -33,7 +33,7 @@ node_start() {
 	lictor-node --policy-dir "$POLICIES" --export-filename "$EVENTS" --export-file-max-size-mb 1000 --no-stdout \
 		$NODE_OPTIONS 2>>"$LOG" &
 	NODE=$!
-	eventually 90 ready_soon || { say "the node worker does not start:"; tail -n 20 "$LOG" | sed 's/^/@say /'; }
+	eventually 150 ready_soon || { say "the node worker does not start:"; tail -n 20 "$LOG" | sed 's/^/@say /'; }
 }
 
 # The policy files that the node worker knows, and their states.
