@@ -418,4 +418,17 @@ mod tests {
         assert!(matches!(transport.get("http://127.0.0.1:1/"), Attempt::TryAgain(_)));
         assert!(matches!(transport.get("not a url"), Attempt::Refused(_)));
     }
+    #[test]
+    fn https_speaks_tls() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let mut hello = [0; 3];
+            listener.accept().unwrap().0.read_exact(&mut hello).unwrap();
+            hello
+        });
+        assert!(matches!(HttpTransport::new().get(&url), Attempt::TryAgain(_)));
+        // A TLS record: handshake, version 3.x.
+        assert_eq!(server.join().unwrap()[..2], [22, 3]);
+    }
 }
