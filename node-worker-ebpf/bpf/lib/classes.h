@@ -39,7 +39,6 @@
 		(id)->inode = (__u64)read(leaf_, d_inode);                                                   \
 		(id)->parent_inode = read(directory_, i_ino);                                                \
 		(id)->parent_generation = read(directory_, i_generation);                                    \
-		(id)->pad = 0;                                                                               \
 	} while (0)
 
 static __always_inline void identity_of_file(struct file *file, struct identity *id)
@@ -59,14 +58,25 @@ static __always_inline void identity_of_directory(struct file *file, struct iden
 	IDENTITY_OF(id, above, (__u64)KERNEL(file, f_path.mnt), KERNEL);
 }
 
+/* A ticket that is never honoured. */
+#define NO_TICKET 1
+
+static __always_inline __u32 ticket_of(const struct path_entry *entry)
+{
+	return entry ? *(volatile __u32 *)&entry->sequence : NO_TICKET;
+}
+
 /* The same for a dentry without an open file; mnt may be 0. Reads through the helper: the pointer has no
- * type. */
+ * type. Takes a ticket, too. */
 __noinline int identity_of_dentry(__u64 dentry, __u64 mnt, struct identity *id)
 {
 	struct dentry *leaf = (struct dentry *)dentry;
+	__u32 index = cache_index(dentry, PATH_CACHE_BITS);
 
 	if (!id)
 		return 0;
+	id->ticket = ticket_of(bpf_map_lookup_elem(&path_cache, &index));
+	barrier();
 	IDENTITY_OF(id, leaf, mnt, BPF_CORE_READ);
 	return 0;
 }
@@ -80,31 +90,49 @@ static __always_inline bool entry_is_for(const struct path_entry *entry, __u64 s
 	       entry->id.parent_generation == id->parent_generation;
 }
 
-/* Copies what `entry` knows of `id`; false when it is for something else, or is being written. */
-static __always_inline bool entry_read(struct path_entry *entry, const struct moment *at,
+/* Copies what `entry`, whose sequence was `sequence`, knows of `id`; false when it is for something else, or is
+ * or was being written. */
+static __always_inline bool entry_read(struct path_entry *entry, __u32 sequence, const struct moment *at,
 				       const struct identity *id, struct path_classes *classes)
 {
-	__u32 sequence = *(volatile __u32 *)&entry->sequence;
-
-	if (!entry_is_for(entry, at->stamp, id))
+	if (sequence & 1 || !entry_is_for(entry, at->stamp, id))
 		return false;
 	*classes = entry->classes;
-	return !(sequence & 1) && *(volatile __u32 *)&entry->sequence == sequence;
+	return *(volatile __u32 *)&entry->sequence == sequence;
 }
 
-/* Whoever loses the race for the entry leaves it to the other. */
-static __always_inline void entry_write(struct path_entry *entry, const struct moment *at,
-					const struct identity *id, const struct path_classes *classes)
+/* Begins to write: whoever loses the race for the entry leaves it to the other. */
+static __always_inline bool entry_lock(struct path_entry *entry, __u32 sequence)
 {
-	__u32 sequence = *(volatile __u32 *)&entry->sequence;
+	return !(sequence & 1) &&
+	       __sync_val_compare_and_swap(&entry->sequence, sequence, sequence + 1) == sequence;
+}
 
-	if (sequence & 1 || __sync_val_compare_and_swap(&entry->sequence, sequence, sequence + 1) != sequence)
-		return;
+/*
+ * Ends it, and gives the sequence from now on. A rename in the meantime has tried to make the entry invalid, perhaps
+ * before the stamp was written.
+ */
+static __always_inline __u32 entry_unlock(struct path_entry *entry, __u32 sequence)
+{
+	bool undisturbed = __sync_fetch_and_add(&entry->sequence, 2) == sequence + 1;
+
+	if (!undisturbed)
+		*(volatile __u64 *)&entry->stamp = 0;
+	__sync_fetch_and_add(&entry->sequence, 1);
+	return undisturbed ? sequence + 4 : NO_TICKET;
+}
+
+/* Gives the sequence of the entry afterwards, or NO_TICKET when it was not written. */
+static __always_inline __u32 entry_write(struct path_entry *entry, __u32 sequence, const struct moment *at,
+					 const struct identity *id, const struct path_classes *classes)
+{
+	if (!entry_lock(entry, sequence))
+		return NO_TICKET;
 	entry->stamp = at->stamp;
 	entry->id = *id;
 	entry->classes = *classes;
 	entry->memo_key = 0;
-	__sync_fetch_and_add(&entry->sequence, 1);
+	return entry_unlock(entry, sequence);
 }
 
 /* The words that tell for which hook points a class matches nothing. */
@@ -154,6 +182,9 @@ __noinline __u32 closed_directory(__u32 slot, struct scratch *s, __u32 start, __
 	length = end - start;
 	if (length > LICTOR_LPM_CHUNK)
 		return 0;
+	/* The path of a file that is a mount of its own ends with another name, perhaps of another length. */
+	if (s->text[(end - 1) & TEXT_MASK] != '/')
+		return 0;
 	trie = bpf_map_lookup_elem(&strings, &slot);
 	if (!trie)
 		return 0;
@@ -199,6 +230,24 @@ __noinline int classify_path(struct event *e, struct scratch *s, const struct id
 	return 0;
 }
 
+/*
+ * Whether the dentry has been in e->directory, by the same name, since `id` was filled: otherwise the path that was
+ * walked says nothing about that directory.
+ */
+__noinline bool has_stayed(struct event *e, const struct identity *id)
+{
+	struct dentry *leaf;
+	__u32 index;
+
+	if (!e || !id)
+		return false;
+	leaf = (struct dentry *)id->dentry;
+	index = cache_index(id->dentry, PATH_CACHE_BITS);
+	return e->directory.dentry == id->parent && (__u64)BPF_CORE_READ(leaf, d_parent) == id->parent &&
+	       pair(BPF_CORE_READ(leaf, d_name.len), BPF_CORE_READ(leaf, d_name.hash)) == id->name &&
+	       ticket_of(bpf_map_lookup_elem(&path_cache, &index)) == id->ticket;
+}
+
 /* Through the directory's entry when it has one, else by a walk. */
 static __always_inline void classify_cold(struct event *e, struct scratch *s, const struct identity *id,
 					  struct path_classes *classes, __u32 flags)
@@ -210,21 +259,21 @@ static __always_inline void classify_cold(struct event *e, struct scratch *s, co
 	if (!(flags & LICTOR_REVISION_HAS_SUFFIX) && id->parent != id->dentry) {
 		index = cache_index(id->parent, DIRECTORY_CACHE_BITS);
 		entry = bpf_map_lookup_elem(&directory_cache, &index);
-		if (entry && entry_read(entry, &e->at, &e->directory, &known)) {
+		if (entry && entry_read(entry, ticket_of(entry), &e->at, &e->directory, &known)) {
 			count_stat(LICTOR_STAT_DIRECTORY_HIT);
 			classes->prefix_class = known.prefix_class;
 			return;
 		}
 	}
-	if (classify_path(e, s, id, classes, flags) && entry)
-		entry_write(entry, &e->at, &e->directory, classes);
+	if (classify_path(e, s, id, classes, flags) && entry && has_stayed(e, id))
+		entry_write(entry, ticket_of(entry), &e->at, &e->directory, classes);
 }
 
 /*
  * The classes of a file whose cache entry did not know it: computes and remembers them. `e->directory` is the
  * file's directory; `dentry_only` tells that there is no open file behind `id`.
  */
-__noinline int classes_of(struct event *e, struct scratch *s, const struct identity *id,
+__noinline int classes_of(struct event *e, struct scratch *s, struct identity *id,
 			  struct path_classes *classes, bool dentry_only)
 {
 	struct lictor_revision *revision;
@@ -259,12 +308,12 @@ __noinline int classes_of(struct event *e, struct scratch *s, const struct ident
 	index = cache_index(id->dentry, PATH_CACHE_BITS);
 	entry = bpf_map_lookup_elem(&path_cache, &index);
 	if (entry)
-		entry_write(entry, &e->at, id, classes);
+		id->ticket = entry_write(entry, id->ticket, &e->at, id, classes);
 	return 0;
 }
 
 /* The same, asking the cache first. */
-__noinline int cached_classes_of(struct event *e, struct scratch *s, const struct identity *id,
+__noinline int cached_classes_of(struct event *e, struct scratch *s, struct identity *id,
 				 struct path_classes *classes, bool dentry_only)
 {
 	struct path_entry *entry;
@@ -274,7 +323,7 @@ __noinline int cached_classes_of(struct event *e, struct scratch *s, const struc
 		return 0;
 	index = cache_index(id->dentry, PATH_CACHE_BITS);
 	entry = bpf_map_lookup_elem(&path_cache, &index);
-	if (entry && entry_read(entry, &e->at, id, classes))
+	if (entry && entry_read(entry, id->ticket, &e->at, id, classes))
 		return 0;
 	identity_of_dentry(id->parent, id->mnt, &e->directory);
 	return classes_of(e, s, id, classes, dentry_only);

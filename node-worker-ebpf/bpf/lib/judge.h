@@ -51,22 +51,19 @@ static __always_inline bool memo_hit(const struct path_entry *entry, __u64 numbe
 __noinline int memo_store(struct event *e)
 {
 	struct path_entry *entry;
-	__u32 index, sequence;
+	__u32 index;
 
 	if (!e || e->unresolved)
 		return 0;
 	index = cache_index(e->id.dentry, PATH_CACHE_BITS);
 	entry = bpf_map_lookup_elem(&path_cache, &index);
-	if (!entry)
-		return 0;
-	sequence = *(volatile __u32 *)&entry->sequence;
-	if (sequence & 1 || __sync_val_compare_and_swap(&entry->sequence, sequence, sequence + 1) != sequence)
+	if (!entry || !entry_lock(entry, e->id.ticket))
 		return 0;
 	if (entry_is_for(entry, e->at.stamp, &e->id)) {
 		entry->memo = e->task;
 		entry->memo_key = shape.memo_key;
 	}
-	__sync_fetch_and_add(&entry->sequence, 1);
+	entry_unlock(entry, e->id.ticket);
 	return 0;
 }
 
@@ -369,10 +366,12 @@ static __always_inline bool path_of_event(void *ctx, struct event *e, struct scr
 		e->path.empty = 0;
 		return true;
 	}
-	identity_of_file(file, &e->id);
-	index = cache_index(e->id.dentry, PATH_CACHE_BITS);
+	index = cache_index((__u64)KERNEL(file, f_path.dentry), PATH_CACHE_BITS);
 	entry = bpf_map_lookup_elem(&path_cache, &index);
-	if (entry && entry_read(entry, &e->at, &e->id, &e->path)) {
+	e->id.ticket = ticket_of(entry);
+	barrier();
+	identity_of_file(file, &e->id);
+	if (entry && entry_read(entry, e->id.ticket, &e->at, &e->id, &e->path)) {
 		count_stat(LICTOR_STAT_PATH_HOT);
 	} else {
 		identity_of_directory(file, &e->directory);

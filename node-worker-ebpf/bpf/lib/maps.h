@@ -127,7 +127,11 @@ struct identity {
 	__u64 inode;
 	__u64 parent_inode;
 	__u32 parent_generation;
-	__u32 pad;
+	/*
+	 * Sequence of the dentry's cache entry, read before the rest: a rename raises it, so whoever finds it
+	 * raised knows that what was read since may be of two places. Not part of what an entry is compared by.
+	 */
+	__u32 ticket;
 };
 
 /* Whose event it is, as far as rules can ask for it without ever asking again, and the number that went in. */
@@ -188,7 +192,9 @@ struct event {
 	__u32 pad;
 };
 
-/* Path classes of a file or a directory, guarded by a sequence that is odd while an entry is being written.
+/*
+ * Path classes of a file or a directory, guarded by a sequence that is odd while an entry is being written, and that
+ * every rename of a dentry which has its place here raises by two.
  */
 struct path_entry {
 	__u32 sequence;

@@ -40,15 +40,20 @@ static __always_inline bool is_known_by_path(const struct inode *inode)
 	return (mode & S_IFMT) == S_IFDIR;
 }
 
-/* Forgets what is known of the file at this dentry: its name changes, perhaps to one of equal length and
- * hash. */
+/*
+ * Forgets what is known of the file at this dentry, and what is being found out about it: its name has changed, perhaps
+ * to one of equal length and hash, perhaps for a moment only.
+ */
 static __always_inline void forget(struct dentry *dentry)
 {
 	__u32 index = cache_index((__u64)dentry, PATH_CACHE_BITS);
 	struct path_entry *entry = bpf_map_lookup_elem(&path_cache, &index);
 
-	if (entry)
-		*(volatile __u64 *)&entry->stamp = 0;
+	if (!entry)
+		return;
+	/* The sequence first: whoever writes the entry now looks at it after the stamp. */
+	__sync_fetch_and_add(&entry->sequence, 2);
+	*(volatile __u64 *)&entry->stamp = 0;
 }
 
 /* __d_move(dentry, target, exchange): every rename ends here, and a directory found again under another name.
