@@ -9,8 +9,10 @@ use crate::lab::{CASE_FUNCTIONS, CaseResult, KernelName, Lab, LabContext, LabTes
 const DRIVE: &str = include_str!("drive.sh");
 
 /// The tests.
-pub(crate) const TESTS: &[LabTest] =
-    &[LabTest { name: "engine-staleness", kernels: KernelName::ALL, run: staleness }];
+pub(crate) const TESTS: &[LabTest] = &[
+    LabTest { name: "engine-staleness", kernels: KernelName::ALL, run: staleness },
+    LabTest { name: "engine-load", kernels: KernelName::ALL, run: load },
+];
 
 /// Directory of this module's own files.
 fn directory() -> PathBuf {
@@ -45,7 +47,16 @@ fn staleness(context: &LabContext) -> Result<Vec<CaseResult>> {
         include_str!("mounts.sh"),
         include_str!("disk.sh"),
         include_str!("running.sh"),
-        include_str!("main_staleness.sh"),
+        include_str!("staleness_main.sh"),
     ];
     run(context, &lab(context, options), &parts)
+}
+
+fn load(context: &LabContext) -> Result<Vec<CaseResult>> {
+    let options = Options {
+        kernel_arguments: vec!["preempt=full".to_owned()],
+        timeout: std::time::Duration::from_mins(10),
+        ..context.options.clone()
+    };
+    run(context, &lab(context, options), &[include_str!("load.sh")])
 }

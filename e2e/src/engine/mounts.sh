@@ -10,6 +10,20 @@ bind_alias() {
 	done
 	umount /tmp/bind
 	same bind-gone deny /tmp/secret/s
+	# Single files, with names of all lengths over one of a single letter.
+	put /tmp/secret/x
+	for name in a ab abc abcd abcdef abcdefgh abcdefghijklmnop; do
+		put /tmp/pub/$name
+		mount --bind /tmp/pub/$name /tmp/secret/x
+		same bind-of-$name deny /tmp/secret/x
+		same bind-of-$name-source allow /tmp/pub/$name
+		umount /tmp/secret/x
+	done
+	same bind-of-file-gone deny /tmp/secret/x
+	put /tmp/secret/s2 /tmp/pub/short
+	mount --bind /tmp/secret/s2 /tmp/pub/short
+	same bind-of-secret-file allow /tmp/pub/short
+	umount /tmp/pub/short
 	mount --bind /tmp/pub /tmp/secret
 	put /tmp/pub/p
 	same bind-over deny /tmp/secret/p
