@@ -36,6 +36,7 @@ use sha2::{Digest, Sha256};
 use slots::Slots;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -174,11 +175,19 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
         tables: [None, None],
     };
     engine.reopen_slots()?;
+    drop(btf);
+    memory::return_free_memory();
     Ok((engine, ring::Ring::new(ring)?))
 }
 
 /// Detaches everything and removes every pin below `pin_root`, without an agent.
 pub fn release(pin_root: &Path) -> Result<(), KernelError> {
+    // Programs end some time after their pins; from here on they judge nothing.
+    for live in pins::live_maps(pin_root) {
+        LiveWord::new(live.as_fd())
+            .and_then(|live| live.set(0, 0))
+            .map_err(|error| KernelError::new("switch off", "live revision", error))?;
+    }
     pins::release_all(pin_root)
 }
 

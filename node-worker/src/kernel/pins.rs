@@ -4,7 +4,7 @@ use super::sys;
 use crate::port::KernelError;
 use std::fs;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 pub(super) fn link(root: &Path, slot: u16) -> PathBuf {
@@ -64,6 +64,11 @@ fn entries(root: &Path) -> Vec<PathBuf> {
     fs::read_dir(root)
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
         .unwrap_or_default()
+}
+
+/// The map that says which revision is live, of every build that left one.
+pub(super) fn live_maps(pin_root: &Path) -> Vec<OwnedFd> {
+    entries(pin_root).iter().filter_map(|build| sys::get_pinned(&build.join("map-live")).ok()).collect()
 }
 
 /// Removes everything below `pin_root`: all programs of this and of every other build are detached.
