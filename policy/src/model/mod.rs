@@ -7,8 +7,8 @@
 mod predicate;
 
 pub use predicate::{
-    BinaryTest, CapabilitySet, CapabilityTest, Namespace, NamespaceTest, NamespaceValue, NumberTest, PidTest, Predicate,
-    TextMatch, TextTest, ValueTest,
+    BinaryTest, CapabilitySet, CapabilityTest, Namespace, NamespaceTest, NamespaceValue, NumberTest, PidTest,
+    Predicate, TextMatch, TextTest, ValueTest,
 };
 
 /// Where in a policy document something was written, as `spec.kprobes[0].selectors[1].matchArgs[0]`.
