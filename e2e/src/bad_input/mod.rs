@@ -15,7 +15,7 @@ use files::BadFile;
 
 /// The tests.
 pub(crate) const TESTS: &[LabTest] = &[
-    LabTest { name: "bad-input", kernels: KernelName::ALL, run: bad_files },
+    LabTest { name: "bad-input", kernels: &[KernelName::V6_12], run: bad_files },
     LabTest { name: "without-bpf-lsm", kernels: KernelName::ALL, run: without_bpf_lsm },
 ];
 
