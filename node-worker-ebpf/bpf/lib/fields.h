@@ -127,7 +127,14 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 			e->size[i] = number_of(tracepoint_value(ctx, shape.fields[i].size_offset), width, 0);
 		return;
 	}
-	e->raw[i] = source_value(ctx, source);
+#ifdef LICTOR_TYPED_ARGUMENTS
+	/* By the helper: 6.1 does not let programs load an argument of type `const void *` themselves. */
+	if (!(shape.flags & LICTOR_SHAPE_SYSCALL) && source != LICTOR_SOURCE_RETURN) {
+		if (bpf_get_func_arg(ctx, source, &e->raw[i]))
+			e->raw[i] = 0;
+	} else
+#endif
+		e->raw[i] = source_value(ctx, source);
 	if (size_source != LICTOR_SOURCE_NONE)
 		e->size[i] = number_of(source_value(ctx, size_source), width, 0);
 	if (shape.fields[i].flags & LICTOR_FIELD_RETURN_COPY) {
