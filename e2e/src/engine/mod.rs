@@ -11,7 +11,7 @@ const DRIVE: &str = include_str!("drive.sh");
 /// The tests.
 pub(crate) const TESTS: &[LabTest] = &[
     LabTest { name: "engine-staleness", kernels: KernelName::ALL, run: staleness },
-    LabTest { name: "engine-load", kernels: KernelName::ALL, run: load },
+    LabTest { name: "engine-load", kernels: &[KernelName::V6_12], run: load },
 ];
 
 /// Directory of this module's own files.
