@@ -10,7 +10,7 @@ const DRIVE: &str = include_str!("drive.sh");
 
 /// The tests.
 pub(crate) const TESTS: &[LabTest] = &[
-    LabTest { name: "engine-staleness", kernels: KernelName::ALL, run: staleness },
+    LabTest { name: "engine-staleness", kernels: &[KernelName::V6_12], run: staleness },
     LabTest { name: "engine-load", kernels: &[KernelName::V6_12], run: load },
 ];
 
