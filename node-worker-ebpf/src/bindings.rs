@@ -36,6 +36,7 @@ pub const LICTOR_FIELD_RETURN_COPY: u32 = 2;
 pub const LICTOR_NAMESPACES: u32 = 10;
 pub const LICTOR_SHAPE_SYSCALL: u32 = 1;
 pub const LICTOR_SHAPE_MEMO: u32 = 2;
+pub const LICTOR_PATCH: u32 = 1281966964;
 pub const LICTOR_EXEC_ARGS_TRUNCATED: u32 = 1;
 pub const LICTOR_EXEC_ARGS_UNREADABLE: u32 = 2;
 pub const LICTOR_EXEC_CWD_ROOT: u32 = 4;
@@ -423,6 +424,18 @@ const _: () = {
     ["Offset of field: lictor_shape::fields"][::core::mem::offset_of!(lictor_shape, fields) - 20usize];
     ["Offset of field: lictor_shape::columns"][::core::mem::offset_of!(lictor_shape, columns) - 148usize];
 };
+pub mod lictor_patch {
+    #[allow(unused_imports)]
+    use super::*;
+    pub type Type = ::core::ffi::c_uint;
+    pub const LICTOR_PATCH_COUNT_STATS: Type = 0;
+    pub const LICTOR_PATCH_PATH_SOURCE: Type = 1;
+    pub const LICTOR_PATCH_EMPTY_BIT: Type = 2;
+    pub const LICTOR_PATCH_MEMO_KEY: Type = 3;
+    pub const LICTOR_PATCH_MEMO_SOURCE: Type = 4;
+    pub const LICTOR_PATCH_MEMO_CGROUP: Type = 5;
+    pub const LICTOR_PATCH_NUMBERS: Type = 6;
+}
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
 pub struct lictor_policy_counts {

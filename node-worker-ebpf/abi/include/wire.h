@@ -296,10 +296,35 @@ struct lictor_shape {
 	/* Number of arguments of the function: where fexit and LSM contexts hold the return value. */
 	__u8 argument_count;
 	__u8 pad[3];
-	/* Not 0. Tells apart what a "no rule matched" was found for: hook slot, arguments of path_field and memo_field. */
+	/*
+	 * Not 0. Tells apart what a "no rule matched" was found for: hook slot, arguments of path_field and memo_field,
+	 * whether some rule asks for the cgroup.
+	 */
 	__u32 memo_key;
 	struct lictor_field_shape fields[LICTOR_MAX_FIELDS];
 	struct lictor_column_shape columns[LICTOR_MAX_COLUMNS];
+};
+
+/*
+ * Numbers that the loader writes into the instructions: a wide load of LICTOR_PATCH << 32 | n becomes one of the value
+ * that belongs to n. Other than a member of `shape`, such a number is not loaded from memory, and where it decides what
+ * remains of a program it leaves nothing behind. For the way that nearly all events take.
+ */
+#define LICTOR_PATCH 0x4c694374
+enum lictor_patch {
+	/* Tests and benchmarks count which way events take. */
+	LICTOR_PATCH_COUNT_STATS,
+	/* `source` of the field that path_field names, LICTOR_SOURCE_NONE = there is none. */
+	LICTOR_PATCH_PATH_SOURCE,
+	/* This hook slot's bit in the "no rule can match" words, 0 = it has none. */
+	LICTOR_PATCH_EMPTY_BIT,
+	/* memo_key of the shape, 0 = nothing may be remembered. */
+	LICTOR_PATCH_MEMO_KEY,
+	/* `source` of the field that memo_field names, LICTOR_SOURCE_NONE = there is none. */
+	LICTOR_PATCH_MEMO_SOURCE,
+	/* Some rule asks for the cgroup, so that it enters the memo. */
+	LICTOR_PATCH_MEMO_CGROUP,
+	LICTOR_PATCH_NUMBERS,
 };
 
 /* ---- counters -------------------------------------------------------------------------------------------- */

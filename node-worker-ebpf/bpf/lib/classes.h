@@ -9,7 +9,7 @@
  * after such a change; it is read before the walk, so a walk that raced with a change is stored under the old
  * generation.
  *
- * The sequence relies on stores being seen in order (x86).
+ * The order of the sequence and what it guards relies on stores being seen in order (x86).
  */
 #ifndef LICTOR_CLASSES_H
 #define LICTOR_CLASSES_H
@@ -35,7 +35,8 @@
 		(id)->dentry = (__u64)(leaf_);                                                               \
 		(id)->mnt = mount;                                                                           \
 		(id)->parent = (__u64)above_;                                                                \
-		(id)->name = pair(read(leaf_, d_name.len), read(leaf_, d_name.hash));                        \
+		(id)->name_hash = read(leaf_, d_name.hash);                                                  \
+		(id)->name_length = read(leaf_, d_name.len);                                                 \
 		(id)->inode = (__u64)read(leaf_, d_inode);                                                   \
 		(id)->parent_inode = read(directory_, i_ino);                                                \
 		(id)->parent_generation = read(directory_, i_generation);                                    \
@@ -81,13 +82,21 @@ __noinline int identity_of_dentry(__u64 dentry, __u64 mnt, struct identity *id)
 	return 0;
 }
 
-static __always_inline bool entry_is_for(const struct path_entry *entry, __u64 stamp,
+static __always_inline bool entry_is_for(const struct path_entry *entry, const struct moment *at,
 					 const struct identity *id)
 {
-	return entry->stamp == stamp && entry->id.dentry == id->dentry && entry->id.mnt == id->mnt &&
-	       entry->id.parent == id->parent && entry->id.name == id->name && entry->id.inode == id->inode &&
-	       entry->id.parent_inode == id->parent_inode &&
+	return entry->revision == at->revision && entry->fs_generation == at->fs_generation &&
+	       entry->id.dentry == id->dentry && entry->id.mnt == id->mnt && entry->id.parent == id->parent &&
+	       entry->id.name_hash == id->name_hash && entry->id.name_length == id->name_length &&
+	       entry->id.inode == id->inode && entry->id.parent_inode == id->parent_inode &&
 	       entry->id.parent_generation == id->parent_generation;
+}
+
+/* Whether nobody has begun to write the entry since its sequence was `sequence`. */
+static __always_inline bool entry_unchanged(const struct path_entry *entry, __u32 sequence)
+{
+	barrier();
+	return *(volatile __u32 *)&entry->sequence == sequence;
 }
 
 /* Copies what `entry`, whose sequence was `sequence`, knows of `id`; false when it is for something else, or is
@@ -95,10 +104,10 @@ static __always_inline bool entry_is_for(const struct path_entry *entry, __u64 s
 static __always_inline bool entry_read(struct path_entry *entry, __u32 sequence, const struct moment *at,
 				       const struct identity *id, struct path_classes *classes)
 {
-	if (sequence & 1 || !entry_is_for(entry, at->stamp, id))
+	if (sequence & 1 || !entry_is_for(entry, at, id))
 		return false;
 	*classes = entry->classes;
-	return *(volatile __u32 *)&entry->sequence == sequence;
+	return entry_unchanged(entry, sequence);
 }
 
 /* Begins to write: whoever loses the race for the entry leaves it to the other. */
@@ -110,14 +119,14 @@ static __always_inline bool entry_lock(struct path_entry *entry, __u32 sequence)
 
 /*
  * Ends it, and gives the sequence from now on. A rename in the meantime has tried to make the entry invalid, perhaps
- * before the stamp was written.
+ * before the revision was written.
  */
 static __always_inline __u32 entry_unlock(struct path_entry *entry, __u32 sequence)
 {
 	bool undisturbed = __sync_fetch_and_add(&entry->sequence, 2) == sequence + 1;
 
 	if (!undisturbed)
-		*(volatile __u64 *)&entry->stamp = 0;
+		*(volatile __u32 *)&entry->revision = 0;
 	__sync_fetch_and_add(&entry->sequence, 1);
 	return undisturbed ? sequence + 4 : NO_TICKET;
 }
@@ -128,7 +137,8 @@ static __always_inline __u32 entry_write(struct path_entry *entry, __u32 sequenc
 {
 	if (!entry_lock(entry, sequence))
 		return NO_TICKET;
-	entry->stamp = at->stamp;
+	entry->revision = at->revision;
+	entry->fs_generation = at->fs_generation;
 	entry->id = *id;
 	entry->classes = *classes;
 	entry->memo_key = 0;
@@ -216,7 +226,7 @@ __noinline int classify_path(struct event *e, struct scratch *s, const struct id
 	if (classes->status != PATH_OK || start >= LICTOR_PATH_MAX)
 		return 0;
 	if (!(flags & LICTOR_REVISION_HAS_SUFFIX)) {
-		closed = closed_directory(e->at.slot, s, start, id->name >> 32);
+		closed = closed_directory(e->at.slot, s, start, id->name_length);
 		if (closed) {
 			classes->prefix_class = closed - 1;
 			return 1;
@@ -244,7 +254,8 @@ __noinline bool has_stayed(struct event *e, const struct identity *id)
 	leaf = (struct dentry *)id->dentry;
 	index = cache_index(id->dentry, PATH_CACHE_BITS);
 	return e->directory.dentry == id->parent && (__u64)BPF_CORE_READ(leaf, d_parent) == id->parent &&
-	       pair(BPF_CORE_READ(leaf, d_name.len), BPF_CORE_READ(leaf, d_name.hash)) == id->name &&
+	       BPF_CORE_READ(leaf, d_name.hash) == id->name_hash &&
+	       BPF_CORE_READ(leaf, d_name.len) == id->name_length &&
 	       ticket_of(bpf_map_lookup_elem(&path_cache, &index)) == id->ticket;
 }
 

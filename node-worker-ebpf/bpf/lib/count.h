@@ -6,8 +6,14 @@
 
 #include "maps.h"
 
-/* Set by tests and benchmarks that look into the caches. */
-const volatile __u32 count_stats = 0;
+/* A number of enum lictor_patch. */
+#define PATCHED(number) PATCHED_(number)
+#define PATCHED_(number)                                                                                     \
+	({                                                                                                   \
+		__u64 value_;                                                                                \
+		asm("%0 = %1 ll" : "=r"(value_) : "i"((__u64)LICTOR_PATCH << 32 | (number)));                \
+		value_;                                                                                      \
+	})
 
 static __always_inline void count_site(__u32 site)
 {
@@ -17,15 +23,19 @@ static __always_inline void count_site(__u32 site)
 		__sync_fetch_and_add(count, 1);
 }
 
-static __always_inline void count_stat(__u32 stat)
+__noinline int add_stat(__u32 stat)
 {
-	__u64 *count;
+	__u64 *count = bpf_map_lookup_elem(&stats, &stat);
 
-	if (!count_stats)
-		return;
-	count = bpf_map_lookup_elem(&stats, &stat);
 	if (count)
 		__sync_fetch_and_add(count, 1);
+	return 0;
+}
+
+static __always_inline void count_stat(__u32 stat)
+{
+	if (PATCHED(LICTOR_PATCH_COUNT_STATS))
+		add_stat(stat);
 }
 
 #endif

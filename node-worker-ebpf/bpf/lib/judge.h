@@ -30,7 +30,8 @@ static __always_inline void task_key_fill(struct task_key *key, __u64 number)
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	key->start = task->start_time;
-	key->task = pair(task->pid, task->self_exec_id);
+	key->pid = task->pid;
+	key->exec_id = task->self_exec_id;
 	key->cgroup = task->cgroups->dfl_cgrp->kn->id;
 	key->number = number;
 }
@@ -39,13 +40,11 @@ static __always_inline void task_key_fill(struct task_key *key, __u64 number)
 static __always_inline bool memo_hit(const struct path_entry *entry, __u64 number)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 differs = entry->memo_key ^ shape.memo_key;
 
-	differs |= entry->memo.start ^ task->start_time;
-	differs |= entry->memo.task ^ pair(task->pid, task->self_exec_id);
-	differs |= entry->memo.cgroup ^ task->cgroups->dfl_cgrp->kn->id;
-	differs |= entry->memo.number ^ number;
-	return !differs;
+	return entry->memo_key == (__u32)PATCHED(LICTOR_PATCH_MEMO_KEY) &&
+	       entry->memo.start == task->start_time && entry->memo.pid == (__u32)task->pid &&
+	       entry->memo.exec_id == task->self_exec_id && entry->memo.number == number &&
+	       (!PATCHED(LICTOR_PATCH_MEMO_CGROUP) || entry->memo.cgroup == task->cgroups->dfl_cgrp->kn->id);
 }
 
 __noinline int memo_store(struct event *e)
@@ -59,9 +58,9 @@ __noinline int memo_store(struct event *e)
 	entry = bpf_map_lookup_elem(&path_cache, &index);
 	if (!entry || !entry_lock(entry, e->id.ticket))
 		return 0;
-	if (entry_is_for(entry, e->at.stamp, &e->id)) {
+	if (entry_is_for(entry, &e->at, &e->id)) {
 		entry->memo = e->task;
-		entry->memo_key = shape.memo_key;
+		entry->memo_key = PATCHED(LICTOR_PATCH_MEMO_KEY);
 	}
 	entry_unlock(entry, e->id.ticket);
 	return 0;
@@ -292,42 +291,63 @@ static __always_inline bool matches_nothing(const struct path_classes *classes)
 /* The number that enters the memo. */
 static __always_inline __u64 memo_number(void *ctx)
 {
-	if (shape.memo_field == LICTOR_SOURCE_NONE)
-		return 0;
-	return source_value(ctx, shape.fields[shape.memo_field & 7].source);
+	__u32 source = PATCHED(LICTOR_PATCH_MEMO_SOURCE);
+
+	return source == LICTOR_SOURCE_NONE ? 0 : source_value(ctx, source);
 }
 
 #ifdef LICTOR_TYPED_ARGUMENTS
+/* Whether the entry is for `file`, and valid now. Member by member, so that nothing has to be kept. */
+static __always_inline bool entry_is_for_file(const struct path_entry *entry, struct file *file,
+					      struct dentry *leaf)
+{
+	struct dentry *above;
+	struct inode *directory;
+
+	if (entry->revision != (__u32)live.revision_slot || entry->fs_generation != live.fs_generation ||
+	    entry->id.dentry != (__u64)leaf || entry->id.mnt != (__u64)file->f_path.mnt ||
+	    entry->id.inode != (__u64)file->f_inode || entry->id.name_hash != leaf->d_name.hash ||
+	    entry->id.name_length != leaf->d_name.len)
+		return false;
+	above = leaf->d_parent;
+	if (entry->id.parent != (__u64)above)
+		return false;
+	directory = above->d_inode;
+	return entry->id.parent_inode == directory->i_ino &&
+	       entry->id.parent_generation == directory->i_generation;
+}
+
 /*
  * Whether what is remembered of the file alone tells that no rule matches. Most events end here: nothing is copied, and
  * nothing is kept for judge_by_tables(), which begins anew.
  */
-static __always_inline bool remembered_as_nothing(void *ctx, __u64 stamp)
+static __always_inline bool remembered_as_nothing(void *ctx)
 {
+	struct file *file = (struct file *)context_word(ctx, PATCHED(LICTOR_PATCH_PATH_SOURCE));
 	struct path_entry *entry;
-	struct file *file = FILE_ARGUMENT(ctx);
-	struct identity id;
+	struct dentry *leaf;
 	__u32 index, sequence;
 
 	/* NULL, or as good as: rare. */
 	if (!as_number((__u64)file) || !file)
 		return false;
-	identity_of_file(file, &id);
-	index = cache_index(id.dentry, PATH_CACHE_BITS);
+	leaf = file->f_path.dentry;
+	index = cache_index((__u64)leaf, PATH_CACHE_BITS);
 	entry = bpf_map_lookup_elem(&path_cache, &index);
 	if (!entry)
 		return false;
 	sequence = *(volatile __u32 *)&entry->sequence;
-	if (sequence & 1 || !entry_is_for(entry, stamp, &id))
+	barrier();
+	if (sequence & 1 || !entry_is_for_file(entry, file, leaf))
 		return false;
-	if (matches_nothing(&entry->classes)) {
+	if (entry->classes.empty & PATCHED(LICTOR_PATCH_EMPTY_BIT)) {
 		count_stat(LICTOR_STAT_PATH_HOT);
-	} else {
-		if (!HAS_MEMO || !memo_hit(entry, memo_number(ctx)))
-			return false;
-		count_stat(LICTOR_STAT_MEMO_HIT);
+		return entry_unchanged(entry, sequence);
 	}
-	return *(volatile __u32 *)&entry->sequence == sequence;
+	if (!PATCHED(LICTOR_PATCH_MEMO_KEY) || !memo_hit(entry, memo_number(ctx)))
+		return false;
+	count_stat(LICTOR_STAT_MEMO_HIT);
+	return entry_unchanged(entry, sequence);
 }
 #endif
 
@@ -401,21 +421,28 @@ static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct
 	return narrow_and_act(e, s, hook);
 }
 
-static __noinline __s32 judge_by_tables(void *ctx, __u64 revision_slot, __u64 stamp)
+static __noinline __s32 judge_by_tables(void *ctx)
 {
-	__u32 slot = revision_slot >> 32;
-	struct lictor_hook *hook = hook_get(ctx, slot);
+	/* One load: revision and slot belong together. */
+	__u64 revision_slot = live.revision_slot;
+	__u32 slot = revision_slot >> 32, fs_generation;
+	struct lictor_hook *hook;
 	struct scratch *s;
 	__s32 verdict;
 
+	if (!(__u32)revision_slot)
+		return 0;
+	/* Before anything is read of the file, so that a change in between is not missed. */
+	fs_generation = live.fs_generation;
+	hook = hook_get(ctx, slot);
 	if (!hook)
 		return 0;
 	s = scratch_get();
 	if (!s)
 		return hook->fallback_verdict;
-	s->event.at.stamp = stamp;
 	s->event.at.revision = revision_slot;
 	s->event.at.slot = slot;
+	s->event.at.fs_generation = fs_generation;
 	verdict = judge_in(ctx, s, hook);
 	scratch_put(s);
 	return verdict;
@@ -437,24 +464,11 @@ static __always_inline __s32 as_errno(__s32 verdict)
 /* Judges an event and returns the verdict: 0, or a negative errno. */
 static __always_inline __s32 judge(void *ctx)
 {
-	struct lictor_live *now;
-	__u64 revision_slot, stamp;
-	__u32 zero = 0;
-
-	now = bpf_map_lookup_elem(&live, &zero);
-	if (!now)
-		return 0;
-	/* One load: revision and slot belong together. */
-	revision_slot = *(volatile __u64 *)&now->revision_slot;
-	if (!(__u32)revision_slot)
-		return 0;
-	/* Before anything is read of the file, so that a change in between is not missed. */
-	stamp = pair(*(volatile __u32 *)&now->fs_generation, revision_slot);
 #ifdef LICTOR_TYPED_ARGUMENTS
-	if (HAS_PATH && remembered_as_nothing(ctx, stamp))
+	if (PATCHED(LICTOR_PATCH_PATH_SOURCE) != LICTOR_SOURCE_NONE && remembered_as_nothing(ctx))
 		return 0;
 #endif
-	return judge_by_tables(ctx, revision_slot, stamp);
+	return judge_by_tables(ctx);
 }
 
 #endif

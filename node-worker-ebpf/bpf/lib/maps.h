@@ -23,13 +23,8 @@
  * many out). */
 #define LIMIT_ENTRIES 8192
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct lictor_live);
-} live SEC(".maps");
+/* A map of one element, which programs reach without a lookup. The loader shares the sections `.data.NAME` as maps NAME. */
+volatile struct lictor_live live SEC(".data.live") = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -122,8 +117,9 @@ struct identity {
 	__u64 dentry;
 	__u64 mnt;
 	__u64 parent;
-	/* Length and hash of the last component. */
-	__u64 name;
+	/* Hash and length of the last component. */
+	__u32 name_hash;
+	__u32 name_length;
 	__u64 inode;
 	__u64 parent_inode;
 	__u32 parent_generation;
@@ -137,17 +133,18 @@ struct identity {
 /* Whose event it is, as far as rules can ask for it without ever asking again, and the number that went in. */
 struct task_key {
 	__u64 start;
-	__u64 task;
+	__u32 pid;
+	__u32 exec_id;
 	__u64 cgroup;
 	__u64 number;
 };
 
 /* What was live when an event began. */
 struct moment {
-	/* What everything remembered is valid for: fs_generation << 32 | revision. */
-	__u64 stamp;
 	__u32 revision;
 	__u32 slot;
+	__u32 fs_generation;
+	__u32 pad;
 };
 
 enum path_status {
@@ -198,8 +195,9 @@ struct event {
  */
 struct path_entry {
 	__u32 sequence;
+	__u32 revision;
+	__u32 fs_generation;
 	__u32 pad;
-	__u64 stamp;
 	struct identity id;
 	struct path_classes classes;
 	/* For whom no rule matched last, at the hook point and by the arguments that memo_key stands for. */

@@ -24,7 +24,7 @@ static __always_inline struct scratch *scratch_get(void)
 			s->index = slot;
 			if (i)
 				count_stat(LICTOR_STAT_SECOND_SLOT);
-			if (count_stats)
+			if (PATCHED(LICTOR_PATCH_COUNT_STATS))
 				*(volatile __u32 *)&s->owner = bpf_get_current_pid_tgid();
 			return s;
 		}
@@ -46,7 +46,8 @@ static __always_inline struct scratch *scratch_as_map_value(const struct scratch
 
 static __always_inline void scratch_put(struct scratch *s)
 {
-	if (count_stats && *(volatile __u32 *)&s->owner != (__u32)bpf_get_current_pid_tgid())
+	if (PATCHED(LICTOR_PATCH_COUNT_STATS) &&
+	    *(volatile __u32 *)&s->owner != (__u32)bpf_get_current_pid_tgid())
 		count_stat(LICTOR_STAT_SCRATCH_CORRUPT);
 	*(volatile __u32 *)&s->busy = 0;
 }

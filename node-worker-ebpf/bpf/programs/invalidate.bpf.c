@@ -14,12 +14,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 static __always_inline int raise_generation(void)
 {
-	struct lictor_live *now;
-	__u32 zero = 0;
-
-	now = bpf_map_lookup_elem(&live, &zero);
-	if (now)
-		__sync_fetch_and_add(&now->fs_generation, 1);
+	__sync_fetch_and_add(&live.fs_generation, 1);
 	count_stat(LICTOR_STAT_FS_GENERATION);
 	return 0;
 }
@@ -51,9 +46,9 @@ static __always_inline void forget(struct dentry *dentry)
 
 	if (!entry)
 		return;
-	/* The sequence first: whoever writes the entry now looks at it after the stamp. */
+	/* The sequence first: whoever writes the entry now looks at it after the revision. */
 	__sync_fetch_and_add(&entry->sequence, 2);
-	*(volatile __u64 *)&entry->stamp = 0;
+	*(volatile __u32 *)&entry->revision = 0;
 }
 
 /* __d_move(dentry, target, exchange): every rename ends here, and a directory found again under another name.

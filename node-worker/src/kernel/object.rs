@@ -3,6 +3,10 @@
 use super::sys::{self, MapSpec, ProgramSpec};
 use aya_obj::btf::{Btf, BtfFeatures};
 use aya_obj::{EbpfSectionKind, Object};
+use lictor_node_worker_ebpf::{
+    self as wire, LICTOR_EMPTY_HOOKS, LICTOR_PATCH, LICTOR_SHAPE_MEMO, LICTOR_SOURCE_NONE,
+    lictor_column_source, lictor_patch, lictor_shape,
+};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::CString;
 use std::io;
@@ -12,6 +16,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 /// [`Template::load`]. No process has that many open files.
 const RODATA_FD: RawFd = 0x7fff_0001;
 const PROGRAMS_FD: RawFd = 0x7fff_0002;
+
+/// Begins the names of data sections that are maps of one element, shared by all programs.
+const SHARED_DATA: &str = ".data.";
 
 /// The prog array that belongs to one hook slot.
 pub(super) const PROGRAMS_MAP: &str = "programs";
@@ -73,6 +80,14 @@ pub(super) struct MapDeclaration {
     pub(super) inner: Option<MapSpec>,
 }
 
+impl MapDeclaration {
+    fn mapped_by_user_space(mut self) -> Self {
+        const MMAPABLE: u32 = 1 << 10;
+        self.spec.flags |= MMAPABLE;
+        self
+    }
+}
+
 /// An object that has been relocated to this kernel's types, but not yet to maps.
 pub(super) struct KernelObject {
     name: &'static str,
@@ -91,7 +106,7 @@ impl KernelObject {
         Ok(Self { name, object })
     }
 
-    /// The maps that the object declares, but for data sections.
+    /// The maps that the object declares, shared data sections included.
     pub(super) fn maps(&self) -> BTreeMap<String, MapDeclaration> {
         let spec = |map: &aya_obj::Map| MapSpec {
             map_type: map.map_type(),
@@ -103,10 +118,14 @@ impl KernelObject {
         self.object
             .maps
             .iter()
-            .filter(|(_, map)| map.section_kind() == EbpfSectionKind::BtfMaps)
-            .map(|(name, map)| {
+            .filter_map(|(name, map)| {
                 let inner = map.inner().as_ref().map(spec);
-                (name.clone(), MapDeclaration { spec: spec(map), inner })
+                let declaration = MapDeclaration { spec: spec(map), inner };
+                if map.section_kind() == EbpfSectionKind::BtfMaps {
+                    return Some((name.clone(), declaration));
+                }
+                let shared = name.strip_prefix(SHARED_DATA)?;
+                Some((shared.to_owned(), declaration.mapped_by_user_space()))
             })
             .collect()
     }
@@ -121,12 +140,14 @@ impl KernelObject {
         let declared = self.object.maps.clone();
         let mut bound = Vec::new();
         for (name, map) in &declared {
-            let fd = if map.section_kind() != EbpfSectionKind::BtfMaps {
+            let shared = name.strip_prefix(SHARED_DATA).unwrap_or(name);
+            let in_map = matches!(map.section_kind(), EbpfSectionKind::BtfMaps | EbpfSectionKind::Data);
+            let fd = if !in_map {
                 RODATA_FD
             } else if name == PROGRAMS_MAP {
                 PROGRAMS_FD
             } else {
-                maps.get(name).ok_or_else(|| fail(format!("map {name} was not created")))?.as_raw_fd()
+                maps.get(shared).ok_or_else(|| fail(format!("map {name} was not created")))?.as_raw_fd()
             };
             bound.push((name.as_str(), fd, map));
         }
@@ -160,20 +181,18 @@ impl KernelObject {
 struct Rodata {
     bytes: Vec<u8>,
     shape: Option<usize>,
-    stats: Option<usize>,
 }
 
 fn rodata_of(object: &mut Object) -> Result<Rodata, String> {
-    let shape_bytes = size_of::<lictor_node_worker_ebpf::lictor_shape>();
+    let shape_bytes = size_of::<lictor_shape>();
     let shape = constant_offset(object, "shape", shape_bytes)?;
-    let stats = constant_offset(object, "count_stats", 4)?;
     let bytes = object
         .maps
         .values()
         .find(|map| map.section_kind() == EbpfSectionKind::Rodata)
         .map(|map| map.data().to_vec())
         .unwrap_or_default();
-    Ok(Rodata { bytes, shape, stats })
+    Ok(Rodata { bytes, shape })
 }
 
 /// Where the constant `name` stands in `.rodata`; `None` when the object does not use it. The parser knows, but only
@@ -239,8 +258,10 @@ impl Template {
         programs: Option<RawFd>,
         count_stats: bool,
     ) -> Result<OwnedFd, ObjectError> {
-        let rodata = self.constants(shape, count_stats)?;
+        let rodata = self.constants(shape)?;
         let mut instructions = self.instructions.clone();
+        let shape: lictor_shape = shape.and_then(wire::read).unwrap_or_default();
+        patch_numbers(&mut instructions, &patches(&shape, count_stats));
         replace_descriptor(&mut instructions, RODATA_FD, rodata.as_ref().map(AsRawFd::as_raw_fd));
         replace_descriptor(&mut instructions, PROGRAMS_FD, programs);
         let spec = ProgramSpec {
@@ -271,7 +292,7 @@ impl Template {
         }
     }
 
-    fn constants(&self, shape: Option<&[u8]>, count_stats: bool) -> Result<Option<OwnedFd>, ObjectError> {
+    fn constants(&self, shape: Option<&[u8]>) -> Result<Option<OwnedFd>, ObjectError> {
         const ARRAY: u32 = 2;
         const READ_ONLY_FOR_PROGRAMS: u32 = 1 << 7;
         if self.rodata.bytes.is_empty() {
@@ -280,9 +301,6 @@ impl Template {
         let mut bytes = self.rodata.bytes.clone();
         if let (Some(offset), Some(shape)) = (self.rodata.shape, shape) {
             bytes[offset..offset + shape.len()].copy_from_slice(shape);
-        }
-        if let Some(offset) = self.rodata.stats {
-            bytes[offset..offset + 4].copy_from_slice(&u32::from(count_stats).to_ne_bytes());
         }
         let spec = MapSpec {
             map_type: ARRAY,
@@ -312,6 +330,47 @@ fn replace_descriptor(instructions: &mut [u8], placeholder: RawFd, fd: Option<Ra
     }
 }
 
+/// The numbers of `enum lictor_patch` for a program of this shape.
+fn patches(shape: &lictor_shape, count_stats: bool) -> [u64; lictor_patch::LICTOR_PATCH_NUMBERS as usize] {
+    let source = |field: u8| {
+        let field = shape.fields.get(usize::from(field));
+        field.map_or(u64::from(LICTOR_SOURCE_NONE), |field| u64::from(field.source))
+    };
+    let cgroup = shape.columns[..usize::from(shape.column_count).min(shape.columns.len())]
+        .iter()
+        .any(|column| u32::from(column.source) == lictor_column_source::LICTOR_FROM_CGROUP);
+    let slot = u32::from(shape.hook_slot);
+    let has_memo = u32::from(shape.flags) & LICTOR_SHAPE_MEMO != 0;
+    let mut numbers = [0; lictor_patch::LICTOR_PATCH_NUMBERS as usize];
+    numbers[lictor_patch::LICTOR_PATCH_COUNT_STATS as usize] = u64::from(count_stats);
+    numbers[lictor_patch::LICTOR_PATCH_PATH_SOURCE as usize] = source(shape.path_field);
+    numbers[lictor_patch::LICTOR_PATCH_EMPTY_BIT as usize] =
+        if slot < LICTOR_EMPTY_HOOKS { 1 << slot } else { 0 };
+    numbers[lictor_patch::LICTOR_PATCH_MEMO_KEY as usize] =
+        if has_memo { u64::from(shape.memo_key) } else { 0 };
+    numbers[lictor_patch::LICTOR_PATCH_MEMO_SOURCE as usize] = source(shape.memo_field);
+    numbers[lictor_patch::LICTOR_PATCH_MEMO_CGROUP as usize] = u64::from(cgroup);
+    numbers
+}
+
+/// Writes the numbers where wide loads name them. A program without a number of this name keeps what it has.
+fn patch_numbers(instructions: &mut [u8], numbers: &[u64]) {
+    const WIDE_BYTES: usize = 2 * INSTRUCTION_BYTES;
+    let starts = (0..instructions.len().saturating_sub(INSTRUCTION_BYTES)).step_by(INSTRUCTION_BYTES);
+    for start in starts {
+        let wide = &mut instructions[start..start + WIDE_BYTES];
+        let is_number = wide[0] == LOAD_WIDE && wide[1] >> 4 == 0;
+        if !is_number || wide[12..16] != LICTOR_PATCH.to_ne_bytes() {
+            continue;
+        }
+        let name = u32::from_ne_bytes([wide[4], wide[5], wide[6], wide[7]]);
+        if let Some(value) = numbers.get(name as usize) {
+            wide[4..8].copy_from_slice(&(*value as u32).to_ne_bytes());
+            wide[12..16].copy_from_slice(&((*value >> 32) as u32).to_ne_bytes());
+        }
+    }
+}
+
 /// The last `count` lines of `text` that say something, joined by ` | `.
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -332,6 +391,31 @@ mod tests {
         replace_descriptor(&mut instructions, RODATA_FD, Some(9));
         assert_eq!(instructions[4..8], 9i32.to_ne_bytes());
         assert_eq!(instructions[8..], plain[..]);
+    }
+
+    #[test]
+    fn numbers_are_written_where_a_wide_load_names_them() {
+        let wide = |low: u32, high: u32| {
+            let mut bytes = vec![LOAD_WIDE, 1, 0, 0];
+            bytes.extend_from_slice(&low.to_ne_bytes());
+            bytes.extend_from_slice(&[0; 4]);
+            bytes.extend_from_slice(&high.to_ne_bytes());
+            bytes
+        };
+        let mut instructions = [wide(1, LICTOR_PATCH), wide(1, 0), wide(9, LICTOR_PATCH)].concat();
+        patch_numbers(&mut instructions, &[7, 0x1_0000_0002]);
+        assert_eq!(instructions, [wide(2, 1), wide(1, 0), wide(9, LICTOR_PATCH)].concat());
+    }
+
+    #[test]
+    fn a_shape_becomes_numbers() {
+        let mut shape =
+            lictor_shape { hook_slot: 40, path_field: 1, memo_field: 255, ..lictor_shape::default() };
+        (shape.memo_key, shape.flags, shape.fields[1].source) = (77, LICTOR_SHAPE_MEMO as u8, 3);
+        assert_eq!(patches(&shape, true), [1, 3, 1 << 40, 77, 255, 0]);
+        (shape.flags, shape.hook_slot, shape.column_count) = (0, 64, 1);
+        shape.columns[0].source = lictor_column_source::LICTOR_FROM_CGROUP as u8;
+        assert_eq!(patches(&shape, false), [0, 3, 0, 0, 255, 1]);
     }
 
     #[test]

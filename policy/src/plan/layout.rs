@@ -113,7 +113,11 @@ fn memo_key(plan: &ShapePlan, slot: u16) -> u32 {
         let field = field.and_then(|field| plan.fields.get(usize::from(field)));
         field.map_or(wire::LICTOR_SOURCE_NONE as u8, |field| field.source)
     };
-    let [slot_low, slot_high] = (slot | 1 << 15).to_le_bytes();
+    let cgroup = plan
+        .columns
+        .iter()
+        .any(|column| u32::from(column.source) == wire::lictor_column_source::LICTOR_FROM_CGROUP);
+    let [slot_low, slot_high] = (slot | 1 << 15 | u16::from(cgroup) << 14).to_le_bytes();
     u32::from_le_bytes([source(plan.memo_field), source(plan.path_field), slot_low, slot_high])
 }
 

@@ -13,14 +13,28 @@ fn measured<T>(
     recorder: &mut Recorder,
     (operation, variant): (&str, &str),
     live: (u32, u32),
-    work: impl FnOnce() -> Result<T>,
+    work: impl FnOnce(&mut Recorder) -> Result<T>,
 ) -> Result<T> {
     let (instructions, time) = (process_instructions(), guest_ns());
-    let result = work()?;
+    let result = work(recorder)?;
     let (instructions, time) = (process_instructions() - instructions, guest_ns() - time);
     recorder.put(operation, variant, live, Measure::Instructions(instructions))?;
     recorder.put(&format!("{operation}, time"), variant, live, Measure::GuestNs(time))?;
     Ok(result)
+}
+
+/// Brings the texts into the kernel and records the whole and its halves.
+fn load<R: RecordSource>(
+    recorder: &mut Recorder,
+    bench: &Bench<R>,
+    variant: &str,
+    live: (u32, u32),
+    texts: &[String],
+) -> Result<()> {
+    measured(recorder, ("load", variant), live, |recorder| {
+        let plan = measured(recorder, ("load: compile", variant), live, |_| bench.plan(texts))?;
+        measured(recorder, ("load: apply", variant), live, |_| bench.apply(&plan))
+    })
 }
 
 fn memory<R: RecordSource>(
@@ -45,12 +59,10 @@ fn resident_bytes() -> Result<f64> {
 
 /// Measures and records.
 pub(super) fn run(recorder: &mut Recorder) -> Result<()> {
-    let bench = measured(recorder, ("start", "open the engine"), (0, 0), open)?;
+    let bench = measured(recorder, ("start", "open the engine"), (0, 0), |_| open())?;
     let base = memory(recorder, &bench, "base", (0, 0))?;
-    let load = |texts: &[String]| bench.plan(texts).and_then(|plan| bench.apply(&plan));
-
     let one = Set::new(Hooks::Lsm, Last::Same, 1).texts();
-    measured(recorder, ("load", "first policy"), (1, 3), || load(&one))?;
+    load(recorder, &bench, "first policy", (1, 3), &one)?;
     memory(recorder, &bench, "policies", (1, 3))?;
     for (point, _, instructions) in bench.engine().verified_instructions() {
         let measure = Measure::Count(f64::from(instructions));
@@ -58,11 +70,11 @@ pub(super) fn run(recorder: &mut Recorder) -> Result<()> {
     }
 
     let mut thousand = Set::new(Hooks::Lsm, Last::Same, 1000).texts();
-    measured(recorder, ("load", "all policies"), (1000, 3), || load(&thousand))?;
+    load(recorder, &bench, "all policies", (1000, 3), &thousand)?;
     let full = memory(recorder, &bench, "policies", (1000, 3))?;
     // The tables of the revision before are kept in the other slot until the next switch.
     thousand[500] = Set::new(Hooks::Lsm, Last::Named, 501).text(500);
-    measured(recorder, ("load", "one policy changed"), (1000, 3), || load(&thousand))?;
+    load(recorder, &bench, "one policy changed", (1000, 3), &thousand)?;
     let twice = memory(recorder, &bench, "policies, both slots", (1000, 3))?;
     recorder.put(
         "kernel memory per policy",
