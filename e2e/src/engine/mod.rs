@@ -4,14 +4,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::lab::{CASE_FUNCTIONS, CaseResult, KernelName, Lab, LabContext, LabTest, Options, recorded_cases};
+use crate::lab::{
+    CASE_FUNCTIONS, CaseResult, KernelName, Lab, LabContext, LabTest, Options, Outcome, recorded_cases,
+};
+
+mod verifier;
 
 const DRIVE: &str = include_str!("drive.sh");
 
 /// The tests.
 pub(crate) const TESTS: &[LabTest] = &[
-    LabTest { name: "engine-staleness", kernels: &[KernelName::V6_12], run: staleness },
-    LabTest { name: "engine-load", kernels: &[KernelName::V6_12], run: load },
+    LabTest { name: "engine-staleness", kernels: KernelName::ALL, run: staleness },
+    LabTest { name: "engine-programs", kernels: KernelName::ALL, run: programs },
+    LabTest { name: "engine-load", kernels: KernelName::ALL, run: load },
 ];
 
 /// Directory of this module's own files.
@@ -27,13 +32,13 @@ fn lab(context: &LabContext, options: Options) -> Lab {
 }
 
 /// Runs a script that is made of `parts`, after the functions that all of them use; tells what it printed.
-fn run(context: &LabContext, lab: &Lab, parts: &[&str]) -> Result<Vec<CaseResult>> {
+fn run(context: &LabContext, lab: &Lab, parts: &[&str]) -> Result<(Vec<CaseResult>, Outcome)> {
     let script = [CASE_FUNCTIONS, DRIVE].iter().chain(parts).copied().collect::<Vec<_>>().join("\n");
     let outcome = lab.run(&script)?;
     for line in outcome.text().lines() {
         (context.options.report)(line);
     }
-    Ok(recorded_cases(&outcome))
+    Ok((recorded_cases(&outcome), outcome))
 }
 
 fn staleness(context: &LabContext) -> Result<Vec<CaseResult>> {
@@ -49,7 +54,15 @@ fn staleness(context: &LabContext) -> Result<Vec<CaseResult>> {
         include_str!("running.sh"),
         include_str!("staleness_main.sh"),
     ];
-    run(context, &lab(context, options), &parts)
+    Ok(run(context, &lab(context, options), &parts)?.0)
+}
+
+fn programs(context: &LabContext) -> Result<Vec<CaseResult>> {
+    let lab = lab(context, context.options.clone());
+    let (mut cases, outcome) = run(context, &lab, &[include_str!("matrix.sh")])?;
+    let measured = outcome.files.get("verifier").map_or(&[][..], Vec::as_slice);
+    cases.extend(verifier::compare(context.kernel, &String::from_utf8_lossy(measured))?);
+    Ok(cases)
 }
 
 fn load(context: &LabContext) -> Result<Vec<CaseResult>> {
@@ -58,5 +71,5 @@ fn load(context: &LabContext) -> Result<Vec<CaseResult>> {
         timeout: std::time::Duration::from_mins(10),
         ..context.options.clone()
     };
-    run(context, &lab(context, options), &[include_str!("load.sh")])
+    Ok(run(context, &lab(context, options), &[include_str!("load.sh")])?.0)
 }

@@ -94,6 +94,21 @@ pub(super) fn attach(
     Ok(links)
 }
 
+/// Loads each program that this kernel has a place for, and attaches none.
+#[cfg(feature = "measure")]
+pub(super) fn load_each(
+    templates: &BTreeMap<String, Template>,
+    btf: &Btf,
+) -> Result<Vec<(&'static str, OwnedFd)>, ObjectError> {
+    let mut loaded = Vec::new();
+    for (name, place, _) in &PROGRAMS {
+        if let (Some(load_as), Some(template)) = (resolve(place, btf), templates.get(*name)) {
+            loaded.push((*name, template.load(&load_as, None, None, false)?));
+        }
+    }
+    Ok(loaded)
+}
+
 fn resolve(place: &Place, btf: &Btf) -> Option<LoadAs<'static>> {
     match place {
         Place::Tracepoint(name) => {

@@ -1,6 +1,6 @@
 //! What tests look at inside the engine.
 
-use super::{Engine, sys};
+use super::{Engine, OpenError, base, counts, sys, vmlinux};
 use crate::port::KernelError;
 use std::io;
 
@@ -8,6 +8,15 @@ use std::io;
 const BUSY_BYTES: usize = 4;
 
 impl Engine {
+    /// Instructions that the verifier goes through for each program that is always there, by its name.
+    ///
+    /// # Errors
+    /// When the kernel refuses one.
+    pub fn base_instructions(&self) -> Result<Vec<(&'static str, u32)>, OpenError> {
+        let programs = base::load_each(&self.templates, &vmlinux()?)?;
+        Ok(programs.iter().map(|(name, program)| (*name, counts::verified_instructions(program))).collect())
+    }
+
     /// Slots of scratch memory that a program holds at this moment; between events there is none.
     ///
     /// # Errors

@@ -83,6 +83,12 @@ fn execute(session: &mut Session, line: &str) -> Result<String> {
         ["live"] => Ok(live(session)?.to_string()),
         ["hooks"] => hooks(session),
         ["verified"] => Ok(verified(session)),
+        ["verified-base"] => {
+            let programs =
+                session.engine.base_instructions().map_err(|error| anyhow!(error_chain(&error)))?;
+            let lines = programs.iter().map(|(name, instructions)| format!("{name} {instructions}"));
+            Ok(lines.collect::<Vec<_>>().join("\n"))
+        }
         ["get", kind, name] => counts(session)?
             .get(&format!("{kind} {name}"))
             .map(u64::to_string)

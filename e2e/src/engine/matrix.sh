@@ -1,0 +1,28 @@
+# Every kind of program with every kind of argument and question: each must load and attach. What the verifier had to
+# look at goes to $LAB_OUT/verifier, one line for each: `POLICY POINT INSTRUCTIONS`.
+refusals() {
+	lab apply "$@" | grep -v ^revision
+}
+load_each() {
+	local label=$1 policy point shape instructions
+	shift
+	for policy in "$@"; do
+		check $label-$policy-cleared lab apply
+		expect $label-$policy-refusals "" refusals /lab/policies/matrix/$policy.yaml
+		lab verified | while read -r point shape instructions; do
+			[ -z "$point" ] || echo "$policy $point $instructions" >>$LAB_OUT/verifier
+		done
+	done
+}
+lab_start opened
+lab verified-base | sed 's/^/base /' >>$LAB_OUT/verifier
+load_each plain lsm-paths lsm-process lsm-everything functions returns tracepoints
+check released lab release
+lab_stop
+
+lab_start hidden-opened --without-bpf-lsm --hide fd_install --hide __x64_sys_write --hide __x64_sys_writev \
+	--hide __x64_sys_openat --hide filename_lookup --hide security_path_unlink --hide vfs_fsync_range
+load_each hidden lsm-paths lsm-process lsm-everything functions
+check hidden-released lab release
+lab_stop
+cat /run/lab.errors
