@@ -2,10 +2,11 @@
 
 mod bad_input;
 pub mod bench;
+pub mod cluster;
 mod differential;
 mod engine;
 pub mod lab;
 mod suite;
 pub mod tour;
 
-pub use suite::suite;
+pub use suite::{cluster_suite, suite};

@@ -1,8 +1,9 @@
-//! The tests that run in the lab.
+//! The tests that run in the lab, and those that need a cluster.
 
 use anyhow::Result;
 
 use crate::bad_input;
+use crate::cluster::{self, ClusterTest};
 use crate::differential;
 use crate::engine;
 use crate::lab::{CASE_FUNCTIONS, CaseResult, KernelName, LabContext, LabTest, recorded_cases};
@@ -12,6 +13,11 @@ use crate::tour;
 pub fn suite() -> Vec<LabTest> {
     let lab = LabTest { name: "lab", kernels: KernelName::ALL, run: the_lab_itself };
     [&[lab], engine::TESTS, tour::TESTS, bad_input::TESTS, differential::TESTS].concat()
+}
+
+/// Every test that needs a cluster, in the order in which they are run.
+pub fn cluster_suite() -> Vec<ClusterTest> {
+    cluster::TESTS.to_vec()
 }
 
 /// The guest is what the other tests take it for.

@@ -65,7 +65,7 @@ fn watch(bytes: &[u8]) {
 /// Plays the tour; the exit code is 0 when every step was played and passed.
 pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     setup::run()?;
-    let programs = test::programs()?;
+    let programs = test::build_programs()?;
     let options = Options { live: Some(watch), report: progress::line, ..Options::default() };
     let context = LabContext { kernel: arguments.kernel, programs, options };
     with_stage(|stage| stage.brief = arguments.brief);

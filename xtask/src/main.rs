@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod cluster;
 mod codegen;
 mod demo;
 mod lab;
@@ -31,6 +32,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run a command on lab kernels and return its output and exit code
     Lab(lab::Arguments),
+    /// Run a command, or a shell, against a real Kubernetes: a fresh control plane, or the cluster of `KUBECONFIG`
+    Cluster(cluster::Arguments),
     /// Run the tests
     Test(test::Arguments),
     /// Measure what the engine costs and compare it with the budgets
@@ -61,6 +64,7 @@ fn run(command: &Command) -> Result<i32> {
         Command::Setup => setup::run().map(|()| 0),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Lab(arguments) => lab::run(arguments),
+        Command::Cluster(arguments) => cluster::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Codegen { check } => setup::run().and_then(|()| codegen::run(*check)).map(|()| 0),

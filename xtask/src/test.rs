@@ -2,28 +2,39 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use lictor_e2e::lab::{CaseResult, KernelName, LabContext, LabTest, Options};
+use lictor_e2e::cluster::ClusterContext;
+use lictor_e2e::lab::{CaseResult, KernelName, LabContext, Options};
 
-use crate::{codegen, lab, progress, setup, tidy};
+use crate::{cluster, codegen, lab, progress, setup, tidy};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Only what needs no guest
-    #[arg(long, conflicts_with = "lab")]
+    /// Only what needs no guest and no cluster
+    #[arg(long, conflicts_with_all = ["lab", "cluster"])]
     quick: bool,
-    /// Only what runs in guests
+    /// Only what runs in the lab's guests
     #[arg(long)]
     lab: bool,
+    /// Only what needs a cluster
+    #[arg(long)]
+    cluster: bool,
     /// Only this kernel; may be given several times
     #[arg(long = "kernel", short = 'k', value_name = "KERNEL")]
     kernels: Vec<KernelName>,
-    /// Only lab tests whose name has this in it
+    /// Only lab and cluster tests whose name has this in it
     filter: Option<String>,
+}
+
+impl Arguments {
+    /// Whether a lab or cluster test with this name is asked for.
+    fn wants(&self, name: &str) -> bool {
+        self.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()))
+    }
 }
 
 /// Counts of cases.
@@ -64,12 +75,17 @@ impl Tally {
 pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     setup::run()?;
     let mut tally = Tally::default();
-    if !arguments.lab {
+    let all = !(arguments.quick || arguments.lab || arguments.cluster);
+    if all || arguments.quick {
         checks(&mut tally);
         tally.add(progress::step("compiling and running the tests of the crates", cargo_test));
     }
-    if !arguments.quick {
-        lab_tests(arguments, &mut tally);
+    let programs = if arguments.quick { None } else { programs(&mut tally) };
+    if let Some(programs) = programs.as_ref().filter(|_| all || arguments.lab) {
+        lab_tests(arguments, programs, &mut tally);
+    }
+    if let Some(programs) = programs.filter(|_| all || arguments.cluster) {
+        cluster_tests(arguments, programs, &mut tally);
     }
     if tally.ignored > 0 {
         println!("{} tests were not run; they count neither as passed nor as failed", tally.ignored);
@@ -134,7 +150,7 @@ fn clang_format() -> Result<()> {
     quiet(Command::new("clang-format").args(["--dry-run", "-Werror", "--style=file"]).args(files))
 }
 
-fn c_files(directory: &std::path::Path, files: &mut Vec<PathBuf>) -> Result<()> {
+fn c_files(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))? {
         let path = entry?.path();
         if path.is_dir() {
@@ -199,11 +215,7 @@ fn summary(line: &str) -> Option<Tally> {
 }
 
 /// Runs the tests that need a guest, one after the other.
-fn lab_tests(arguments: &Arguments, tally: &mut Tally) {
-    let programs = match programs() {
-        Ok(programs) => programs,
-        Err(error) => return tally.case("lab: build the programs", Some(&format!("{error:#}"))),
-    };
+fn lab_tests(arguments: &Arguments, programs: &Path, tally: &mut Tally) {
     let kernels = if arguments.kernels.is_empty() { KernelName::ALL } else { &arguments.kernels };
     let mut unavailable = BTreeMap::new();
     for kernel in kernels {
@@ -211,28 +223,42 @@ fn lab_tests(arguments: &Arguments, tally: &mut Tally) {
             unavailable.insert(*kernel, format!("{error:#}"));
         }
     }
-    let wanted =
-        |test: &LabTest| arguments.filter.as_ref().is_none_or(|filter| test.name.contains(filter.as_str()));
     for kernel in kernels {
         let context = LabContext {
             kernel: *kernel,
-            programs: programs.clone(),
+            programs: programs.to_path_buf(),
             options: Options { report: progress::line, ..Options::default() },
         };
         let tests = lictor_e2e::suite();
-        for test in tests.iter().filter(|test| wanted(test) && test.kernels.contains(kernel)) {
+        for test in tests.iter().filter(|test| arguments.wants(test.name) && test.kernels.contains(kernel)) {
             let name = format!("lab {kernel} {}", test.name);
             if let Some(why) = unavailable.get(kernel) {
                 tally.case(&name, Some(why));
                 continue;
             }
-            progress::step(&format!("running: {name}"), || lab_test(test, &context, &name, tally));
+            let result = progress::step(&format!("running: {name}"), || (test.run)(&context));
+            record(&name, result, tally);
         }
     }
 }
 
-fn lab_test(test: &LabTest, context: &LabContext, name: &str, tally: &mut Tally) {
-    match (test.run)(context) {
+/// Runs the tests that need a cluster, one after the other.
+fn cluster_tests(arguments: &Arguments, programs: PathBuf, tally: &mut Tally) {
+    if let Err(error) = cluster::fetch() {
+        return tally.case("cluster: get the programs", Some(&format!("{error:#}")));
+    }
+    let options = lictor_e2e::cluster::Options { report: progress::line, ..Default::default() };
+    let context = ClusterContext { programs, options };
+    for test in lictor_e2e::cluster_suite().iter().filter(|test| arguments.wants(test.name)) {
+        let name = format!("cluster {}", test.name);
+        let result = progress::step(&format!("running: {name}"), || (test.run)(&context));
+        record(&name, result, tally);
+    }
+}
+
+/// Counts the cases of a test.
+fn record(name: &str, result: Result<Vec<CaseResult>>, tally: &mut Tally) {
+    match result {
         Ok(cases) if cases.is_empty() => tally.case(name, Some("the test has no cases")),
         Ok(cases) => {
             for CaseResult { name: case, failure } in cases {
@@ -243,8 +269,19 @@ fn lab_test(test: &LabTest, context: &LabContext, name: &str, tally: &mut Tally)
     }
 }
 
-/// Builds the programs that guests run, and returns their directory.
-pub(crate) fn programs() -> Result<PathBuf> {
+/// The programs; a failure to build them is a failed case.
+fn programs(tally: &mut Tally) -> Option<PathBuf> {
+    match build_programs() {
+        Ok(programs) => Some(programs),
+        Err(error) => {
+            tally.case("build the programs", Some(&format!("{error:#}")));
+            None
+        }
+    }
+}
+
+/// Builds the programs that guests and clusters run, and returns their directory.
+pub(crate) fn build_programs() -> Result<PathBuf> {
     let target = crate::target_directory();
     progress::step("building lictor-node, lictor and lictor-lab", || {
         quiet(cargo().args(["build", "--quiet", "-p", "lictor-node-worker", "-p", "lictor", "--bins"]))?;

@@ -16,7 +16,7 @@ mod kernels;
 mod mirror;
 mod modules;
 mod native;
-mod process;
+pub(crate) mod process;
 mod qemu;
 
 pub(crate) use cases::record_of_cases;

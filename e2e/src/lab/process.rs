@@ -23,7 +23,7 @@ const POLL: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// When it cannot be started or ends with a failure; the error holds the last lines that it printed.
-pub(super) fn capture(command: &mut Command) -> Result<String> {
+pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let output = output(command)?;
     if !output.status.success() {
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -34,7 +34,7 @@ pub(super) fn capture(command: &mut Command) -> Result<String> {
 }
 
 /// Runs a program and returns all of its output, whatever its exit status.
-pub(super) fn output(command: &mut Command) -> Result<Output> {
+pub(crate) fn output(command: &mut Command) -> Result<Output> {
     command.output().map_err(|error| {
         if error.kind() == ErrorKind::NotFound {
             not_installed(&name(command))
@@ -45,7 +45,7 @@ pub(super) fn output(command: &mut Command) -> Result<Output> {
 }
 
 /// Checks that a program is in the search path, for programs that another one starts.
-pub(super) fn require(program: &str) -> Result<()> {
+pub(crate) fn require(program: &str) -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
     if found { Ok(()) } else { Err(not_installed(program)) }
@@ -56,7 +56,7 @@ fn not_installed(program: &str) -> anyhow::Error {
 }
 
 /// As [`capture`], for output that is not text.
-pub(super) fn capture_bytes(command: &mut Command) -> Result<Vec<u8>> {
+pub(crate) fn capture_bytes(command: &mut Command) -> Result<Vec<u8>> {
     let output = output(command).context("running a helper program")?;
     if !output.status.success() {
         bail!("{} failed: {}", name(command), tail(&String::from_utf8_lossy(&output.stderr), TAIL_LINES));
@@ -65,7 +65,7 @@ pub(super) fn capture_bytes(command: &mut Command) -> Result<Vec<u8>> {
 }
 
 /// The last `lines` lines of a text.
-pub(super) fn tail(text: &str, lines: usize) -> String {
+pub(crate) fn tail(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.trim_end().lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }

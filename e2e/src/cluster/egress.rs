@@ -1,0 +1,179 @@
+//! The way from the API server into the cluster: kubelets, webhooks behind a Service.
+//!
+//! The API server runs on this machine, nodes run in guests. What it would reach at a node or pod it asks this proxy
+//! for (HTTP CONNECT on a UNIX socket), which knows where that is. So no name has to be resolved, no address routed,
+//! and nothing needs root.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// Longest request head; real ones have some hundred bytes.
+const HEAD_MAX_BYTES: usize = 8192;
+/// How long the other end may take to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Default)]
+struct Routes {
+    /// `HOST:PORT` as the API server asks for it, and where that is on this machine.
+    direct: BTreeMap<String, SocketAddr>,
+    /// A proxy of the same kind inside a node, asked for everything else.
+    relay: Option<SocketAddr>,
+}
+
+/// The proxy. It runs until the program ends; each connection has two threads.
+#[derive(Clone, Debug)]
+pub(super) struct Egress {
+    routes: Arc<Mutex<Routes>>,
+    socket: PathBuf,
+}
+
+impl Egress {
+    /// Listens on a new socket.
+    pub(super) fn listen(socket: PathBuf) -> Result<Self> {
+        let listener =
+            UnixListener::bind(&socket).with_context(|| format!("listening on {}", socket.display()))?;
+        let egress = Self { routes: Arc::default(), socket };
+        let routes = Arc::clone(&egress.routes);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let routes = Arc::clone(&routes);
+                // The API server sees a closed connection, which it reports to whoever asked.
+                thread::spawn(move || drop(serve(stream, &routes)));
+            }
+        });
+        Ok(egress)
+    }
+
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Sends what is asked for as `HOST:PORT` to an address of this machine. A Service is asked for by the addresses of
+    /// its endpoints.
+    pub(super) fn route(&self, target: impl Into<String>, to: SocketAddr) {
+        self.lock().direct.insert(target.into(), to);
+    }
+
+    /// Sends everything else to a proxy inside a node.
+    pub(super) fn relay(&self, to: SocketAddr) {
+        self.lock().relay = Some(to);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn serve(mut client: UnixStream, routes: &Mutex<Routes>) -> io::Result<()> {
+    let head = read_head(&mut client)?;
+    let target = connect_target(&head).unwrap_or_default().to_owned();
+    let (direct, relay) = {
+        let routes = routes.lock().unwrap_or_else(PoisonError::into_inner);
+        (routes.direct.get(&target).copied(), routes.relay)
+    };
+    let Some(address) = direct.or(relay) else {
+        return refuse(&mut client, &format!("nothing is known about {target}"));
+    };
+    let mut server = match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+        Ok(server) => server,
+        Err(error) => return refuse(&mut client, &format!("{target}, which is {address}: {error}")),
+    };
+    server.set_nodelay(true)?;
+    if direct.is_some() {
+        client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    } else {
+        // The relay answers for itself.
+        server.write_all(head.as_bytes())?;
+    }
+    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+    let up = thread::spawn(move || {
+        let copied = io::copy(&mut from_client, &mut to_server);
+        drop(to_server.shutdown(Shutdown::Write));
+        copied
+    });
+    let copied = io::copy(&mut server, &mut client);
+    // The other direction must not wait for a client that keeps its end open.
+    drop(client.shutdown(Shutdown::Both));
+    drop(server.shutdown(Shutdown::Both));
+    drop(up.join());
+    copied.map(drop)
+}
+
+fn refuse(client: &mut UnixStream, why: &str) -> io::Result<()> {
+    write!(client, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: {}\r\n\r\n{why}", why.len())
+}
+
+/// Reads a request up to its empty line, byte by byte: what follows is not for us.
+fn read_head(client: &mut UnixStream) -> io::Result<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() >= HEAD_MAX_BYTES {
+            return Err(io::Error::other("the request is too long"));
+        }
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).map_err(io::Error::other)
+}
+
+fn connect_target(head: &str) -> Option<&str> {
+    head.strip_prefix("CONNECT ")?.split_whitespace().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn ask(egress: &Egress, target: &str, say: &[u8]) -> String {
+        let mut stream = UnixStream::connect(egress.socket()).unwrap();
+        write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n").unwrap();
+        stream.write_all(say).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// A server that answers one connection with what it heard.
+    fn echo() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut heard = Vec::new();
+            stream.read_to_end(&mut heard).unwrap();
+            stream.write_all(&heard).unwrap();
+        });
+        address
+    }
+
+    #[test]
+    fn known_targets_are_reached_and_others_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let egress = Egress::listen(directory.path().join("s")).unwrap();
+        egress.route("node1:10250", echo());
+        let answer = ask(&egress, "node1:10250", b"hello");
+        assert_eq!(answer, "HTTP/1.1 200 Connection established\r\n\r\nhello");
+        assert!(ask(&egress, "node2:10250", b"").contains("502 Bad Gateway"));
+    }
+
+    #[test]
+    fn the_relay_gets_the_request_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let egress = Egress::listen(directory.path().join("s")).unwrap();
+        egress.relay(echo());
+        let answer = ask(&egress, "10.0.0.1:443", b"x");
+        assert_eq!(answer, "CONNECT 10.0.0.1:443 HTTP/1.1\r\nHost: 10.0.0.1:443\r\n\r\nx");
+    }
+}
