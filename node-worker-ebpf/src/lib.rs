@@ -59,6 +59,11 @@ wire!(
     lictor_hook_record,
     lictor_field,
     lictor_file,
+    lictor_cgroup,
+    lictor_cgroup_record,
+    lictor_pod_uid,
+    lictor_scope_key,
+    lictor_scope,
 );
 
 /// The bytes of `value`, as the kernel sees them.

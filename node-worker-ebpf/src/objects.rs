@@ -20,5 +20,6 @@ object!(KPROBE, "kprobe.o", "Program `lictor_kprobe`.");
 object!(TRACEPOINT, "tracepoint.o", "Program `lictor_tracepoint`.");
 object!(RAW_TRACEPOINT, "raw_tracepoint.o", "Program `lictor_raw_tracepoint`.");
 object!(PROCESS, "process.o", "Programs `lictor_fork`, `lictor_exec` and `lictor_exit`.");
+object!(CGROUP, "cgroup.o", "Programs `lictor_cgroup_made` and `lictor_cgroup_removed`.");
 object!(INVALIDATE, "invalidate.o", "Programs that tell when remembered paths are wrong.");
 object!(EMPTY, "empty.o", "Programs that do nothing, for measuring.");

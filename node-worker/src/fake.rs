@@ -1,11 +1,11 @@
 //! A kernel for tests: keeps what it is given, and hands out the records that a test puts into it.
 
 use crate::port::{
-    Applied, ApplyError, BATCH_RECORDS, Batch, HookState, KernelError, KernelPort, LiveRevision, NamedCount,
-    RecordSource, RevisionDecoder,
+    Applied, ApplyError, BATCH_RECORDS, Batch, CgroupOwner, HookState, KernelError, KernelPort, LiveRevision,
+    NamedCount, RecordSource, RevisionDecoder, ScopeFacts,
 };
 use lictor_node_worker_ebpf::{lictor_hook_counts, lictor_policy_counts};
-use lictor_policy::model::PolicyKey;
+use lictor_policy::model::{PodLabels, PolicyKey};
 use lictor_policy::plan::{HookPoint, Plan};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) broken_points: Vec<String>,
     /// The next applies fail in a way that no policy is to blame for.
     pub(crate) failing_applies: u32,
+    pub(crate) pods: BTreeMap<String, PodLabels>,
+    pub(crate) cgroups: BTreeMap<u64, CgroupOwner>,
     pub(crate) released: bool,
     pub(crate) reads_fail: bool,
 }
@@ -103,6 +105,25 @@ impl KernelPort for FakeKernel {
         announce(decoder.clone());
         inner.live = Some((revision, Arc::clone(plan)));
         Ok(Applied { revision, decoder, unchanged: false })
+    }
+
+    fn set_pods(&mut self, pods: &BTreeMap<String, PodLabels>) -> Result<(), KernelError> {
+        self.inner().pods.clone_from(pods);
+        Ok(())
+    }
+
+    fn place_cgroup(&mut self, id: u64, owner: &CgroupOwner) -> Result<(), KernelError> {
+        self.inner().cgroups.insert(id, owner.clone());
+        Ok(())
+    }
+
+    fn scope_facts(&self) -> Result<ScopeFacts, KernelError> {
+        let inner = self.inner();
+        Ok(ScopeFacts {
+            pods: inner.pods.len() as u64,
+            cgroups: inner.cgroups.len() as u64,
+            ..ScopeFacts::default()
+        })
     }
 
     fn live(&self) -> Result<Option<LiveRevision>, KernelError> {

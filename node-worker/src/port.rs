@@ -4,7 +4,7 @@
 //! whole node worker runs in tests on a machine whose kernel refuses BPF.
 
 use lictor_node_worker_ebpf::{lictor_hook_counts, lictor_policy_counts, lictor_site, lictor_stat};
-use lictor_policy::model::PolicyKey;
+use lictor_policy::model::{PodLabels, PolicyKey};
 use lictor_policy::plan::{GroupPlan, HookPoint, Plan, PlanPolicy, RulePlan};
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +26,17 @@ pub trait KernelPort: Send {
         plan: &Arc<Plan>,
         announce: &mut dyn FnMut(RevisionDecoder),
     ) -> Result<Applied, ApplyError>;
+
+    /// Tells the kernel which pods there are, by uid. What is live is judged by them from here on: no program is loaded
+    /// and no revision is made.
+    fn set_pods(&mut self, pods: &BTreeMap<String, PodLabels>) -> Result<(), KernelError>;
+
+    /// Tells the kernel whose cgroup `id` is. Cgroups that are made later belong to whom the one above them belongs to,
+    /// so whoever reads the tree places a cgroup before it looks for those below it.
+    fn place_cgroup(&mut self, id: u64, owner: &CgroupOwner) -> Result<(), KernelError>;
+
+    /// What the kernel holds of pods and cgroups.
+    fn scope_facts(&self) -> Result<ScopeFacts, KernelError>;
 
     /// The live revision as the kernel holds it now; `None` = nothing is judged.
     fn live(&self) -> Result<Option<LiveRevision>, KernelError>;
@@ -70,6 +81,34 @@ pub struct Batch {
     pub records: usize,
     /// Bytes that wait in the ring after this batch; 0 = it is empty.
     pub waiting_bytes: u64,
+}
+
+/// Whose processes are in a cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CgroupOwner {
+    /// The node's own.
+    Host,
+    /// A pod's that nobody has told of.
+    UnknownPod,
+    /// The pod's with this uid.
+    Pod(String),
+}
+
+/// What the kernel holds of pods and cgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ScopeFacts {
+    /// Pods that have a number.
+    pub pods: u64,
+    /// Pods that have none, because there are too many or their uid is too long. They are judged as unknown ones.
+    pub pods_refused: u64,
+    /// Cgroups whose pod is remembered.
+    pub cgroups: u64,
+    /// Of these, cgroups that processes of pods have made.
+    pub nested_cgroups: u64,
+    /// Distinct scopes of the live revision's policies.
+    pub scopes: u64,
+    /// Classes of workloads that the live revision tells apart.
+    pub classes: u64,
 }
 
 /// A revision that is live.
@@ -129,6 +168,8 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "exec_lost",
     "exit_lost",
     "fork_lost",
+    "cgroup_lost",
+    "cgroup_table",
 ];
 
 /// Names of `enum lictor_stat`.
@@ -141,6 +182,7 @@ pub const STAT_NAMES: [&str; lictor_stat::LICTOR_STAT_COUNT as usize] = [
     "fs_generation",
     "shape_tail_call",
     "scratch_corrupt",
+    "cgroup_walk",
 ];
 
 /// A counter and its name in metrics.

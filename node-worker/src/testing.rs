@@ -52,6 +52,7 @@ pub(crate) fn facts() -> NodeFacts {
         bpf_lsm: true,
         btf: true,
         host_namespaces: BTreeMap::new(),
+        no_pods: None,
         symbols: Arc::new(FakeSymbols),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::{FieldPath, Policy, PolicyKey};
 use crate::parse::{Lines, parse};
-use crate::spec::decode;
+use crate::spec::{Kind, decode};
 use crate::validate::validate;
 use crate::violation::{Violation, Violations, Warning};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +56,9 @@ pub fn load(text: &str, file: Option<&str>) -> Result<Loaded, Violations> {
     });
     // A name that is none would only confuse.
     let named = !violations.iter().any(|violation| violation.path.as_str().starts_with("metadata"));
-    let key = PolicyKey { namespace: None, name: document.metadata.name.clone() };
+    let namespaced = document.kind == Kind::TracingPolicyNamespaced;
+    let namespace = document.metadata.namespace.clone().filter(|_| namespaced);
+    let key = PolicyKey { namespace, name: document.metadata.name.clone() };
     let key = named.then_some(&key);
     let (Ok((policy, warnings)), true) = (outcome, violations.is_empty()) else {
         return Err(place(violations, &decoded.lines, key));

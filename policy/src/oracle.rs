@@ -9,7 +9,7 @@ pub mod generate;
 use crate::model::{
     Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, Hook, HookTarget, IntKind, Mode, Namespace,
     NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest, Policy, PolicyKey, Predicate, Rule,
-    TextMatch, TextTest, ValueTest,
+    TextMatch, TextTest, ValueTest, Workload,
 };
 use crate::plan::{TypeClass, automatic_kind};
 use lictor_node_worker_ebpf::{LICTOR_MAX_ANCESTORS, LICTOR_PATH_MAX};
@@ -78,6 +78,8 @@ pub struct Process {
     pub capabilities: BTreeMap<CapabilitySet, u64>,
     /// Inode numbers of its namespaces.
     pub namespaces: BTreeMap<Namespace, u32>,
+    /// The pod that it is of.
+    pub workload: Workload,
 }
 
 /// Id of a process.
@@ -121,6 +123,9 @@ pub fn judge(policies: &[Policy], event: &Event, host: &BTreeMap<Namespace, u32>
     let mut ordered: Vec<&Policy> = policies.iter().collect();
     ordered.sort_by(|a, b| a.key.cmp(&b.key));
     for policy in ordered {
+        if policy.scope.as_ref().is_some_and(|scope| !scope.selects(&event.process.workload)) {
+            continue;
+        }
         for (number, hook) in policy.hooks.iter().enumerate() {
             if !same_place(&hook.target, &event.target) || moment(hook, event) != event.moment {
                 continue;

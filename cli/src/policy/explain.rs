@@ -7,7 +7,7 @@ use super::{FactsFrom, Options, Output, machine, words};
 use anyhow::{Context as _, bail};
 use lictor_policy::Loaded;
 use lictor_policy::model::{Hook, Mode, Policy};
-use lictor_policy::plan::{HookPlan, NodeFacts, Plan, compile};
+use lictor_policy::plan::{HookPlan, NodeFacts, Plan, PlanPolicy, compile};
 use serde::Serialize;
 use std::io::Write;
 
@@ -55,6 +55,7 @@ struct ExplainedPolicy {
     file: String,
     mode: &'static str,
     enforces: bool,
+    applies_to: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -97,11 +98,17 @@ fn explanation(inputs: &[Input], facts: &NodeFacts) -> anyhow::Result<Explanatio
                     Mode::Monitor => "monitor",
                 },
                 enforces: policy.enforces,
+                applies_to: applies_to(policy, &plan),
             })
             .collect(),
         hook_points: plan.hooks.iter().map(|hook| point(hook, &plan, &policies)).collect(),
         tables: sizes(&plan)?,
     })
+}
+
+fn applies_to(policy: &PlanPolicy, plan: &Plan) -> String {
+    let scope = policy.scope.and_then(|index| plan.scopes.get(index as usize));
+    scope.map_or_else(|| "every process".to_owned(), ToString::to_string)
 }
 
 fn point(hook: &HookPlan, plan: &Plan, policies: &[Policy]) -> ExplainedPoint {
@@ -148,6 +155,7 @@ fn text(explanation: &Explanation, out: &mut dyn Write) -> std::io::Result<()> {
             (true, _) => "would deny or kill; in monitor mode it only reports",
         };
         writeln!(out, "policy {} ({}): {what}", policy.name, policy.file)?;
+        writeln!(out, "  applies to: {}", policy.applies_to)?;
     }
     for point in &explanation.hook_points {
         writeln!(out, "\n{}: {}", point.hook_point, point.attached_as)?;
@@ -254,6 +262,7 @@ spec:
 
     const EXPLAINED: &str = r#"on Linux 6.12.95-test
 policy secrets (secrets.yaml): denies or kills
+  applies to: every process
 
 lsm/file_open: BPF LSM program
   why:      LSM hook file_open, as the policy names it: BPF LSM is on

@@ -79,6 +79,7 @@ pub(super) fn lookup(shape: lictor_column_shape) -> String {
         column::LICTOR_COLUMN_ANCESTORS => "with its ancestors",
         column::LICTOR_COLUMN_PATH_PREFIX | column::LICTOR_COLUMN_TEXT_PREFIX => "by beginning",
         column::LICTOR_COLUMN_PATH_SUFFIX | column::LICTOR_COLUMN_TEXT_SUFFIX => "by end",
+        column::LICTOR_COLUMN_SCOPE => "by the policies that select its pod",
         _ => "unknown",
     };
     format!("{subject}, {how}")
@@ -95,6 +96,7 @@ pub(super) fn entries(table: &ColumnTable) -> String {
         ColumnTable::Ancestors(pids) => counted(pids.len(), "process id"),
         // The first class is that of all other paths.
         ColumnTable::PathClasses(classes) => counted(classes.len().saturating_sub(1), "kind of path"),
+        ColumnTable::Scope => "as many as the node's pods need".to_owned(),
         ColumnTable::Text(trie) => counted(trie.entries.len(), "piece of text"),
     }
 }

@@ -5,12 +5,13 @@
 
 use anyhow::{Context, Result, ensure};
 use lictor_node_worker::kernel::{self, Engine, facts};
-use lictor_node_worker::port::{KernelPort, RecordSource, error_chain};
+use lictor_node_worker::port::{CgroupOwner, KernelPort, RecordSource, error_chain};
 use lictor_node_worker_ebpf::{
     self as wire, lictor_fired, lictor_hook_record, lictor_record, lictor_record_kind::LICTOR_RECORD_HOOK,
 };
 use lictor_policy::model::{
-    ArgKind, CapabilitySet, Hook, HookTarget, Namespace, NamespaceValue, Policy, PolicyKey, Predicate,
+    ArgKind, CapabilitySet, Hook, HookTarget, Namespace, NamespaceValue, PodLabels, Policy, PolicyKey,
+    Predicate, Workload,
 };
 use lictor_policy::oracle::generate::{self, Place, Random};
 use lictor_policy::oracle::{Event, Judgement, Moment, Process, ProcessId, Reading, judge};
@@ -18,6 +19,7 @@ use lictor_policy::plan::testing::FakeSymbols;
 use lictor_policy::plan::{Attach, HookPlan, HookPoint, NodeFacts, Plan, TypeClass, compile};
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +41,7 @@ struct Seen {
     signalled: u64,
     monitored: u64,
     unresolved: u64,
+    scoped: u64,
     refused: u64,
     different: u64,
 }
@@ -48,8 +51,18 @@ pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
     let system = facts::gather()?;
     let (engine, ring) = kernel::open(kernel::Options::default(), system.symbols.clone())
         .map_err(|error| anyhow::anyhow!(error_chain(&error)))?;
-    let mut bench =
-        Bench { engine, ring: Box::new(ring), facts: made_up_facts(&system.facts), seen: Seen::default() };
+    let mut bench = Bench {
+        engine,
+        ring: Box::new(ring),
+        facts: made_up_facts(&system.facts),
+        cgroup: own_cgroup()?,
+        seen: Seen::default(),
+    };
+    let pods = generate::workloads().into_iter().filter_map(|workload| match workload {
+        Workload::Pod(labels) => Some((uid(&labels), labels)),
+        Workload::Host | Workload::UnknownPod => None,
+    });
+    bench.engine.set_pods(&pods.collect())?;
     let mut set = seed;
     while bench.seen.events < cases {
         bench.set(set, events)?;
@@ -67,10 +80,24 @@ pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
         ("signalled", seen.signalled),
         ("monitored", seen.monitored),
         ("unresolved", seen.unresolved),
+        ("scoped", seen.scoped),
     ] {
         ensure!(count * 200 > seen.events, "only {count} of {} events were {what}", seen.events);
     }
     Ok(())
+}
+
+/// A uid for a made-up pod.
+fn uid(pod: &PodLabels) -> String {
+    let labels: Vec<String> = pod.labels.iter().map(|(key, value)| format!("{key}-{value}")).collect();
+    format!("{}-{}", pod.namespace, labels.join("-"))
+}
+
+/// The id of this process's cgroup: the inode number of its directory.
+fn own_cgroup() -> Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/cgroup")?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::")).context("no cgroup2")?;
+    Ok(std::fs::metadata(format!("/sys/fs/cgroup{path}"))?.ino())
 }
 
 /// Places whose arguments this process can make up: numbers and text.
@@ -106,6 +133,8 @@ struct Bench {
     engine: Engine,
     ring: Box<dyn RecordSource>,
     facts: NodeFacts,
+    /// Of this process.
+    cgroup: u64,
     seen: Seen,
 }
 
@@ -146,10 +175,23 @@ impl Bench {
         for (hook, (place, moment)) in plan.hooks.iter().zip(&moments) {
             for number in 0..events {
                 let mut event = generate::event(set << 20 | number, &places[*place], *moment);
-                event.process = me.clone();
+                let workload = event.process.workload.clone();
+                self.move_to(&workload)?;
+                event.process = Process { workload, ..me.clone() };
                 self.compare(set, number, hook, &plan, &kept, &event)?;
             }
         }
+        Ok(())
+    }
+
+    /// Makes this process's cgroup one of `workload`.
+    fn move_to(&mut self, workload: &Workload) -> Result<()> {
+        let owner = match workload {
+            Workload::Host => CgroupOwner::Host,
+            Workload::UnknownPod => CgroupOwner::UnknownPod,
+            Workload::Pod(labels) => CgroupOwner::Pod(uid(labels)),
+        };
+        self.engine.place_cgroup(self.cgroup, &owner)?;
         Ok(())
     }
 
@@ -165,6 +207,11 @@ impl Bench {
         let expected = judge(policies, event, &self.facts.host_namespaces);
         let found = self.judge(hook, plan, policies, event)?;
         self.count(&expected);
+        // A judgement that another workload would not have had.
+        let elsewhere = Process { workload: Workload::Host, ..event.process.clone() };
+        let elsewhere =
+            judge(policies, &Event { process: elsewhere, ..event.clone() }, &self.facts.host_namespaces);
+        self.seen.scoped += u64::from(elsewhere.fired != expected.fired);
         let wanted = Outcome {
             verdict: i32::from(expected.verdict),
             signal: expected.signal.map_or(0, u32::from),
@@ -371,5 +418,6 @@ fn process() -> Result<Process> {
             (CapabilitySet::Inheritable, set("CapInh:")?),
         ]),
         namespaces,
+        workload: Workload::Host,
     })
 }

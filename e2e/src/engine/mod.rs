@@ -16,6 +16,7 @@ const DRIVE: &str = include_str!("drive.sh");
 pub(crate) const TESTS: &[LabTest] = &[
     LabTest { name: "engine-staleness", kernels: KernelName::ALL, run: staleness },
     LabTest { name: "engine-programs", kernels: KernelName::ALL, run: programs },
+    LabTest { name: "engine-scopes", kernels: KernelName::ALL, run: scopes },
     LabTest { name: "engine-load", kernels: KernelName::ALL, run: load },
 ];
 
@@ -63,6 +64,10 @@ fn programs(context: &LabContext) -> Result<Vec<CaseResult>> {
     let measured = outcome.files.get("verifier").map_or(&[][..], Vec::as_slice);
     cases.extend(verifier::compare(context.kernel, &String::from_utf8_lossy(measured))?);
     Ok(cases)
+}
+
+fn scopes(context: &LabContext) -> Result<Vec<CaseResult>> {
+    Ok(run(context, &lab(context, context.options.clone()), &[include_str!("scopes.sh")])?.0)
 }
 
 fn load(context: &LabContext) -> Result<Vec<CaseResult>> {

@@ -13,7 +13,7 @@
 #endif
 
 /* Changes whenever the meaning or the layout of anything below changes; part of the pin directory's name. */
-#define LICTOR_ABI_VERSION 1
+#define LICTOR_ABI_VERSION 2
 
 /* ---- limits ---------------------------------------------------------------------------------------------- */
 
@@ -44,6 +44,14 @@
 #define LICTOR_MAX_ANCESTORS 32
 /* Bytes of arguments kept from one execve. */
 #define LICTOR_MAX_EXEC_ARGS 4096
+/* Pod numbers are below this: eight times the pods that a node has by Kubernetes' recommendation. */
+#define LICTOR_MAX_PODS 4096
+/* Cgroups whose pod is remembered; what is not among them is found by a walk to the root. */
+#define LICTOR_MAX_CGROUPS 16384
+/* Of these, cgroups that processes of pods have made themselves. */
+#define LICTOR_MAX_NESTED_CGROUPS 8192
+/* Bytes kept of a cgroup's name. */
+#define LICTOR_MAX_CGROUP_NAME 128
 /* Bytes kept of a string, a buffer or an I/O vector argument. */
 #define LICTOR_MAX_BYTES 4096
 
@@ -178,6 +186,47 @@ struct lictor_number_key {
  * of rules that want this element, high half the vector of rules that must not have it (0 = none in both halves).
  */
 
+/* ---- pods and scopes -------------------------------------------------------------------------------------- */
+
+/*
+ * Which pod a cgroup belongs to does not depend on policies and outlives revisions: `cgroups` maps a cgroup to the
+ * number of its pod. What a pod's number means to the rules belongs to a revision: `classes` maps it to a scope class,
+ * `scopes` maps hook point and class to the rules that hold.
+ */
+
+/* Number of processes outside all pods. A cgroup that nothing is known of, nor of any above it, has it too. */
+#define LICTOR_POD_HOST 0
+/* Number of pods that nobody has told of yet. */
+#define LICTOR_POD_UNKNOWN 1
+#define LICTOR_POD_FIRST 2
+
+/* Value of `cgroups`, by cgroup id. */
+struct lictor_cgroup {
+	__u32 pod;
+	/* LICTOR_CGROUP_* */
+	__u32 flags;
+};
+/* Made below the cgroup of a pod; counted in `nested_cgroups`. */
+#define LICTOR_CGROUP_NESTED 1
+
+/* Key of `pods`: a pod's uid as cgroups are named by it, with dashes, padded with NUL. */
+struct lictor_pod_uid {
+	__u8 text[40];
+};
+
+struct lictor_scope_key {
+	__u32 hook_slot;
+	__u32 class_id;
+};
+
+struct lictor_scope {
+	/* The rules of the hook point that hold for the class. */
+	struct lictor_vector rules;
+	/* As in struct lictor_hook, for the class. */
+	__s32 fallback_verdict;
+	__u32 pad;
+};
+
 /* ---- constants of one loaded program --------------------------------------------------------------------- */
 
 enum lictor_attach {
@@ -242,6 +291,8 @@ enum lictor_column_kind {
 	LICTOR_COLUMN_PATH_SUFFIX,
 	LICTOR_COLUMN_TEXT_PREFIX,
 	LICTOR_COLUMN_TEXT_SUFFIX,
+	/* Which rules hold for the workload; always FROM_CGROUP. */
+	LICTOR_COLUMN_SCOPE,
 };
 
 enum lictor_column_source {
@@ -372,6 +423,10 @@ enum lictor_site {
 	LICTOR_SITE_EXEC_LOST,
 	LICTOR_SITE_EXIT_LOST,
 	LICTOR_SITE_FORK_LOST,
+	/* A record of a cgroup did not fit into the ring. */
+	LICTOR_SITE_CGROUP_LOST,
+	/* A cgroup could not be remembered: the table is full. Its pod is found by a walk. */
+	LICTOR_SITE_CGROUP_TABLE,
 	LICTOR_SITE_COUNT,
 };
 
@@ -385,6 +440,8 @@ enum lictor_stat {
 	LICTOR_STAT_FS_GENERATION,
 	LICTOR_STAT_SHAPE_TAIL_CALL,
 	LICTOR_STAT_SCRATCH_CORRUPT,
+	/* A pod was found by a walk up the cgroups. */
+	LICTOR_STAT_CGROUP_WALK,
 	LICTOR_STAT_COUNT,
 };
 
@@ -396,6 +453,7 @@ enum lictor_record_kind {
 	LICTOR_RECORD_EXIT,
 	LICTOR_RECORD_FORK,
 	LICTOR_RECORD_HOOK,
+	LICTOR_RECORD_CGROUP,
 };
 
 /* Begins every record. The process is (tgid, start_boot_ns); exec_id counts its execve calls. */
@@ -462,6 +520,18 @@ struct lictor_fork_record {
 	__u64 parent_start_boot_ns;
 	__u32 parent_tgid;
 	__u32 namespace_pid;
+};
+
+/* A cgroup was made or removed; `head` names who did it. Followed by name_length bytes of its name. */
+struct lictor_cgroup_record {
+	struct lictor_record head;
+	__u64 cgroup_id;
+	/* 0 = it has none. */
+	__u64 parent_id;
+	__u32 pod;
+	/* 1 = removed. */
+	__u16 removed;
+	__u16 name_length;
 };
 
 /* A rule that fired, in a hook record. */

@@ -5,6 +5,7 @@
 #define LICTOR_COLUMNS_H
 
 #include "fields.h"
+#include "scope.h"
 #include "vectors.h"
 
 /* 2^14 intervals: more than 4,096 rules with two ends each can make. */
@@ -366,9 +367,18 @@ static __always_inline bool narrow(struct event *e, struct scratch *s, const str
 {
 	const struct lictor_column *column = &hook->columns[i];
 	struct lictor_vector *vector;
+	struct lictor_scope *scope;
 	__u32 number;
 
 	switch (shape.columns[i].kind) {
+	case LICTOR_COLUMN_SCOPE:
+		scope = current_scope(e->at.slot, shape.hook_slot);
+		if (scope) {
+			vector_and(&s->left, &scope->rules);
+			return s->left.summary;
+		}
+		number = column->default_vector;
+		break;
 	case LICTOR_COLUMN_NUMBER:
 		number = number_vector(e, column, column_number(e, i));
 		break;

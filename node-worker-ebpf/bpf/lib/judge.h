@@ -421,6 +421,24 @@ static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct
 	return narrow_and_act(e, s, hook);
 }
 
+/* The verdict on an event that nothing can be read of, without scratch memory: the workload is known all the same. */
+static __always_inline __s32 fallback_verdict(const struct lictor_hook *hook, __u32 slot)
+{
+	struct lictor_scope *scope;
+
+#pragma unroll
+	for (int i = 0; i < LICTOR_MAX_COLUMNS; i++) {
+		if (i >= shape.column_count)
+			break;
+		if (shape.columns[i].kind != LICTOR_COLUMN_SCOPE)
+			continue;
+		scope = current_scope(slot, shape.hook_slot);
+		if (scope)
+			return scope->fallback_verdict;
+	}
+	return hook->fallback_verdict;
+}
+
 static __noinline __s32 judge_by_tables(void *ctx)
 {
 	/* One load: revision and slot belong together. */
@@ -439,7 +457,7 @@ static __noinline __s32 judge_by_tables(void *ctx)
 		return 0;
 	s = scratch_get();
 	if (!s)
-		return hook->fallback_verdict;
+		return fallback_verdict(hook, slot);
 	s->event.at.revision = revision_slot;
 	s->event.at.slot = slot;
 	s->event.at.fs_generation = fs_generation;

@@ -83,6 +83,22 @@ struct inner_numbers {
 	__uint(value_size, sizeof(__u64));
 };
 
+/* What a revision makes of pods: a scope class by pod number, and for each scoped hook point and class its rules. */
+struct inner_classes {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LICTOR_MAX_PODS);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+};
+
+struct inner_scopes {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(struct lictor_scope_key));
+	__uint(value_size, sizeof(struct lictor_scope));
+};
+
 #define OUTER_MAP(name, inner)                                                                               \
 	struct {                                                                                             \
 		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                                                    \
@@ -98,6 +114,29 @@ OUTER_MAP(words, inner_words);
 OUTER_MAP(rules, inner_rules);
 OUTER_MAP(strings, inner_strings);
 OUTER_MAP(numbers, inner_numbers);
+OUTER_MAP(classes, inner_classes);
+OUTER_MAP(scopes, inner_scopes);
+
+/* Memory for those that are there alone, and 16 bytes of a bucket for each that there may be. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LICTOR_MAX_CGROUPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct lictor_cgroup);
+} cgroups SEC(".maps");
+
+/* The same. Numbers of the pods that are known, so that a pod's cgroup is told by its name. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LICTOR_MAX_PODS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct lictor_pod_uid);
+	__type(value, __u32);
+} pods SEC(".maps");
+
+/* Entries of `cgroups` with LICTOR_CGROUP_NESTED. */
+volatile __u64 nested_cgroups SEC(".data.nested") = 0;
 
 /* The programs that judge this hook point in each slot, for a program that finds itself to be of an older
  * shape. */

@@ -2,8 +2,9 @@
 
 use lictor_node_worker_ebpf as wire;
 use wire::{
-    lictor_exec_record, lictor_exit_record, lictor_field, lictor_field_kind, lictor_field_status,
-    lictor_file, lictor_fired, lictor_fork_record, lictor_hook_record, lictor_record, lictor_record_kind,
+    lictor_cgroup_record, lictor_exec_record, lictor_exit_record, lictor_field, lictor_field_kind,
+    lictor_field_status, lictor_file, lictor_fired, lictor_fork_record, lictor_hook_record, lictor_record,
+    lictor_record_kind,
 };
 
 /// One record, borrowing its texts from the ring.
@@ -21,6 +22,17 @@ pub enum Record<'a> {
     Fork(lictor_fork_record),
     /// Rules fired at a hook point.
     Hook(HookRecord<'a>),
+    /// A cgroup was made or removed.
+    Cgroup(CgroupRecord<'a>),
+}
+
+/// A cgroup that was made or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CgroupRecord<'a> {
+    /// The fixed part.
+    pub fixed: lictor_cgroup_record,
+    /// Its name, perhaps cut short.
+    pub name: &'a [u8],
 }
 
 /// An exec record and its texts.
@@ -178,6 +190,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         lictor_record_kind::LICTOR_RECORD_EXIT => Ok(Record::Exit(fixed(bytes, head.kind)?)),
         lictor_record_kind::LICTOR_RECORD_FORK => Ok(Record::Fork(fixed(bytes, head.kind)?)),
         lictor_record_kind::LICTOR_RECORD_HOOK => decode_hook(bytes),
+        lictor_record_kind::LICTOR_RECORD_CGROUP => decode_cgroup(bytes),
         _ => Err(DecodeError::Kind(head.kind)),
     }
 }
@@ -222,6 +235,13 @@ fn decode_exec(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         arguments,
         executable: before_nul(executable),
     }))
+}
+
+fn decode_cgroup(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
+    let fixed: lictor_cgroup_record = fixed(bytes, lictor_record_kind::LICTOR_RECORD_CGROUP as u16)?;
+    let mut rest = Rest { bytes, at: size_of::<lictor_cgroup_record>() };
+    let name = before_nul(rest.take(usize::from(fixed.name_length))?);
+    Ok(Record::Cgroup(CgroupRecord { fixed, name }))
 }
 
 fn decode_hook(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {

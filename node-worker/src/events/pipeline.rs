@@ -200,6 +200,7 @@ impl State {
             }
         };
         match record {
+            Record::Cgroup(_) => {}
             Record::Fork(record) => parts.processes.fork(&record, &mut *parts.reader),
             Record::Exec(record) => {
                 let actor = parts.processes.exec(&record, &mut *parts.reader);

@@ -210,6 +210,7 @@ pub(crate) fn plan(policies: &[(&str, Mode)], hooks: Vec<HookPlan>) -> Plan {
         .map(|(name, mode)| PlanPolicy {
             key: PolicyKey { namespace: None, name: (*name).to_owned() },
             mode: *mode,
+            scope: None,
             enforces: true,
         })
         .collect();

@@ -28,10 +28,12 @@ enum Need {
     IfThere,
 }
 
-const PROGRAMS: [(&str, Place, Need); 10] = [
+const PROGRAMS: [(&str, Place, Need); 12] = [
     ("lictor_fork", Place::Tracepoint("sched_process_fork"), Need::Required),
     ("lictor_exec", Place::Tracepoint("sched_process_exec"), Need::Required),
     ("lictor_exit", Place::Begin(&["acct_process"]), Need::Required),
+    ("lictor_cgroup_made", Place::Tracepoint("cgroup_mkdir"), Need::IfThere),
+    ("lictor_cgroup_removed", Place::Tracepoint("cgroup_rmdir"), Need::IfThere),
     ("lictor_d_move", Place::End(&["__d_move"]), Need::Required),
     ("lictor_path_mount", Place::End(&["path_mount"]), Need::Required),
     ("lictor_path_umount", Place::End(&["path_umount"]), Need::Required),

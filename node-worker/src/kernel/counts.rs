@@ -26,6 +26,8 @@ const SITES: [&str; lictor_site::LICTOR_SITE_COUNT as usize - 1] = [
     "exec_lost",
     "exit_lost",
     "fork_lost",
+    "cgroup_lost",
+    "cgroup_table",
 ];
 
 /// Names of `enum lictor_stat`, in order.
@@ -38,6 +40,7 @@ const STATS: [&str; lictor_stat::LICTOR_STAT_COUNT as usize] = [
     "fs_generation",
     "shape_tail_call",
     "scratch_corrupt",
+    "cgroup_walk",
 ];
 
 /// Offsets in `struct bpf_prog_info` (linux/bpf.h).

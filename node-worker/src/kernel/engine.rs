@@ -4,17 +4,19 @@ use super::attach;
 use super::maps::{SharedMaps, memory_bytes};
 use super::memory::{LiveWord, wait_for_programs};
 use super::object::Template;
+use super::scopes::{Pods, SlotScopes, forget_remembered};
 use super::slots::{MAX_PROGRAMS, ShapeEntry, SlotEntry, Slots};
 use super::sys::{self, MapSpec};
 use super::tables::FilledTables;
 use super::{Options, Types, counts, pins};
 use crate::port::{
-    Applied, ApplyError, HookState, KernelError, KernelPort, LiveRevision, NamedCount, RevisionDecoder,
+    Applied, ApplyError, CgroupOwner, HookState, KernelError, KernelPort, LiveRevision, NamedCount,
+    RevisionDecoder, ScopeFacts,
 };
 use lictor_node_worker_ebpf::{
     self as wire, LICTOR_MAX_HOOKS, LICTOR_MAX_POLICIES, bytes_of, lictor_policy_counts, lictor_revision,
 };
-use lictor_policy::model::PolicyKey;
+use lictor_policy::model::{PodLabels, PolicyKey};
 use lictor_policy::plan::{HookPlan, HookPoint, Plan, Tables, layout, shape as shape_constants};
 use std::collections::BTreeMap;
 use std::io;
@@ -56,6 +58,9 @@ pub struct Engine {
     pub(super) policy_slots: BTreeMap<PolicyKey, u32>,
     pub(super) plan: Option<Arc<Plan>>,
     pub(super) tables: [Option<FilledTables>; 2],
+    pub(super) pods: Pods,
+    /// Scope classes, by table slot.
+    pub(super) scopes: [Option<SlotScopes>; 2],
 }
 
 /// A hook of a plan, brought to the kernel's numbers.
@@ -301,7 +306,9 @@ impl Engine {
         let old = 1 - (live & 1);
         barrier();
         FilledTables::clear(&self.shared, old)?;
+        SlotScopes::clear(&self.shared, old)?;
         self.tables[old as usize] = None;
+        self.scopes[old as usize] = None;
         self.sweep(placed)?;
         pins::remove_other_builds(&self.options.pin_root, &self.root);
         Ok(())
@@ -326,6 +333,10 @@ impl Engine {
         // Programs that began before an agent died right after its switch may still read the spare slot.
         barrier();
         filled.put(&self.shared, spare)?;
+        let scopes = SlotScopes::new(&self.shared, spare, plan, &hook_slots(placed), &self.pods)?;
+        if let Some(scopes) = &scopes {
+            scopes.put(&self.shared)?;
+        }
         self.set_programs(placed, spare)?;
         let revision = self.slots.next_revision()?;
         let info = lictor_revision {
@@ -341,6 +352,7 @@ impl Engine {
         announce(decoder.clone());
         self.live.set(revision, spare).map_err(Self::fail("switch", "live revision"))?;
         self.tables[spare as usize] = Some(filled);
+        self.scopes[spare as usize] = scopes;
         self.policy_slots = policies;
         self.plan = Some(Arc::clone(plan));
         Ok(Applied { revision, decoder, unchanged: false })
@@ -388,10 +400,14 @@ impl Engine {
 }
 
 /// Returns when every program that runs now has ended.
-fn barrier() {
+pub(super) fn barrier() {
     if wait_for_programs().is_err() {
         std::thread::sleep(GRACE);
     }
+}
+
+fn hook_slots(placed: &[Placed]) -> Vec<u16> {
+    placed.iter().map(|at| at.slot).collect()
 }
 
 /// The argument whose path class the hook's program looks up first.
@@ -439,6 +455,10 @@ impl KernelPort for Engine {
         };
         self.policy_slots = policies;
         self.plan = Some(Arc::clone(plan));
+        if self.scopes[slot as usize & 1].is_none() {
+            self.scopes[slot as usize & 1] =
+                SlotScopes::adopt(&self.shared, slot, plan, &hook_slots(&placed))?;
+        }
         // The agent that made this revision may have died before it cleaned up.
         self.retire(&placed)?;
         let decoder = Self::decoder(plan, number, &placed);
@@ -474,6 +494,30 @@ impl KernelPort for Engine {
                 Err(error)
             }
         }
+    }
+
+    fn set_pods(&mut self, pods: &BTreeMap<String, PodLabels>) -> Result<(), KernelError> {
+        let (_, slot) = self.live_slot()?;
+        let live = self.scopes[slot as usize & 1].as_mut();
+        if self.pods.set(&self.shared, pods, live)? {
+            forget_remembered(&self.live)?;
+        }
+        match self.scopes[slot as usize & 1].as_mut() {
+            Some(live) => live.collect(),
+            None => Ok(()),
+        }
+    }
+
+    fn place_cgroup(&mut self, id: u64, owner: &CgroupOwner) -> Result<(), KernelError> {
+        if self.pods.place(&self.shared, id, owner)? {
+            forget_remembered(&self.live)?;
+        }
+        Ok(())
+    }
+
+    fn scope_facts(&self) -> Result<ScopeFacts, KernelError> {
+        let (_, slot) = self.live_slot()?;
+        self.pods.facts(&self.shared, self.scopes[slot as usize & 1].as_ref())
     }
 
     fn live(&self) -> Result<Option<LiveRevision>, KernelError> {
@@ -532,13 +576,14 @@ impl KernelPort for Engine {
     fn memory_bytes(&self) -> u64 {
         let maps: u64 = self.shared.all().values().map(|map| memory_bytes(map.as_fd())).sum();
         let tables: u64 = self.tables.iter().flatten().map(FilledTables::memory_bytes).sum();
+        let scopes: u64 = self.scopes.iter().flatten().map(SlotScopes::memory_bytes).sum();
         let programs: u64 = self
             .attached
             .values()
             .flat_map(|attached| attached.loaded.values().chain([&attached.programs]))
             .map(|object| memory_bytes(object.as_fd()))
             .sum();
-        maps + tables + programs
+        maps + tables + scopes + programs
     }
 
     fn release(&mut self) -> Result<(), KernelError> {
@@ -547,6 +592,8 @@ impl KernelPort for Engine {
         self.base_links.clear();
         self.slots.entries.clear();
         self.plan = None;
+        self.scopes = [None, None];
+        self.pods = Pods::default();
         pins::release_all(&self.options.pin_root)
     }
 }

@@ -77,6 +77,7 @@ fn gather_from(root: &Path) -> Result<System, FactsError> {
         bpf_lsm: bpf_lsm(root, &mut notes),
         btf: symbols.btf.is_some(),
         host_namespaces: host_namespaces(root, &mut notes),
+        no_pods: None,
         symbols: symbols.clone(),
     };
     Ok(System { facts, symbols, notes })

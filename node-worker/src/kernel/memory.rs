@@ -97,8 +97,8 @@ impl LiveWord {
         Ok(())
     }
 
-    /// Raises `fs_generation` as the kernel does after a change of the tree of mounts.
-    #[cfg(feature = "measure")]
+    /// Raises `fs_generation` as the kernel does after a change of the tree of mounts: nothing that was remembered of a
+    /// file holds any more.
     pub(super) fn raise_generation(&self) -> io::Result<()> {
         // The low half of its word; the high half has no flag yet that a carry could reach.
         self.0.word(std::mem::offset_of!(lictor_live, fs_generation))?.fetch_add(1, Ordering::SeqCst);

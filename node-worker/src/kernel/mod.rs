@@ -18,6 +18,7 @@ mod memory;
 mod object;
 mod pins;
 mod ring;
+mod scopes;
 mod slots;
 mod sys;
 mod tables;
@@ -108,13 +109,14 @@ pub enum OpenError {
 }
 
 /// The objects, by name.
-const OBJECTS: [(&str, &[u8]); 7] = [
+const OBJECTS: [(&str, &[u8]); 8] = [
     ("lsm", objects::LSM),
     ("tracing", objects::TRACING),
     ("kprobe", objects::KPROBE),
     ("tracepoint", objects::TRACEPOINT),
     ("raw_tracepoint", objects::RAW_TRACEPOINT),
     ("process", objects::PROCESS),
+    ("cgroup", objects::CGROUP),
     ("invalidate", objects::INVALIDATE),
 ];
 
@@ -156,6 +158,7 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
     }
     let live = LiveWord::new(shared.get("live")?).map_err(|error| KernelError::new("map", "live", error))?;
     let slots = Slots::open(&root)?;
+    let pods = scopes::Pods::open(&shared)?;
     let base_links = base::attach(&templates, &btf, &root, &options)?;
     let ring =
         shared.get("ring")?.try_clone_to_owned().map_err(|error| KernelError::new("open", "ring", error))?;
@@ -173,6 +176,8 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
         policy_slots: BTreeMap::new(),
         plan: None,
         tables: [None, None],
+        pods,
+        scopes: [None, None],
     };
     engine.reopen_slots()?;
     drop(btf);

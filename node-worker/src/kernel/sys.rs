@@ -14,6 +14,7 @@ const MAP_CREATE: c_int = 0;
 const MAP_LOOKUP_ELEM: c_int = 1;
 const MAP_UPDATE_ELEM: c_int = 2;
 const MAP_DELETE_ELEM: c_int = 3;
+const MAP_GET_NEXT_KEY: c_int = 4;
 const PROG_LOAD: c_int = 5;
 const OBJ_PIN: c_int = 6;
 const OBJ_GET: c_int = 7;
@@ -153,6 +154,29 @@ pub(super) fn map_delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.map(drop),
     }
+}
+
+/// All keys of a map, `key_bytes` each, in no order. Keys that come or go meanwhile may be among them or not; more than
+/// `limit` are never given.
+pub(super) fn map_keys(map: BorrowedFd<'_>, key_bytes: usize, limit: usize) -> io::Result<Vec<Vec<u8>>> {
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    while keys.len() < limit {
+        let mut next = vec![0; key_bytes];
+        let before = keys.last().map_or(0, |key| address(key.as_slice()));
+        let mut attribute = ElementAttribute {
+            map_fd: number(map.as_fd()),
+            pad: 0,
+            key: before,
+            value: next.as_mut_ptr() as u64,
+            flags: 0,
+        };
+        match bpf(MAP_GET_NEXT_KEY, &mut attribute) {
+            Ok(_) => keys.push(next),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(keys)
 }
 
 /// Sets `count` elements by one call. `keys` and `values` hold that many.

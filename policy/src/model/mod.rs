@@ -5,11 +5,13 @@
 //! [`crate::plan::compile`], with the facts of one node.
 
 mod predicate;
+mod scope;
 
 pub use predicate::{
     BinaryTest, CapabilitySet, CapabilityTest, Namespace, NamespaceTest, NamespaceValue, NumberTest, PidTest,
     Predicate, TextMatch, TextTest, ValueTest,
 };
+pub use scope::{LabelTest, NAMESPACE_LABEL, PodLabels, PodSelector, Requirement, Scope, Workload};
 
 /// Where in a policy document something was written, as `spec.kprobes[0].selectors[1].matchArgs[0]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -48,7 +50,7 @@ impl std::fmt::Display for FieldPath {
 /// Name of a policy: unique among the cluster-wide policies, or within its namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyKey {
-    /// Kubernetes namespace; `None` for a `TracingPolicy`.
+    /// Kubernetes namespace of a `TracingPolicyNamespaced`; `None` for a `TracingPolicy`.
     pub namespace: Option<String>,
     /// `metadata.name`.
     pub name: String,
@@ -69,6 +71,7 @@ pub struct Policy {
     pub(crate) key: PolicyKey,
     pub(crate) mode: Mode,
     pub(crate) on_unresolved: Option<OnUnresolved>,
+    pub(crate) scope: Option<Scope>,
     pub(crate) hooks: Vec<Hook>,
 }
 
@@ -86,6 +89,11 @@ impl Policy {
     /// What a rule of this policy does when a value it asks for cannot be read; `None` = the default of each rule.
     pub fn on_unresolved(&self) -> Option<OnUnresolved> {
         self.on_unresolved
+    }
+
+    /// The workloads that the policy selects; `None` = every process of the node.
+    pub fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
     }
 
     /// The policy's hooks, in the order of the document.

@@ -6,11 +6,13 @@
 use super::{Event, Moment, Process, ProcessId, Reading, Value};
 use crate::model::{
     Actions, Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, Hook, HookTarget, IntField,
-    IntKind, Mode, Namespace, NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest, Policy,
-    PolicyKey, Predicate, RateLimit, RateLimitScope, Rule, ShownAction, TextMatch, TextTest, ValueTest,
+    IntKind, LabelTest, Mode, Namespace, NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest,
+    PodLabels, PodSelector, Policy, PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement, Rule,
+    Scope, ShownAction, TextMatch, TextTest, ValueTest, Workload,
 };
 use crate::plan::testing::HOST_NAMESPACE;
 use crate::plan::{TypeClass, automatic_kind};
+use std::collections::BTreeSet;
 
 /// Numbers from a seed: the same seed gives the same numbers on every machine, for ever.
 #[derive(Debug, Clone)]
@@ -146,6 +148,22 @@ pub fn policies(seed: u64, places: &[Place]) -> Vec<Policy> {
     policies
 }
 
+/// Workloads that the scopes of made-up policies tell apart; the host first, then pods, the last one unknown.
+pub fn workloads() -> Vec<Workload> {
+    let pod = |namespace: &str, labels: &[(&str, &str)]| {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Workload::Pod(PodLabels { namespace: namespace.to_owned(), labels })
+    };
+    vec![
+        Workload::Host,
+        pod("team", &[("app", "web")]),
+        pod("team", &[("app", "db"), ("tier", "web")]),
+        pod("team", &[]),
+        pod("other", &[("app", "web"), ("tier", "db")]),
+        Workload::UnknownPod,
+    ]
+}
+
 /// Filters on the process: binary, four on process ids, namespaces, three on capability sets.
 const FILTERS: usize = 9;
 
@@ -190,7 +208,30 @@ impl Maker {
                 self.hook(place, &places[place], &FieldPath::new("spec.hooks").index(hook))
             })
             .collect();
-        Policy { key, mode, on_unresolved, hooks }
+        let scope = self.scope(key.namespace.as_deref());
+        Policy { key, mode, on_unresolved, scope, hooks }
+    }
+
+    /// A scope: always one for a policy in a namespace, now and then one for others.
+    fn scope(&mut self, namespace: Option<&str>) -> Option<Scope> {
+        let random = &mut self.random;
+        if namespace.is_none() && !random.chance(30) {
+            return None;
+        }
+        let mut requirements = BTreeSet::new();
+        for _ in 0..random.below(3) {
+            let values = (0..=random.below(2)).map(|_| random.pick(&["web", "db"]).to_owned()).collect();
+            let test = match random.below(4) {
+                0 => LabelTest::In(values),
+                1 => LabelTest::NotIn(values),
+                2 => LabelTest::Exists,
+                _ => LabelTest::DoesNotExist,
+            };
+            requirements.insert(Requirement { key: random.pick(&["app", "tier"]).to_owned(), test });
+        }
+        let pods = PodSelector { namespace: namespace.map(str::to_owned), requirements };
+        let host = namespace.is_none() && random.chance(40);
+        Some(Scope { pods: (!host || random.chance(70)).then_some(pods), host })
     }
 
     fn hook(&mut self, number: usize, place: &Place, at: &FieldPath) -> Hook {
@@ -461,6 +502,10 @@ fn process(random: &mut Random) -> Process {
                 (namespace, HOST_NAMESPACE + if random.chance(50) { place } else { other })
             })
             .collect(),
+        workload: {
+            let stock = workloads();
+            stock[random.below(stock.len())].clone()
+        },
     }
 }
 

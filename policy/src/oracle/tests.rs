@@ -1,10 +1,12 @@
 //! The oracle against the engine's tables, and what it says by example.
 
-use super::generate::{self, Place, places};
+use super::generate::{self, Place, places, workloads};
 use super::*;
 use crate::plan::simulate::{Machine, Outcome};
 use crate::plan::testing::{facts, symbols};
-use crate::plan::{Attach, HookPlan, HookPoint, NodeFacts, Plan, Symbols, compile, layout, shape};
+use crate::plan::{
+    Attach, HookPlan, HookPoint, NodeFacts, Plan, Symbols, compile, layout, scope_entry, shape,
+};
 use lictor_node_worker_ebpf::lictor_field_shape;
 
 /// Policy sets, and events for each hook point of each set.
@@ -66,7 +68,14 @@ fn compare(set: u64, facts: &NodeFacts, seen: &mut Seen) {
     let shapes = slots.iter().map(|(point, slot)| (point.clone(), u32::from(*slot) + 1)).collect();
     let counters: Vec<u32> = (0..plan.policies.len() as u32).collect();
     let tables = layout(plan, &slots, &shapes, &counters).unwrap();
-    let machine = Machine::new(&tables);
+    let mut scopes = BTreeMap::new();
+    for hook in plan.hooks.iter().filter(|hook| hook.is_scoped()) {
+        for workload in workloads() {
+            let entry = scope_entry(plan, hook, &plan.scopes_of(&workload));
+            scopes.insert((slots[&hook.point], workload), entry);
+        }
+    }
+    let machine = Machine::new(&tables).with_scopes(scopes);
     for hook in &plan.hooks {
         let constants = shape(hook, slots[&hook.point], shapes[&hook.point]);
         let (place, moment) = place_of(&hook.point, &places);

@@ -9,6 +9,7 @@ use super::vectors::VectorSet;
 use super::{
     Attach, ColumnPlan, GroupPlan, HookPlan, HookPoint, PathDictionary, Plan, PlanPolicy, ShapePlan,
 };
+use crate::model::Scope;
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
     lictor_column_kind as kind, lictor_column_shape, lictor_column_source as from,
@@ -30,7 +31,11 @@ struct Paths<'a> {
 }
 
 /// The plan. Members of each hook point come in the order of the policies and their hooks.
-pub(super) fn assemble(policies: Vec<PlanPolicy>, points: &BTreeMap<HookPoint, Vec<Member>>) -> Plan {
+pub(super) fn assemble(
+    policies: Vec<PlanPolicy>,
+    scopes: Vec<Scope>,
+    points: &BTreeMap<HookPoint, Vec<Member>>,
+) -> Plan {
     let dictionary = Paths {
         prefixes: path_keys(points, kind::LICTOR_COLUMN_PATH_PREFIX),
         suffixes: path_keys(points, kind::LICTOR_COLUMN_PATH_SUFFIX),
@@ -43,7 +48,7 @@ pub(super) fn assemble(policies: Vec<PlanPolicy>, points: &BTreeMap<HookPoint, V
         suffix_classes: dictionary.suffixes.len() as u32 + 1,
     };
     let hooks = points.iter().map(|(point, members)| hook_plan(point, members, &dictionary)).collect();
-    let mut plan = Plan { policies, hooks, paths, digest: [0; 32] };
+    let mut plan = Plan { policies, scopes, hooks, paths, digest: [0; 32] };
     plan.digest = digest(&plan);
     plan
 }
@@ -192,6 +197,7 @@ fn column_plans(
                 kind::LICTOR_COLUMN_NUMBER => columns::number(&asking, vectors),
                 kind::LICTOR_COLUMN_MASK => columns::mask(&asking, vectors),
                 kind::LICTOR_COLUMN_ANCESTORS => columns::ancestors(&asking, vectors),
+                kind::LICTOR_COLUMN_SCOPE => columns::scope(&asking, vectors),
                 kind::LICTOR_COLUMN_PATH_PREFIX => columns::path(&asking, vectors, &paths.prefixes),
                 kind::LICTOR_COLUMN_PATH_SUFFIX => columns::path(&asking, vectors, &paths.suffixes),
                 _ => columns::text(&asking, vectors),

@@ -21,6 +21,8 @@ pub(super) enum Test {
     Mask { bits: u64, negated: bool },
     /// ANCESTORS: one of these processes is among them.
     Ancestors { pids: Vec<u64>, negated: bool },
+    /// SCOPE: the process is of a workload that the rule's policy selects.
+    Scope,
     /// PATH and TEXT: begins with one of these keys (see [`text_key`]).
     Text { keys: Vec<Vec<u8>>, negated: bool },
 }
@@ -30,7 +32,11 @@ impl Test {
     pub(super) fn interval_ends(&self) -> usize {
         match self {
             Self::Ranges { ranges, .. } => 2 * ranges.len(),
-            Self::Exact { .. } | Self::Mask { .. } | Self::Ancestors { .. } | Self::Text { .. } => 0,
+            Self::Exact { .. }
+            | Self::Mask { .. }
+            | Self::Ancestors { .. }
+            | Self::Scope
+            | Self::Text { .. } => 0,
         }
     }
 
@@ -41,6 +47,7 @@ impl Test {
             | Self::Mask { negated, .. }
             | Self::Ancestors { negated, .. }
             | Self::Text { negated, .. } => *negated,
+            Self::Scope => false,
         }
     }
 }
@@ -203,7 +210,7 @@ fn number_changes(asking: &[Asking<'_>], board: &Switchboard) -> (Changes<u64>, 
                     values.entry(*value).or_default().push((*switch, !negated));
                 }
             }
-            Test::Mask { .. } | Test::Ancestors { .. } | Test::Text { .. } => {}
+            Test::Mask { .. } | Test::Ancestors { .. } | Test::Scope | Test::Text { .. } => {}
         }
     }
     (edges, values)
@@ -245,7 +252,11 @@ fn elements<K: Ord + Copy>(
 pub(super) fn mask(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
     let named = |test: &Test| match test {
         Test::Mask { bits, .. } => (0..64).filter(|bit| bits >> bit & 1 == 1).collect(),
-        Test::Exact { .. } | Test::Ranges { .. } | Test::Ancestors { .. } | Test::Text { .. } => Vec::new(),
+        Test::Exact { .. }
+        | Test::Ranges { .. }
+        | Test::Ancestors { .. }
+        | Test::Scope
+        | Test::Text { .. } => Vec::new(),
     };
     let (default_vector, table) = elements(asking, vectors, named);
     let unresolved_vector = unresolved(asking, vectors);
@@ -256,11 +267,23 @@ pub(super) fn mask(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan
 pub(super) fn ancestors(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
     let named = |test: &Test| match test {
         Test::Ancestors { pids, .. } => pids.clone(),
-        Test::Exact { .. } | Test::Ranges { .. } | Test::Mask { .. } | Test::Text { .. } => Vec::new(),
+        Test::Exact { .. } | Test::Ranges { .. } | Test::Mask { .. } | Test::Scope | Test::Text { .. } => {
+            Vec::new()
+        }
     };
     let (default_vector, table) = elements(asking, vectors, named);
     let unresolved_vector = unresolved(asking, vectors);
     ColumnPlan { default_vector, unresolved_vector, table: ColumnTable::Ancestors(table) }
+}
+
+/// A SCOPE column: where a workload's class is not known, the rules that do not ask.
+pub(super) fn scope(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
+    let mut rest = Bits::all(vectors.rule_count());
+    for one in asking {
+        rest.put(one.rule, false);
+    }
+    let rest = vectors.number(&rest);
+    ColumnPlan { default_vector: rest, unresolved_vector: rest, table: ColumnTable::Scope }
 }
 
 /// A `PATH_PREFIX` or `PATH_SUFFIX` column over the dictionary `keys` of all paths.
@@ -289,7 +312,11 @@ pub(super) fn text(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan
 pub(super) fn test_keys(test: &Test) -> impl Iterator<Item = &[u8]> {
     let keys = match test {
         Test::Text { keys, .. } => keys.as_slice(),
-        Test::Exact { .. } | Test::Ranges { .. } | Test::Mask { .. } | Test::Ancestors { .. } => &[],
+        Test::Exact { .. }
+        | Test::Ranges { .. }
+        | Test::Mask { .. }
+        | Test::Ancestors { .. }
+        | Test::Scope => &[],
     };
     keys.iter().map(Vec::as_slice)
 }

@@ -5,7 +5,7 @@ use super::fields::Field;
 use super::place::{ColumnKey, PlacedHook, Placer};
 use super::refusal::{Problem, Refusal};
 use super::{HookPoint, NodeFacts, Plan, PlanPolicy};
-use crate::model::{FieldPath, Policy, PolicyKey};
+use crate::model::{FieldPath, Policy, PolicyKey, Scope};
 use crate::violation::Warning;
 use lictor_node_worker_ebpf as wire;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,7 @@ pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
     let mut placer = Placer::new(facts);
     let mut budget = Budget::default();
     let mut compiled = Vec::new();
+    let mut scopes: BTreeSet<&Scope> = BTreeSet::new();
     let mut points: BTreeMap<HookPoint, Vec<Member>> = BTreeMap::new();
     let (mut refusals, mut warnings) = (Vec::new(), Vec::new());
     for same in ordered.chunk_by(|a, b| a.key == b.key) {
@@ -42,6 +43,7 @@ pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
             continue;
         }
         let mut found = placer.policy(policy);
+        found.refusals.extend(unknown_pods(policy, facts));
         warnings.append(&mut found.warnings);
         if found.refusals.is_empty() {
             found.refusals = budget.admit(&policy.key, &found.hooks);
@@ -54,13 +56,42 @@ pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
         for hook in found.hooks {
             points.entry(hook.point.clone()).or_default().push(Member { policy: number, hook });
         }
-        compiled.push(PlanPolicy {
-            key: policy.key.clone(),
-            mode: policy.mode,
-            enforces: policy.hooks.iter().flat_map(|hook| &hook.rules).any(|rule| rule.actions.enforces()),
-        });
+        scopes.extend(&policy.scope);
+        compiled.push((
+            policy,
+            PlanPolicy {
+                key: policy.key.clone(),
+                mode: policy.mode,
+                scope: None,
+                enforces: policy
+                    .hooks
+                    .iter()
+                    .flat_map(|hook| &hook.rules)
+                    .any(|rule| rule.actions.enforces()),
+            },
+        ));
     }
-    Compiled { plan: assemble(compiled, &points), refusals, warnings }
+    let numbers: BTreeMap<&Scope, u32> = scopes.iter().copied().zip(0..).collect();
+    let number = |scope: &Option<Scope>| scope.as_ref().and_then(|scope| numbers.get(scope)).copied();
+    let compiled = compiled
+        .into_iter()
+        .map(|(policy, plan)| PlanPolicy { scope: number(&policy.scope), ..plan })
+        .collect();
+    let scopes = scopes.into_iter().cloned().collect();
+    Compiled { plan: assemble(compiled, scopes, &points), refusals, warnings }
+}
+
+/// A policy that selects pods, where nobody can tell which process is of which pod.
+fn unknown_pods(policy: &Policy, facts: &NodeFacts) -> Option<Refusal> {
+    let reason = facts.no_pods.as_ref()?;
+    let scope = policy.scope.as_ref()?;
+    scope.pods.as_ref()?;
+    let at = if policy.key.namespace.is_some() { "metadata.namespace" } else { "spec.podSelector" };
+    let problem = Problem::new(
+        format!("a policy for {scope}"),
+        "policies for every process, or with hostSelector alone",
+    );
+    Some(problem.hint(reason).at(&policy.key, &FieldPath::new(at)))
 }
 
 /// Intervals of one NUMBER column: what the programs' binary search reaches with 14 steps.

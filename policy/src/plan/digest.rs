@@ -1,7 +1,7 @@
 //! Digests: of a plan, and of a program's constants.
 
 use super::{ArgPlan, ColumnTable, GroupPlan, HookPlan, Plan, RulePlan, Trie, Vector};
-use crate::model::{ArgKind, IntField, Mode, ShownAction};
+use crate::model::{ArgKind, IntField, LabelTest, Mode, Scope, ShownAction};
 use lictor_node_worker_ebpf::{LICTOR_ABI_VERSION, bytes_of};
 use sha2::{Digest, Sha256};
 
@@ -85,6 +85,11 @@ pub(super) fn digest(plan: &Plan) -> [u8; 32] {
             Mode::Monitor => 1,
         });
         canonical.number(u8::from(policy.enforces));
+        canonical.number(policy.scope.map_or(0, |scope| u64::from(scope) + 1));
+    }
+    canonical.length(plan.scopes.len());
+    for scope in &plan.scopes {
+        write_scope(&mut canonical, scope);
     }
     canonical.length(plan.hooks.len());
     for hook in &plan.hooks {
@@ -97,6 +102,28 @@ pub(super) fn digest(plan: &Plan) -> [u8; 32] {
         write_trie(&mut canonical, trie);
     }
     canonical.finish()
+}
+
+fn write_scope(canonical: &mut Canonical, scope: &Scope) {
+    canonical.number(u8::from(scope.host) | u8::from(scope.pods.is_some()) << 1);
+    let Some(pods) = &scope.pods else { return };
+    canonical.optional_text(pods.namespace.as_deref());
+    canonical.length(pods.requirements.len());
+    for requirement in &pods.requirements {
+        canonical.text(&requirement.key);
+        let (number, values) = match &requirement.test {
+            LabelTest::In(values) => (0_u8, Some(values)),
+            LabelTest::NotIn(values) => (1, Some(values)),
+            LabelTest::Exists => (2, None),
+            LabelTest::DoesNotExist => (3, None),
+        };
+        canonical.number(number);
+        let values = values.into_iter().flatten();
+        canonical.length(values.clone().count());
+        for value in values {
+            canonical.text(value);
+        }
+    }
 }
 
 impl HookPlan {
@@ -179,6 +206,7 @@ fn write_table(canonical: &mut Canonical, table: &ColumnTable) {
                 canonical.number(*negative);
             }
         }
+        ColumnTable::Scope => {}
         ColumnTable::PathClasses(classes) => {
             canonical.length(classes.len());
             for vector in classes {

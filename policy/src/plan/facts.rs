@@ -17,6 +17,8 @@ pub struct NodeFacts {
     pub btf: bool,
     /// Inode numbers of process 1's namespaces.
     pub host_namespaces: BTreeMap<Namespace, u32>,
+    /// Why nobody can tell here which process is of which pod, one sentence with what to do; `None` = it can be told.
+    pub no_pods: Option<String>,
     /// The kernel's functions and tracepoints.
     pub symbols: Arc<dyn Symbols>,
 }

@@ -1,6 +1,6 @@
 //! The bytes of a revision: a plan's tables as the programs read them.
 
-use super::{ColumnTable, HookPlan, HookPoint, Plan, ShapePlan, Trie, Vector};
+use super::{ColumnPlan, ColumnTable, HookPlan, HookPoint, Plan, ShapePlan, Trie, Vector};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
     lictor_column, lictor_hook, lictor_lpm_key, lictor_lpm_value, lictor_number_key, lictor_revision,
@@ -186,7 +186,7 @@ impl<'a> Writer<'a> {
             rule_count: hook.rules.len() as u32,
             rule_base: self.tables.rules.len() as u32,
             all_vector: global(1),
-            fallback_verdict: fallback_verdict(hook),
+            fallback_verdict: fallback_verdict(hook, None),
             ..lictor_hook::default()
         };
         for (to, plan) in bytes.columns.iter_mut().zip(&hook.columns) {
@@ -237,6 +237,7 @@ impl<'a> Writer<'a> {
                 }
                 self.tables.words.extend(words);
             }
+            ColumnTable::Scope => {}
             ColumnTable::Ancestors(pids) => {
                 let values = pids.iter().map(|(pid, vectors)| (*pid, pair(*vectors)));
                 to.number_id = self.numbers(values);
@@ -345,12 +346,15 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The verdict on an event of which nothing can be read.
-fn fallback_verdict(hook: &HookPlan) -> i32 {
+/// The verdict on an event of which nothing can be read, but perhaps for the rules that hold for its workload.
+pub(super) fn fallback_verdict(hook: &HookPlan, within: Option<&Vector>) -> i32 {
+    let known = |column: &ColumnPlan| within.is_some() && matches!(column.table, ColumnTable::Scope);
     let vectors: Vec<&Vector> = hook
         .columns
         .iter()
+        .filter(|column| !known(column))
         .filter_map(|column| hook.vectors.get(column.unresolved_vector as usize))
+        .chain(within)
         .collect();
     let matching = |rule: &usize| vectors.iter().all(|vector| vector.contains(*rule));
     let mut last_group = None;
@@ -365,7 +369,7 @@ fn fallback_verdict(hook: &HookPlan) -> i32 {
     0
 }
 
-fn vector_bytes(vector: &Vector) -> lictor_vector {
+pub(super) fn vector_bytes(vector: &Vector) -> lictor_vector {
     let mut bytes = lictor_vector::default();
     for (index, (to, from)) in bytes.words.iter_mut().zip(&vector.0).enumerate() {
         *to = *from;

@@ -38,6 +38,11 @@
 //! first or in their own PID namespace. Several MASK or ANCESTORS tests of one rule on one value take a column each
 //! when they are positive and share one when they are negated.
 //!
+//! **Scopes.** A policy that selects workloads takes part in the column SCOPE of its hook points; others do not. The plan
+//! says which scopes there are, never which pods: the same policies give the same plan on every node. Each set of scopes
+//! that some workload is in is a class of its own, made when such a workload comes ([`scope_entry`]). Where no class is
+//! known, rules without a scope hold and no others.
+//!
 //! **Acting.** The first rule of each group fires. The first errno of the rules that fire counts, in the order of
 //! policies and hooks; SIGKILL outdoes other signals, of which the first counts. Rules in monitor mode do neither.
 //!
@@ -56,6 +61,7 @@ mod layout;
 mod numbers;
 mod place;
 mod refusal;
+mod scope;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulate;
 #[cfg(any(test, feature = "testing"))]
@@ -69,8 +75,9 @@ pub use compile::{Compiled, compile};
 pub use facts::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, automatic_kind};
 pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
 pub use refusal::Refusal;
+pub use scope::{ScopeSet, scope_entry};
 
-use crate::model::{ArgKind, FieldPath, Mode, PolicyKey, ShownAction};
+use crate::model::{ArgKind, FieldPath, Mode, PolicyKey, Scope, ShownAction};
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
 use std::collections::BTreeMap;
 
@@ -79,6 +86,8 @@ use std::collections::BTreeMap;
 pub struct Plan {
     /// Policies in the order of their keys; a rule's `policy` is an index into this list.
     pub policies: Vec<PlanPolicy>,
+    /// The distinct scopes of the policies, in order. Policies without a scope apply to every process.
+    pub scopes: Vec<Scope>,
     /// Hook points in the order of their points; no two are the same.
     pub hooks: Vec<HookPlan>,
     /// The dictionaries of paths, shared by all hook points.
@@ -94,6 +103,8 @@ pub struct PlanPolicy {
     pub key: PolicyKey,
     /// Mode.
     pub mode: Mode,
+    /// Index into [`Plan::scopes`]; `None` = every process.
+    pub scope: Option<u32>,
     /// Whether any of its rules enforces.
     pub enforces: bool,
 }
@@ -302,6 +313,9 @@ pub enum ColumnTable {
     Mask(BTreeMap<u8, (u32, u32)>),
     /// ANCESTORS: process id to (positive, negative) vector, 0 = none.
     Ancestors(BTreeMap<u64, (u32, u32)>),
+    /// SCOPE: nothing. Which rules hold for which workloads is data beside the plan, see [`scope_entry`]. The default
+    /// vector has the rules without a scope.
+    Scope,
     /// `PATH_PREFIX`: vector by prefix class of [`PathDictionary`]; `PATH_SUFFIX`: by suffix class.
     PathClasses(Vec<u32>),
     /// `TEXT_PREFIX`, `TEXT_SUFFIX` (reversed): the trie; classes are vectors.

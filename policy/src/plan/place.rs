@@ -246,6 +246,10 @@ impl Placing<'_> {
         returned: Option<Resolved>,
     ) -> PlacedRule {
         let mut tests = Tests::default();
+        if self.policy.scope.is_some() {
+            let source = Source::Process(from::LICTOR_FROM_CGROUP);
+            tests.add(column::LICTOR_COLUMN_SCOPE, source, Test::Scope);
+        }
         for predicate in &rule.predicates {
             match predicate {
                 Predicate::Arg { at, arg, test } => match args.get(*arg) {
@@ -385,9 +389,11 @@ impl Placing<'_> {
             Ok(test) => {
                 let kind = match test {
                     Test::Mask { .. } => column::LICTOR_COLUMN_MASK,
-                    Test::Exact { .. } | Test::Ranges { .. } | Test::Ancestors { .. } | Test::Text { .. } => {
-                        column::LICTOR_COLUMN_NUMBER
-                    }
+                    Test::Exact { .. }
+                    | Test::Ranges { .. }
+                    | Test::Ancestors { .. }
+                    | Test::Scope
+                    | Test::Text { .. } => column::LICTOR_COLUMN_NUMBER,
                 };
                 tests.add(kind, Source::Field(field), test);
             }

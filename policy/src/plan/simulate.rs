@@ -4,14 +4,14 @@
 //! difference between oracle and simulation is the compiler's, one between simulation and programs is the engine's.
 
 use super::layout::Tables;
-use crate::model::{CapabilitySet, Namespace};
+use crate::model::{CapabilitySet, Namespace, Workload};
 use crate::oracle::{Event, Process, ProcessId, Reading, Value};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
     lictor_column, lictor_column_kind as kind, lictor_column_source as from, lictor_field_shape, lictor_hook,
-    lictor_lpm_value, lictor_shape,
+    lictor_lpm_value, lictor_scope, lictor_shape,
 };
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Tables, ready for looking things up.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub struct Machine<'a> {
     /// Lengths of the keys of each state.
     lengths: HashMap<u32, BTreeSet<usize>>,
     numbers: HashMap<(u32, u64), u64>,
+    scopes: BTreeMap<(u16, Workload), lictor_scope>,
 }
 
 /// What the engine does about an event.
@@ -52,7 +53,13 @@ impl<'a> Machine<'a> {
             lengths.entry(key.state).or_default().insert(length);
         }
         let numbers = tables.numbers.iter().map(|(key, value)| ((key.column, key.value), *value)).collect();
-        Self { tables, strings, lengths, numbers }
+        Self { tables, strings, lengths, numbers, scopes: BTreeMap::new() }
+    }
+
+    /// The same machine with what the scope tables hold, by hook slot and workload.
+    #[must_use]
+    pub fn with_scopes(self, scopes: BTreeMap<(u16, Workload), lictor_scope>) -> Self {
+        Self { scopes, ..self }
     }
 
     /// Judges `event` as the program with the constants `shape` does. `argument` tells which argument of the event a
@@ -183,6 +190,13 @@ impl<'a> Machine<'a> {
                     .take(wire::LICTOR_MAX_ANCESTORS as usize)
                     .filter_map(|one| self.numbers.get(&(column.number_id, id(one))).copied());
                 self.fold(left, column, elements);
+                return;
+            }
+            kind::LICTOR_COLUMN_SCOPE => {
+                match self.scopes.get(&(shape.hook_slot, process.workload.clone())) {
+                    Some(scope) => and(left, &scope.rules.words),
+                    None => and(left, &self.vector(column.default_vector)),
+                }
                 return;
             }
             kind::LICTOR_COLUMN_PATH_PREFIX => reading

@@ -203,6 +203,7 @@ pub fn facts_with(symbols: FakeSymbols) -> NodeFacts {
         bpf_lsm: true,
         btf: true,
         host_namespaces: (0..).zip(namespaces).map(|(number, one)| (one, HOST_NAMESPACE + number)).collect(),
+        no_pods: None,
         symbols: Arc::new(symbols),
     }
 }

@@ -35,10 +35,11 @@ pub enum ApiVersion {
 
 /// What the document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("x-lictor-later" = ["TracingPolicyNamespaced"]))]
 pub enum Kind {
-    /// A policy for every process of the nodes it is on.
+    /// A policy for a whole cluster or machine.
     TracingPolicy,
+    /// A policy for pods of the namespace that it is in.
+    TracingPolicyNamespaced,
 }
 
 /// Name and labels of a policy.
@@ -48,7 +49,7 @@ pub struct Metadata {
     /// Name of the policy, unique on a node: lower-case letters, digits, `-` and `.`, at most 253 characters. Events
     /// carry it as `policy_name`.
     pub name: String,
-    /// Namespace. A `TracingPolicy` has none.
+    /// Namespace: needed by a `TracingPolicyNamespaced`, whose pods are all of this namespace. A `TracingPolicy` has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Labels, for whoever manages policies. No effect here.

@@ -13,6 +13,7 @@ mod decode;
 mod document;
 mod filter;
 mod hook;
+mod label_selector;
 mod option;
 mod policy;
 mod selector;
@@ -27,6 +28,7 @@ pub use filter::{
     NamespaceName, Operator, PidFilter, ValueFilter,
 };
 pub use hook::{IgnoreSpec, KprobeSpec, LsmHookSpec, TracepointSpec};
+pub use label_selector::{LabelOperator, LabelRequirement, LabelSelector};
 pub use option::OptionSpec;
 pub use policy::{HostSelector, ModeName, OnUnresolvedName, PolicySpec};
 pub use selector::SelectorSpec;

@@ -1,6 +1,6 @@
 //! The policy itself.
 
-use super::{KprobeSpec, LsmHookSpec, OptionSpec, TracepointSpec};
+use super::{KprobeSpec, LabelSelector, LsmHookSpec, OptionSpec, TracepointSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "fentries", "uprobes", "usdts", "loader", "podSelector", "containerSelector", "nodeSelector", "lists", "enforcers",
+    "fentries", "uprobes", "usdts", "loader", "containerSelector", "nodeSelector", "lists", "enforcers",
     "selectorsMacros",
 ]))]
 pub struct PolicySpec {
@@ -34,7 +34,12 @@ pub struct PolicySpec {
     /// Options by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<OptionSpec>,
-    /// `{}` = processes of the node itself are meant too. On a machine without pods they are the only ones.
+    /// The pods that the policy applies to, by their labels; `{}` = all pods, and no process outside pods. Without it a
+    /// `TracingPolicy` applies to every process of a node, a `TracingPolicyNamespaced` to all pods of its namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_selector: Option<LabelSelector>,
+    /// `{}` = processes of the node itself, those outside pods. Together with `podSelector` both are meant, alone it
+    /// leaves pods out. Not in a `TracingPolicyNamespaced`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_selector: Option<HostSelector>,
 }

@@ -6,12 +6,13 @@ mod hook;
 mod number;
 mod process;
 mod report;
+mod scope;
 mod selector;
 mod text;
 mod value;
 
 use crate::model::{FieldPath, Hook, Mode, OnUnresolved, Policy, PolicyKey};
-use crate::spec::{Metadata, ModeName, OnUnresolvedName, OptionSpec, PolicySpec, TracingPolicy};
+use crate::spec::{Kind, ModeName, OnUnresolvedName, OptionSpec, PolicySpec, TracingPolicy};
 use crate::violation::{Violations, Warning, did_you_mean};
 use report::{Report, quoted};
 
@@ -19,6 +20,9 @@ pub use number::CAPABILITIES;
 
 /// Longest name of a policy, bytes: that of a DNS name, which Kubernetes demands.
 const NAME_BYTES_MAX: usize = 253;
+
+/// Longest name of a namespace, bytes: that of a DNS label.
+const NAMESPACE_BYTES_MAX: usize = 63;
 
 /// Checks a policy and gives it its meaning.
 ///
@@ -34,7 +38,8 @@ pub fn validate(document: &TracingPolicy) -> Result<(Policy, Vec<Warning>), Viol
 }
 
 fn policy(document: &TracingPolicy, report: &mut Report) -> Option<Policy> {
-    let key = key(&document.metadata, report);
+    let key = key(document, report);
+    let scope = scope::scope(document, report);
     let spec = &document.spec;
     let at = FieldPath::new("spec");
     let mode = mode(spec, &at, report);
@@ -56,15 +61,32 @@ fn policy(document: &TracingPolicy, report: &mut Report) -> Option<Policy> {
         report.refuse(&at, "a policy without hooks", "at least one of kprobes, tracepoints, lsmhooks");
     }
     let hooks = hooks.into_iter().collect::<Option<Vec<Hook>>>()?;
-    Some(Policy { key: key?, mode, on_unresolved, hooks })
+    Some(Policy { key: key?, mode, on_unresolved, scope, hooks })
 }
 
-fn key(metadata: &Metadata, report: &mut Report) -> Option<PolicyKey> {
+fn key(document: &TracingPolicy, report: &mut Report) -> Option<PolicyKey> {
+    let metadata = &document.metadata;
     let at = FieldPath::new("metadata");
-    if let Some(namespace) = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
-        let hint = "a TracingPolicy has no namespace; it is ignored";
-        report.warn(&at.member("namespace"), quoted(namespace), hint);
-    }
+    let namespace = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+    let namespace = match (document.kind, namespace) {
+        (Kind::TracingPolicy, Some(namespace)) => {
+            let hint = "a TracingPolicy has no namespace; it is ignored";
+            report.warn(&at.member("namespace"), quoted(namespace), hint);
+            Some(None)
+        }
+        (Kind::TracingPolicy, None) => Some(None),
+        (Kind::TracingPolicyNamespaced, Some(namespace)) if is_namespace(namespace) => {
+            Some(Some(namespace.to_owned()))
+        }
+        (Kind::TracingPolicyNamespaced, found) => {
+            let found = found.map_or_else(|| "no namespace".to_owned(), quoted);
+            let allowed = format!(
+                "the namespace of the policy and of its pods: lower-case letters, digits and `-`, beginning and ending with a letter or digit, at most {NAMESPACE_BYTES_MAX} characters"
+            );
+            report.refuse(&at.member("namespace"), found, allowed);
+            None
+        }
+    };
     let name = &metadata.name;
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let part = |part: &str| {
@@ -80,7 +102,16 @@ fn key(metadata: &Metadata, report: &mut Report) -> Option<PolicyKey> {
         report.refuse(&at.member("name"), found, allowed);
         return None;
     }
-    Some(PolicyKey { namespace: None, name: name.clone() })
+    Some(PolicyKey { namespace: namespace?, name: name.clone() })
+}
+
+fn is_namespace(name: &str) -> bool {
+    let letter = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    name.len() <= NAMESPACE_BYTES_MAX
+        && bytes.first().is_some_and(letter)
+        && bytes.last().is_some_and(letter)
+        && bytes.iter().all(|byte| letter(byte) || *byte == b'-')
 }
 
 fn mode(spec: &PolicySpec, at: &FieldPath, report: &mut Report) -> Mode {

@@ -55,6 +55,7 @@ impl Journal {
             Ok(Record::Exec(_)) => "exec",
             Ok(Record::Exit(_)) => "exit",
             Ok(Record::Fork(_)) => "fork",
+            Ok(Record::Cgroup(_)) => "cgroup",
             Err(_) => "broken",
         };
         *self.others.entry(other).or_default() += 1;

@@ -7,11 +7,12 @@ use super::session::{Session, one_line};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use lictor_node_worker::kernel;
-use lictor_node_worker::port::{KernelPort, NamedCount, error_chain};
-use lictor_policy::model::PolicyKey;
+use lictor_node_worker::port::{CgroupOwner, KernelPort, NamedCount, error_chain};
+use lictor_policy::model::{PodLabels, PolicyKey};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -116,6 +117,15 @@ fn execute(session: &mut Session, line: &str) -> Result<String> {
             session.journal().events.clear();
             Ok("cleared".to_owned())
         }
+        ["pods", pods @ ..] => pods_told(session, pods),
+        ["place", path, owner] => place(session, path, owner),
+        ["scopes"] => {
+            let facts = session.engine.scope_facts()?;
+            Ok(format!(
+                "pods {} scopes {} classes {} cgroups {} nested {}",
+                facts.pods, facts.scopes, facts.classes, facts.cgroups, facts.nested_cgroups
+            ))
+        }
         ["quit"] => Ok("ended".to_owned()),
         ["release"] => {
             session.engine.release()?;
@@ -135,6 +145,32 @@ fn apply(session: &mut Session, files: &[&str]) -> Result<String> {
         let _ = writeln!(text, "refused: {refusal}");
     }
     Ok(text)
+}
+
+/// Tells of pods: `UID:NAMESPACE:KEY=VALUE,...`.
+fn pods_told(session: &mut Session, pods: &[&str]) -> Result<String> {
+    let mut told = BTreeMap::new();
+    for pod in pods {
+        let words: Vec<&str> = pod.split(':').collect();
+        let [uid, namespace, labels] = words.as_slice() else { bail!("not a pod: {pod}") };
+        let labels = labels.split(',').filter_map(|label| label.split_once('='));
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        told.insert((*uid).to_owned(), PodLabels { namespace: (*namespace).to_owned(), labels });
+    }
+    session.engine.set_pods(&told)?;
+    Ok(format!("{} pods", told.len()))
+}
+
+/// Tells whose the cgroup at `path` is: `host`, `unknown`, or a pod's uid.
+fn place(session: &mut Session, path: &str, owner: &str) -> Result<String> {
+    let id = std::fs::metadata(path).with_context(|| path.to_owned())?.ino();
+    let owner = match owner {
+        "host" => CgroupOwner::Host,
+        "unknown" => CgroupOwner::UnknownPod,
+        uid => CgroupOwner::Pod(uid.to_owned()),
+    };
+    session.engine.place_cgroup(id, &owner)?;
+    Ok(format!("cgroup {id}"))
 }
 
 fn adopt(session: &mut Session, files: &[&str]) -> Result<String> {

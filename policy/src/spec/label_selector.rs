@@ -1,0 +1,44 @@
+//! Selecting pods by their labels, as Kubernetes does.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Labels that a pod must have. All of `matchLabels` and `matchExpressions` must hold; `{}` selects every pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelSelector {
+    /// Labels and the value that each must have. The key `k8s:io.kubernetes.pod.namespace` stands for the pod's
+    /// namespace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+    /// What must hold of single labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_expressions: Vec<LabelRequirement>,
+}
+
+/// What must hold of one label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelRequirement {
+    /// The label's key; `k8s:io.kubernetes.pod.namespace` stands for the pod's namespace.
+    pub key: String,
+    /// How the label's value is compared.
+    pub operator: LabelOperator,
+    /// Values to compare with: at least one for `In` and `NotIn`, none for `Exists` and `DoesNotExist`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// How the value of a label is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LabelOperator {
+    /// The pod has the label, and its value is one of the values.
+    In,
+    /// The pod does not have the label, or its value is none of the values.
+    NotIn,
+    /// The pod has the label.
+    Exists,
+    /// The pod does not have the label.
+    DoesNotExist,
+}
