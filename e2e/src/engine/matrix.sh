@@ -16,13 +16,13 @@ load_each() {
 }
 lab_start opened
 lab verified-base | sed 's/^/base /' >>$LAB_OUT/verifier
-load_each plain lsm-paths lsm-process lsm-everything functions returns tracepoints
+load_each plain lsm-paths lsm-process lsm-everything functions returns tracepoints scopes
 check released lab release
 lab_stop
 
 lab_start hidden-opened --without-bpf-lsm --hide fd_install --hide __x64_sys_write --hide __x64_sys_writev \
 	--hide __x64_sys_openat --hide filename_lookup --hide security_path_unlink --hide vfs_fsync_range
-load_each hidden lsm-paths lsm-process lsm-everything functions
+load_each hidden lsm-paths lsm-process lsm-everything functions scopes
 check hidden-released lab release
 lab_stop
 cat /run/lab.errors

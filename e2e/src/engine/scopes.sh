@@ -165,7 +165,7 @@ expect adopted-pod ddadd verdicts $pod/without-agent
 expect adopted-host aadad verdicts $CGROUPS
 tell $BANK:bank:app=web $SHOP:shop:app=web >/dev/null
 expect adopted-told ddadd verdicts $pod/container
-expect adopted-other aaadd verdicts $bank/container/pod$SHOP
+expect adopted-other adadd verdicts $bank/container/pod$SHOP
 tell $BANK:bank:app=web $SHOP:shop:app=web,tier=old >/dev/null
 expect adopted-relabelled daadd verdicts $pod/container
 

@@ -45,6 +45,7 @@ mod tests {
 
     fn decoder(revision: u32) -> RevisionDecoder {
         let plan = Plan {
+            scopes: Vec::new(),
             policies: Vec::new(),
             hooks: Vec::new(),
             paths: PathDictionary::default(),

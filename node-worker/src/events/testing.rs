@@ -214,7 +214,7 @@ pub(crate) fn plan(policies: &[(&str, Mode)], hooks: Vec<HookPlan>) -> Plan {
             enforces: true,
         })
         .collect();
-    Plan { policies, hooks, paths: PathDictionary::default(), digest: [7; 32] }
+    Plan { policies, scopes: Vec::new(), hooks, paths: PathDictionary::default(), digest: [7; 32] }
 }
 
 /// A hook with these groups and rules and empty tables.

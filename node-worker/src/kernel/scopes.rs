@@ -101,21 +101,16 @@ impl Pods {
         }
         self.refused = 0;
         for (uid, labels) in pods {
-            let number = match self.known.get(uid) {
-                Some(pod) => pod.number,
-                None => match (self.free_number(), uid_key(uid)) {
-                    (Some(number), Some(_)) => number,
-                    (None, _) | (_, None) => {
-                        self.refused += 1;
-                        continue;
-                    }
-                },
+            let number = self.known.get(uid).map(|pod| pod.number).or_else(|| self.free_number());
+            let (Some(number), Some(key)) = (number, uid_key(uid)) else {
+                self.refused += 1;
+                continue;
             };
             // First what the number means, then who has it.
             if let Some(live) = live.as_deref_mut() {
                 changed |= live.assign(shared, number, &Workload::Pod(labels.clone()))?;
             }
-            if let (false, Some(key)) = (self.known.contains_key(uid), uid_key(uid)) {
+            if !self.known.contains_key(uid) {
                 sys::map_update(map, bytes_of(&key), &number.to_ne_bytes())
                     .map_err(fail("write map", "pods"))?;
             }
@@ -320,11 +315,12 @@ impl SlotScopes {
             return Ok(*class);
         }
         let taken = |class: &u32| self.ids.values().any(|id| id == class) || self.foreign.contains(class);
-        let class = (0..).find(|class| !taken(class)).unwrap_or(u32::MAX);
+        // There are fewer than this many in use: each has a pod's number, or is one of an earlier agent that had them.
+        let class = (0..2 * LICTOR_MAX_PODS).find(|class| !taken(class)).unwrap_or(u32::MAX);
         for (index, slot) in self.hooks.clone() {
             let entry = scope_entry(&self.plan, &self.plan.hooks[index], set);
             let key = lictor_scope_key { hook_slot: u32::from(slot), class_id: class };
-            self.insert(shared, &key, &entry)?;
+            self.insert(shared, key, &entry)?;
         }
         self.ids.insert(set.clone(), class);
         Ok(class)
@@ -333,23 +329,23 @@ impl SlotScopes {
     fn insert(
         &mut self,
         shared: &SharedMaps,
-        key: &lictor_scope_key,
+        key: lictor_scope_key,
         entry: &lictor_scope,
     ) -> Result<(), KernelError> {
         /// `E2BIG`: the table is full.
         const FULL: i32 = 7;
-        match sys::map_update(self.scopes.as_fd(), bytes_of(key), bytes_of(entry)) {
+        match sys::map_update(self.scopes.as_fd(), bytes_of(&key), bytes_of(entry)) {
             Err(error) if error.raw_os_error() == Some(FULL) => {}
             other => return other.map_err(fail("write table", "scopes")),
         }
         let larger = create_scopes(shared, self.capacity * 2)?;
-        for key in scope_keys(self.scopes.as_fd())? {
+        for old in scope_keys(self.scopes.as_fd())? {
             let mut entry = vec![0; size_of::<lictor_scope>()];
-            sys::map_lookup(self.scopes.as_fd(), bytes_of(&key), &mut entry)
+            sys::map_lookup(self.scopes.as_fd(), bytes_of(&old), &mut entry)
                 .map_err(fail("read table", "scopes"))?;
-            sys::map_update(larger.as_fd(), bytes_of(&key), &entry).map_err(fail("write table", "scopes"))?;
+            sys::map_update(larger.as_fd(), bytes_of(&old), &entry).map_err(fail("write table", "scopes"))?;
         }
-        sys::map_update(larger.as_fd(), bytes_of(key), bytes_of(entry))
+        sys::map_update(larger.as_fd(), bytes_of(&key), bytes_of(entry))
             .map_err(fail("write table", "scopes"))?;
         // Programs see one table or the other; both hold what they can ask for.
         self.put_one(shared, "scopes", larger.as_fd())?;

@@ -3,6 +3,7 @@
 mod attachment;
 mod limits;
 mod refusals;
+mod scopes;
 mod tables;
 
 use super::testing::facts;
