@@ -91,7 +91,13 @@ impl<'a> Machine<'a> {
         let mut left = self.vector(hook.all_vector);
         let mut unresolved = 0;
         for column in 0..usize::from(shape.column_count) {
-            self.narrow(&mut left, &mut unresolved, hook, shape, column, &values, &event.process);
+            if u32::from(shape.columns[column].kind) == kind::LICTOR_COLUMN_SCOPE {
+                let scope = self.scopes.get(&(shape.hook_slot, event.process.workload.clone()));
+                let rest = hook.columns[column].default_vector;
+                and(&mut left, &scope.map_or_else(|| self.vector(rest), |scope| scope.rules.words));
+            } else {
+                self.narrow(&mut left, &mut unresolved, hook, shape, column, &values, &event.process);
+            }
             if left.iter().all(|word| *word == 0) {
                 return None;
             }
@@ -190,13 +196,6 @@ impl<'a> Machine<'a> {
                     .take(wire::LICTOR_MAX_ANCESTORS as usize)
                     .filter_map(|one| self.numbers.get(&(column.number_id, id(one))).copied());
                 self.fold(left, column, elements);
-                return;
-            }
-            kind::LICTOR_COLUMN_SCOPE => {
-                match self.scopes.get(&(shape.hook_slot, process.workload.clone())) {
-                    Some(scope) => and(left, &scope.rules.words),
-                    None => and(left, &self.vector(column.default_vector)),
-                }
                 return;
             }
             kind::LICTOR_COLUMN_PATH_PREFIX => reading
