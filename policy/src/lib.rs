@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod btf;
+pub mod bundle;
 pub mod format;
 mod load;
 pub mod model;
