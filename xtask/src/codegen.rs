@@ -1,4 +1,4 @@
-//! `cargo xtask codegen`: starts the generator, which is a program of its own.
+//! `cargo xtask codegen`: starts the generators, which are programs of their own.
 
 use std::process::Command;
 
@@ -6,8 +6,13 @@ use anyhow::{Context as _, Result, bail};
 
 /// Writes the generated files, or checks that the committed ones are as they would be written.
 pub(crate) fn run(check: bool) -> Result<()> {
+    generator("lictor-codegen", "lictor-codegen", check)?;
+    generator("lictor-crds", "lictor-crd-manifests", check)
+}
+
+fn generator(package: &str, program: &str, check: bool) -> Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(crate::root()).args(["run", "--quiet", "--package", "lictor-codegen", "--"]);
+    command.current_dir(crate::root()).args(["run", "--quiet", "--package", package, "--bin", program, "--"]);
     if check {
         command.arg("--check");
     }

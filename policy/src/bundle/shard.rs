@@ -197,8 +197,10 @@ mod tests {
     }
 
     fn document(number: usize, content: &str) -> PolicyDocument {
-        let key =
-            PolicyKey { namespace: number.is_multiple_of(3).then(|| "shop".into()), name: format!("p-{number}") };
+        let key = PolicyKey {
+            namespace: number.is_multiple_of(3).then(|| "shop".into()),
+            name: format!("p-{number}"),
+        };
         PolicyDocument { text: format!("{{\"n\":{number},\"c\":\"{content}\"}}"), key }
     }
 

@@ -23,6 +23,11 @@ const BANS: &[Ban] = &[
         why: "policies are compiled the same way everywhere",
     },
     Ban {
+        manifest: "crds/Cargo.toml",
+        names: &["tokio", "axum", "hyper", "rustix", "libc"],
+        why: "types and manifests need no runtime",
+    },
+    Ban {
         manifest: "xtask/Cargo.toml",
         names: HEAVY,
         why: "it is compiled before anything can be installed",
