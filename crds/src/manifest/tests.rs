@@ -24,7 +24,7 @@ fn the_committed_manifests_are_fresh() {
     let mut found: Vec<String> = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".yaml"))
+        .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "yaml"))
         .collect();
     found.sort();
     expected.sort();
@@ -40,26 +40,28 @@ fn the_text_says_what_was_meant() {
     }
 }
 
+/// What a structural schema may say.
+const KNOWN: [&str; 15] = [
+    "type",
+    "description",
+    "properties",
+    "required",
+    "items",
+    "enum",
+    "format",
+    "minimum",
+    "maximum",
+    "additionalProperties",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-validations",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "pattern",
+];
+
 /// What Kubernetes demands of a structural schema, and we of ours.
 fn walk(schema: &Json, path: &str, in_spec: bool, wrong: &mut Vec<String>) {
     let members = schema.as_object().unwrap();
-    const KNOWN: [&str; 15] = [
-        "type",
-        "description",
-        "properties",
-        "required",
-        "items",
-        "enum",
-        "format",
-        "minimum",
-        "maximum",
-        "additionalProperties",
-        "x-kubernetes-preserve-unknown-fields",
-        "x-kubernetes-validations",
-        "x-kubernetes-list-type",
-        "x-kubernetes-list-map-keys",
-        "pattern",
-    ];
     wrong.extend(
         members.keys().filter(|name| !KNOWN.contains(&name.as_str())).map(|name| format!("{path}: {name}")),
     );

@@ -37,6 +37,12 @@ pub use name::{
 };
 pub use shard::{PolicyDocument, SHARD_PLAIN_BYTES, Shard, document_text, partition};
 
+/// Most policies on one node: what its kernel's tables have room for.
+pub const POLICIES_MAX: usize = lictor_node_worker_ebpf::LICTOR_MAX_POLICIES as usize;
+
+/// Most rules (selectors) of one hook point.
+pub const RULES_MAX: usize = lictor_node_worker_ebpf::LICTOR_MAX_RULES as usize;
+
 /// Version of the encoding. A reader refuses a version that it does not know.
 pub const FORMAT: u32 = 1;
 
