@@ -4,6 +4,7 @@ mod bad_input;
 pub mod bench;
 pub mod cluster;
 mod differential;
+mod digest;
 mod engine;
 pub mod lab;
 mod suite;

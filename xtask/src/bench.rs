@@ -1,18 +1,22 @@
-//! `cargo xtask bench`: what the engine costs, counted in instructions.
+//! `cargo xtask bench`: what the engine costs, counted in instructions; what a cluster with many nodes costs.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, Subcommand};
 use lictor_e2e::bench::{self, budget, row::Row, table};
+use lictor_e2e::cluster::{self as kubernetes, Cluster, scale};
 use lictor_e2e::lab::{KernelName, Options};
 
-use crate::{lab, progress, setup, test};
+use crate::{cluster, lab, progress, setup, test};
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Kernel to measure on; may be given several times
     #[arg(long = "kernel", short = 'k', value_name = "KERNEL", default_value = "6.12")]
     kernels: Vec<KernelName>,
@@ -30,9 +34,35 @@ pub(crate) struct Arguments {
     parts: Option<String>,
 }
 
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Measure a control plane with many nodes that are only objects
+    Cluster {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        nodes: u32,
+    },
+}
+
+/// Measures a control plane.
+fn run_cluster(nodes: u32) -> Result<i32> {
+    cluster::fetch()?;
+    let options = kubernetes::Options { report: progress::line, ..kubernetes::Options::default() };
+    let control_plane = Cluster::start(&options)?;
+    let rows =
+        progress::step(&format!("measuring with {nodes} nodes"), || scale::run(&control_plane, nodes))?;
+    for row in rows {
+        println!("{:32} {:10.1} {}", row.name, row.value, row.unit);
+    }
+    Ok(0)
+}
+
 /// Measures on each kernel and prints a table for each.
 pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     setup::run()?;
+    if let Some(What::Cluster { nodes }) = arguments.what {
+        return run_cluster(nodes);
+    }
     let programs = programs()?;
     let budgets = budget::budgets()?;
     let mut passed_on = String::new();

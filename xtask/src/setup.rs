@@ -25,6 +25,9 @@ const NEEDS: &[Need] = &[
     Need { package: "linux-libc-dev", found: || Path::new("/usr/include/linux/bpf.h").exists() },
     Need { package: "binutils", found: || in_path("strip") },
     Need { package: "xz-utils", found: || in_path("xz") },
+    Need { package: "e2fsprogs", found: || in_path("mke2fs") || Path::new("/sbin/mke2fs").exists() },
+    // Brings the Go that compiles Kubernetes where there is none.
+    Need { package: "python3-pip", found: lictor_e2e::cluster::go::available },
     Need { package: "ca-certificates", found: || Path::new("/etc/ssl/certs/ca-certificates.crt").exists() },
     Need {
         package: "debian-archive-keyring",

@@ -248,7 +248,7 @@ fn cluster_tests(arguments: &Arguments, programs: PathBuf, tally: &mut Tally) {
         return tally.case("cluster: get the programs", Some(&format!("{error:#}")));
     }
     let options = lictor_e2e::cluster::Options { report: progress::line, ..Default::default() };
-    let context = ClusterContext { programs, options };
+    let context = ClusterContext::new(programs, options);
     for test in lictor_e2e::cluster_suite().iter().filter(|test| arguments.wants(test.name)) {
         let name = format!("cluster {}", test.name);
         let result = progress::step(&format!("running: {name}"), || (test.run)(&context));

@@ -46,6 +46,11 @@ enum Command {
     /// Do one thing that no ordinary program does.
     #[command(subcommand)]
     Tool(tools::Tool),
+    /// Connect who asks (HTTP CONNECT) to what is asked for: the way into a node for the API server.
+    Relay {
+        /// Address to listen on.
+        listen: std::net::SocketAddr,
+    },
     /// Make the policies live, print what is attached, run a shell command, print counters, release everything.
     Run {
         /// Policy files.
@@ -68,6 +73,7 @@ fn main() -> Result<()> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Judge { cases, events, seed } => judge::run(cases, events, seed),
         Command::Serve(arguments) => drive::run(arguments),
+        Command::Relay { listen } => lictor_e2e::cluster::relay(listen),
         Command::Tool(tool) => tools::run(tool),
         Command::Run { policies, command, stats, keep } => run(&policies, command.as_deref(), stats, keep),
     }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use sha2::{Digest as _, Sha256};
 
 use super::go;
+use crate::digest;
 use crate::lab::{Report, cache_dir, process};
 
 /// The Kubernetes that `go.mod` names; `k8s.io/kubernetes` and its staging modules have it in their versions.
@@ -75,13 +75,7 @@ pub fn obtain(report: Report) -> Result<PathBuf> {
 
 /// A directory for exactly these modules and flags.
 fn directory() -> Result<PathBuf> {
-    let mut hash = Sha256::new();
-    for text in [GO_MOD, GO_SUM, &linker_flags()] {
-        hash.update(text.as_bytes());
-        hash.update([0]);
-    }
-    let name: String =
-        hash.finalize().iter().take(8).fold(String::new(), |name, byte| format!("{name}{byte:02x}"));
+    let name = digest::short_name(&[GO_MOD, GO_SUM, &linker_flags()]);
     Ok(cache_dir()?.join("cluster").join(name))
 }
 

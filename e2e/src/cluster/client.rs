@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::daemon::{Daemon, eventually};
 
 /// Longest run of one command; a command that waits for something on purpose says how long by itself.
-const LIMIT_SECONDS: u32 = 300;
+const LIMIT_SECONDS: u32 = 1000;
 
 /// What a command did.
 #[derive(Clone, Debug)]

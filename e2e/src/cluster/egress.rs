@@ -1,12 +1,12 @@
 //! The way from the API server into the cluster: kubelets, webhooks behind a Service.
 //!
-//! The API server runs on this machine, nodes run in guests. What it would reach at a node or pod it asks this proxy
-//! for (HTTP CONNECT on a UNIX socket), which knows where that is. So no name has to be resolved, no address routed,
-//! and nothing needs root.
+//! The API server runs on this machine, nodes run in guests. What it would reach at a node or pod it asks a proxy for
+//! (HTTP CONNECT on a UNIX socket), which knows where that is. So no name has to be resolved, no address routed, and
+//! nothing needs root. Inside a node runs a proxy of the same kind, on TCP.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,11 +24,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 struct Routes {
     /// `HOST:PORT` as the API server asks for it, and where that is on this machine.
     direct: BTreeMap<String, SocketAddr>,
-    /// A proxy of the same kind inside a node, asked for everything else.
+    /// The proxy inside a node, asked for everything else.
     relay: Option<SocketAddr>,
 }
 
-/// The proxy. It runs until the program ends; each connection has two threads.
+/// The proxy beside the API server. It runs until the program ends; each connection has two threads.
 #[derive(Clone, Debug)]
 pub(super) struct Egress {
     routes: Arc<Mutex<Routes>>,
@@ -46,7 +46,7 @@ impl Egress {
             for stream in listener.incoming().flatten() {
                 let routes = Arc::clone(&routes);
                 // The API server sees a closed connection, which it reports to whoever asked.
-                thread::spawn(move || drop(serve(stream, &routes)));
+                thread::spawn(move || drop(serve(stream, |target| find(target, &routes))));
             }
         });
         Ok(egress)
@@ -62,9 +62,9 @@ impl Egress {
         self.lock().direct.insert(target.into(), to);
     }
 
-    /// Sends everything else to a proxy inside a node.
-    pub(super) fn relay(&self, to: SocketAddr) {
-        self.lock().relay = Some(to);
+    /// Sends everything else to a proxy inside a node; none refuses it.
+    pub(super) fn relay(&self, to: Option<SocketAddr>) {
+        self.lock().relay = to;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Routes> {
@@ -72,28 +72,84 @@ impl Egress {
     }
 }
 
-fn serve(mut client: UnixStream, routes: &Mutex<Routes>) -> io::Result<()> {
+/// Where a request goes.
+enum Way {
+    /// To this address, which is the target itself.
+    Target(SocketAddr),
+    /// To another proxy, which answers the request.
+    Proxy(SocketAddr),
+}
+
+fn find(target: &str, routes: &Mutex<Routes>) -> io::Result<Way> {
+    let routes = routes.lock().unwrap_or_else(PoisonError::into_inner);
+    let direct = routes.direct.get(target).map(|address| Way::Target(*address));
+    direct
+        .or_else(|| routes.relay.map(Way::Proxy))
+        .ok_or_else(|| io::Error::other("no node is there and no route is known"))
+}
+
+/// The proxy inside a node: connects to what is asked for, until the program ends.
+///
+/// # Errors
+/// When it cannot listen.
+pub fn relay(listen: SocketAddr) -> Result<()> {
+    let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
+    for stream in listener.incoming().flatten() {
+        thread::spawn(move || {
+            drop(stream.set_nodelay(true));
+            drop(serve(stream, |target| {
+                let mut addresses = target.to_socket_addrs()?;
+                addresses.next().map(Way::Target).ok_or_else(|| io::Error::other("it has no address"))
+            }));
+        });
+    }
+    Ok(())
+}
+
+/// A connection that can be read and written by two threads.
+trait Stream: Read + Write + Send + Sized + 'static {
+    fn another(&self) -> io::Result<Self>;
+    fn close(&self, how: Shutdown) -> io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn another(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn close(&self, how: Shutdown) -> io::Result<()> {
+        self.shutdown(how)
+    }
+}
+
+impl Stream for UnixStream {
+    fn another(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn close(&self, how: Shutdown) -> io::Result<()> {
+        self.shutdown(how)
+    }
+}
+
+fn serve<S: Stream>(mut client: S, find: impl FnOnce(&str) -> io::Result<Way>) -> io::Result<()> {
     let head = read_head(&mut client)?;
     let target = connect_target(&head).unwrap_or_default().to_owned();
-    let (direct, relay) = {
-        let routes = routes.lock().unwrap_or_else(PoisonError::into_inner);
-        (routes.direct.get(&target).copied(), routes.relay)
+    let way = match find(&target) {
+        Ok(way) => way,
+        Err(error) => return refuse(&mut client, &format!("{target}: {error}")),
     };
-    let Some(address) = direct.or(relay) else {
-        return refuse(&mut client, &format!("nothing is known about {target}"));
-    };
+    let (Way::Target(address) | Way::Proxy(address)) = way;
     let mut server = match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
         Ok(server) => server,
-        Err(error) => return refuse(&mut client, &format!("{target}, which is {address}: {error}")),
+        Err(error) => return refuse(&mut client, &format!("{target} at {address}: {error}")),
     };
     server.set_nodelay(true)?;
-    if direct.is_some() {
-        client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
-    } else {
-        // The relay answers for itself.
-        server.write_all(head.as_bytes())?;
+    match way {
+        Way::Target(_) => client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?,
+        Way::Proxy(_) => server.write_all(head.as_bytes())?,
     }
-    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+    let (mut from_client, mut to_server) = (client.another()?, server.try_clone()?);
     let up = thread::spawn(move || {
         let copied = io::copy(&mut from_client, &mut to_server);
         drop(to_server.shutdown(Shutdown::Write));
@@ -101,18 +157,18 @@ fn serve(mut client: UnixStream, routes: &Mutex<Routes>) -> io::Result<()> {
     });
     let copied = io::copy(&mut server, &mut client);
     // The other direction must not wait for a client that keeps its end open.
-    drop(client.shutdown(Shutdown::Both));
+    drop(client.close(Shutdown::Both));
     drop(server.shutdown(Shutdown::Both));
     drop(up.join());
     copied.map(drop)
 }
 
-fn refuse(client: &mut UnixStream, why: &str) -> io::Result<()> {
+fn refuse(client: &mut impl Write, why: &str) -> io::Result<()> {
     write!(client, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: {}\r\n\r\n{why}", why.len())
 }
 
 /// Reads a request up to its empty line, byte by byte: what follows is not for us.
-fn read_head(client: &mut UnixStream) -> io::Result<String> {
+fn read_head(client: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -131,8 +187,6 @@ fn connect_target(head: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use super::*;
 
     fn ask(egress: &Egress, target: &str, say: &[u8]) -> String {
@@ -158,22 +212,33 @@ mod tests {
         address
     }
 
+    const GRANTED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
+
     #[test]
     fn known_targets_are_reached_and_others_refused() {
         let directory = tempfile::tempdir().unwrap();
         let egress = Egress::listen(directory.path().join("s")).unwrap();
         egress.route("node1:10250", echo());
-        let answer = ask(&egress, "node1:10250", b"hello");
-        assert_eq!(answer, "HTTP/1.1 200 Connection established\r\n\r\nhello");
+        assert_eq!(ask(&egress, "node1:10250", b"hello"), format!("{GRANTED}hello"));
         assert!(ask(&egress, "node2:10250", b"").contains("502 Bad Gateway"));
     }
 
     #[test]
-    fn the_relay_gets_the_request_itself() {
+    fn other_targets_are_reached_through_the_relay() {
         let directory = tempfile::tempdir().unwrap();
         let egress = Egress::listen(directory.path().join("s")).unwrap();
-        egress.relay(echo());
-        let answer = ask(&egress, "10.0.0.1:443", b"x");
-        assert_eq!(answer, "CONNECT 10.0.0.1:443 HTTP/1.1\r\nHost: 10.0.0.1:443\r\n\r\nx");
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        thread::spawn(move || relay(free));
+        egress.relay(Some(free));
+        let target = echo().to_string();
+        let answer = super::super::eventually("the relay", Duration::from_secs(20), || {
+            let answer = ask(&egress, &target, b"hello");
+            anyhow::ensure!(!answer.contains("502"), "{answer}");
+            Ok(answer)
+        });
+        assert_eq!(answer.unwrap(), format!("{GRANTED}hello"));
+        assert!(ask(&egress, "no-such-host.invalid:1", b"").contains("502 Bad Gateway"));
+        egress.relay(None);
+        assert!(ask(&egress, &target, b"").contains("no node is there"));
     }
 }

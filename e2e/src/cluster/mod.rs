@@ -19,21 +19,32 @@ mod control;
 mod daemon;
 mod egress;
 pub mod go;
+mod image;
+mod images;
+pub mod node;
+mod nodetest;
 mod pki;
 mod ports;
+mod prometheus;
+pub mod scale;
 mod scratch;
 mod selftest;
 mod webhook;
 
-pub use cases::{Cases, ClusterContext, ClusterTest};
+pub use cases::{Cases, ClusterContext, ClusterTest, NodeCluster};
 pub use client::{Client, Ran};
 pub use control::Component;
 pub use daemon::{Daemon, eventually};
+pub use egress::relay;
+pub use image::Image;
+pub use images::{NODE_WORKER, TOOLBOX};
+pub use node::{Node, NodeOptions};
 pub use pki::{Pair, Pki, Subject};
+pub use prometheus::Prometheus;
 pub(crate) use selftest::TESTS;
 
 /// How long a component may take to be ready; a busy machine takes several times what an idle one does.
-const READY: Duration = Duration::from_mins(3);
+const READY: Duration = Duration::from_mins(5);
 
 /// How a cluster is run.
 #[derive(Clone, Debug)]
@@ -162,8 +173,9 @@ impl Cluster {
         self.egress.route(endpoint, to);
     }
 
-    /// Lets the API server ask a proxy (HTTP CONNECT) inside a node for every endpoint that has no route.
-    pub fn relay(&self, to: SocketAddr) {
+    /// Lets the API server ask a proxy (HTTP CONNECT) inside a node for every endpoint that has no route; none: no
+    /// longer.
+    pub fn relay(&self, to: Option<SocketAddr>) {
         self.egress.relay(to);
     }
 

@@ -1,19 +1,25 @@
 //! The control plane is what the other tests take it for.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
 
+use super::nodetest;
 use super::webhook::Webhook;
-use super::{Cases, Client, Cluster, ClusterContext, ClusterTest, Component, eventually};
+use super::{Cases, Client, Cluster, ClusterContext, ClusterTest, Component, Prometheus, eventually};
 use crate::lab::CaseResult;
 
 /// The tests of this module.
 pub(crate) const TESTS: &[ClusterTest] = &[
     ClusterTest { name: "control-plane", run: control_plane },
     ClusterTest { name: "side-by-side", run: side_by_side },
+    ClusterTest { name: "prometheus", run: prometheus },
+    ClusterTest { name: "node", run: nodetest::node },
+    ClusterTest { name: "node-worker-pod", run: nodetest::node_worker_pod },
 ];
 
 /// How long the API server may take to act on a change of its own configuration objects.
@@ -251,6 +257,35 @@ fn side_by_side(context: &ClusterContext) -> Result<Vec<CaseResult>> {
     cases.run("authorities", || {
         let stranger = left.user("stranger", &["system:masters"])?;
         stranger.try_kubectl(&["--server", right.url(), "get", "namespaces"])?.refused("certificate")
+    });
+    Ok(cases.done())
+}
+
+/// Prometheus reads metrics, answers queries and refuses what is none.
+fn prometheus(context: &ClusterContext) -> Result<Vec<CaseResult>> {
+    let directory = tempfile::tempdir()?;
+    let target = TcpListener::bind("127.0.0.1:0")?;
+    let address = target.local_addr()?;
+    thread::spawn(move || {
+        for mut stream in target.incoming().flatten() {
+            let body = "toys_total{colour=\"red\"} 3\n";
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}", body.len());
+            let mut request = [0; 4096];
+            // A scrape that breaks off is repeated.
+            drop(stream.read(&mut request).and_then(|_| write!(stream, "{head}\r\n\r\n{body}")));
+        }
+    });
+    let prometheus = Prometheus::start(directory.path(), &[("toys", address)], context.options.report)?;
+    let mut cases = Cases::default();
+    cases.run("query", || {
+        let result = prometheus.eventually("sum by (colour) (toys_total{job=\"toys\"})", SETTLE)?;
+        ensure!(result[0]["metric"]["colour"] == "red" && result[0]["value"][1] == "3", "{result}");
+        Ok(())
+    });
+    cases.run("no-query", || {
+        ensure!(prometheus.query("sum by (").is_err(), "it was answered");
+        Ok(())
     });
     Ok(cases.done())
 }

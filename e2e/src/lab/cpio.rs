@@ -26,33 +26,33 @@ enum Node {
 
 /// A tree of files, keyed by path without the leading slash.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     nodes: BTreeMap<String, Node>,
 }
 
 impl Tree {
     /// Adds a directory and its parents.
-    pub(super) fn directory(&mut self, path: &str) {
+    pub(crate) fn directory(&mut self, path: &str) {
         self.insert(path, Node::Directory);
     }
 
     /// Adds a file and its parents; `mode` holds the permission bits. A file that is already there is replaced.
-    pub(super) fn file(&mut self, path: &str, mode: u32, contents: Contents) {
+    pub(crate) fn file(&mut self, path: &str, mode: u32, contents: Contents) {
         self.insert(path, Node::File(mode, contents));
     }
 
     /// Adds a symbolic link and the parents of its path.
-    pub(super) fn link(&mut self, path: &str, target: &str) {
+    pub(crate) fn link(&mut self, path: &str, target: &str) {
         self.insert(path, Node::Link(target.to_owned()));
     }
 
     /// Adds a character device.
-    pub(super) fn char_device(&mut self, path: &str, major: u32, minor: u32) {
+    pub(crate) fn char_device(&mut self, path: &str, major: u32, minor: u32) {
         self.insert(path, Node::CharDevice(major, minor));
     }
 
     /// Whether something is at this path.
-    pub(super) fn contains(&self, path: &str) -> bool {
+    pub(crate) fn contains(&self, path: &str) -> bool {
         self.nodes.contains_key(&self.resolve(path))
     }
 
@@ -93,7 +93,7 @@ impl Tree {
     ///
     /// # Errors
     /// When a file of this machine cannot be read or is 4 GiB or more, or the output cannot be written.
-    pub(super) fn write(&self, out: &mut impl Write) -> Result<()> {
+    pub(crate) fn write(&self, out: &mut impl Write) -> Result<()> {
         let mut inode = 1;
         for (path, node) in &self.nodes {
             inode += 1;

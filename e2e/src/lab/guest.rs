@@ -97,10 +97,7 @@ pub(super) fn layout(
     }
     tree.file("init", 0o755, Contents::Bytes(include_bytes!("init.sh").to_vec()));
     tree.file("lab/command", 0o644, Contents::Bytes(command.as_bytes().to_vec()));
-    for (position, module) in modules::load_order(&kernel.modules, wanted_modules)?.iter().enumerate() {
-        let path = format!("lab/modules/{position:02}-{}.ko", module.name);
-        tree.file(&path, 0o644, Contents::Bytes(module.contents.clone()));
-    }
+    add_modules(&mut tree, kernel, wanted_modules, "lab/modules")?;
     tree.link("usr/bin/sh", "dash");
     let mut binaries = Vec::new();
     for program in PROGRAMS {
@@ -121,6 +118,21 @@ pub(super) fn layout(
     }
     applets(&mut tree)?;
     Ok(tree)
+}
+
+/// Adds kernel modules and what they depend on to a directory, named so that they can be inserted in the order of their
+/// names.
+pub(crate) fn add_modules(
+    tree: &mut Tree,
+    kernel: &Kernel,
+    wanted: &[impl AsRef<str>],
+    directory: &str,
+) -> Result<()> {
+    for (position, module) in modules::load_order(&kernel.modules, wanted)?.into_iter().enumerate() {
+        let path = format!("{directory}/{position:02}-{}.ko", module.name);
+        tree.file(&path, 0o644, Contents::Bytes(module.contents));
+    }
+    Ok(())
 }
 
 /// Adds busybox, and its applets where nothing else has the name.
@@ -202,7 +214,7 @@ fn is_dynamic(path: &Path) -> Result<bool> {
 }
 
 /// The libraries, loader included, that the binaries need, as the dynamic loader of this machine finds them.
-fn shared_libraries(binaries: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
+pub(crate) fn shared_libraries(binaries: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
     let dynamic = binaries.iter().map(|path| Ok((path, is_dynamic(path)?)));
     let dynamic: Vec<&PathBuf> = dynamic
         .filter_map(|entry: Result<_>| entry.map(|(path, yes)| yes.then_some(path)).transpose())

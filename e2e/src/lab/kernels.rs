@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::mirror;
+use super::apt::Apt;
 use super::process::{self, Report};
 
 /// A kernel that the lab can boot.
@@ -241,82 +241,6 @@ fn field(record: &str, name: &str) -> Option<String> {
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
         .map(|value| value.trim().to_owned())
-}
-
-/// An apt that knows one suite and nothing of the machine's packages.
-struct Apt {
-    dir: PathBuf,
-    suite: String,
-}
-
-impl Apt {
-    fn prepare(suite: &str) -> Result<Self> {
-        let dir = cache_dir()?.join(format!("apt-{suite}"));
-        for part in ["lists/partial", "cache/archives/partial", "sources"] {
-            fs::create_dir_all(dir.join(part)).with_context(|| format!("creating {}", dir.display()))?;
-        }
-        let keyring = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
-        ensure!(keyring.exists(), "{} is missing: install debian-archive-keyring", keyring.display());
-        let stanza = |uri: &str, suite: &str| {
-            format!(
-                "Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: main\nArchitectures: amd64\n\
-                 Signed-By: {}\n\n",
-                keyring.display()
-            )
-        };
-        let mut source = stanza(&mirror::debian_mirror()?, suite);
-        // Kernels of a stable release are newest in its security archive.
-        let stable = suite != "sid" && !suite.contains('-');
-        if let Some(uri) = mirror::security_mirror().filter(|_| stable) {
-            source.push_str(&stanza(&uri, &format!("{suite}-security")));
-        }
-        fs::write(dir.join("sources/lictor.sources"), source)?;
-        fs::write(dir.join("status"), "")?;
-        Ok(Self { dir, suite: suite.to_owned() })
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive");
-        let dir = self.dir.display();
-        let options = [
-            format!("Dir::Etc::sourcelist={dir}/sources/lictor.sources"),
-            format!("Dir::Etc::sourceparts={dir}/sources"),
-            "Dir::Etc::preferences=/dev/null".to_owned(),
-            "Dir::Etc::preferencesparts=/dev/null".to_owned(),
-            format!("Dir::State={dir}"),
-            format!("Dir::State::lists={dir}/lists"),
-            format!("Dir::State::status={dir}/status"),
-            format!("Dir::Cache={dir}/cache"),
-            "APT::Architecture=amd64".to_owned(),
-            "APT::Get::AllowUnauthenticated=false".to_owned(),
-            "Acquire::Languages=none".to_owned(),
-            "Acquire::Retries=3".to_owned(),
-            // The cache is in a home directory, which apt's own user may not enter.
-            "APT::Sandbox::User=root".to_owned(),
-        ];
-        for option in options {
-            command.arg("-o").arg(option);
-        }
-        if self.suite == "sid" {
-            // Mirrors of unstable may lag behind the index's expiry; the signature is still checked.
-            command.args(["-o", "Acquire::Check-Valid-Until=false"]);
-        }
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Result<String> {
-        // Errors must be errors: by default apt-get update ends with 0 when a mirror could not be reached.
-        process::capture(self.command("apt-get").args(["-o", "APT::Update::Error-Mode=any"]).args(arguments))
-    }
-
-    fn cache(&self, arguments: &[&str]) -> Result<String> {
-        process::capture(self.command("apt-cache").args(arguments))
-    }
-
-    fn download(&self, package: &str, into: &Path) -> Result<()> {
-        process::capture(self.command("apt-get").args(["download", package]).current_dir(into)).map(drop)
-    }
 }
 
 #[cfg(test)]

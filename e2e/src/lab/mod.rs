@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+mod apt;
 mod cases;
 mod cpio;
+mod debian;
 mod guest;
 mod kernels;
 mod mirror;
@@ -22,9 +24,13 @@ mod qemu;
 pub(crate) use cases::record_of_cases;
 pub use cases::{CASE_FUNCTIONS, CaseResult, LabContext, LabTest, recorded_cases};
 pub use cpio::Contents;
+pub(crate) use cpio::Tree;
+pub use debian::Packages;
 pub use guest::GuestFile;
+pub(crate) use guest::{add_modules, shared_libraries};
 pub use kernels::{Kernel, KernelName, Origin, cache_dir, cached, obtain};
 pub use process::Report;
+pub(crate) use qemu::arguments as qemu_arguments;
 
 /// How a guest's processor is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

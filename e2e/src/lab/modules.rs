@@ -21,7 +21,7 @@ pub(super) struct Module {
 /// The modules with these names and everything they depend on, in the order in which they can be inserted.
 ///
 /// Dependencies are read from the modules themselves: the index files are made at installation, which never happens.
-pub(super) fn load_order(modules: &Path, names: &[String]) -> Result<Vec<Module>> {
+pub(super) fn load_order(modules: &Path, names: &[impl AsRef<str>]) -> Result<Vec<Module>> {
     let mut order = Vec::new();
     if names.is_empty() {
         return Ok(order);
@@ -31,7 +31,7 @@ pub(super) fn load_order(modules: &Path, names: &[String]) -> Result<Vec<Module>
     let builtin = fs::read_to_string(modules.join("modules.builtin")).unwrap_or_default();
     let builtin: BTreeSet<String> = builtin.lines().filter_map(|line| module_name(Path::new(line))).collect();
     for name in names {
-        resolve(&files, &builtin, &name.replace('-', "_"), &mut Vec::new(), &mut order)?;
+        resolve(&files, &builtin, &name.as_ref().replace('-', "_"), &mut Vec::new(), &mut order)?;
     }
     Ok(order)
 }

@@ -55,28 +55,38 @@ fn kernel_arguments(options: &Options) -> String {
     arguments
 }
 
-fn command(kernel: &Kernel, options: &Options, directory: &Path) -> Command {
-    // The guest dies with this program, whichever way that ends.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "qemu-system-x86_64", "-M", "q35"]);
-    command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"]);
+/// QEMU's arguments for a machine without network and disks: kernel, processor, memory, and three serial ports whose
+/// output goes to the files `console`, `output` and `report` of the directory, which also has the `initrd`.
+pub(crate) fn arguments(kernel: &Kernel, options: &Options, directory: &Path) -> Vec<String> {
     let (accelerator, cpus) = match options.acceleration {
         Acceleration::Emulated => ("tcg,thread=multi", options.cpus),
         // Guest time then follows the number of executed instructions, which needs a single processor.
         Acceleration::Deterministic => ("tcg,thread=single", 1),
         Acceleration::Kvm => ("kvm", options.cpus),
     };
-    command.args(["-accel", accelerator, "-cpu", processor(kernel.name, options.acceleration)]);
+    let (cpus, memory) = (cpus.to_string(), options.memory_mib.to_string());
+    let (image, initrd) =
+        (kernel.image.display().to_string(), directory.join("initrd").display().to_string());
+    let append = kernel_arguments(options);
+    let mut arguments = vec!["-M", "q35", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"];
+    arguments.extend(["-accel", accelerator, "-cpu", processor(kernel.name, options.acceleration)]);
     if options.acceleration == Acceleration::Deterministic {
-        command.args(["-icount", "shift=0,sleep=off"]);
+        arguments.extend(["-icount", "shift=0,sleep=off"]);
     }
-    command.args(["-smp", &cpus.to_string(), "-m", &options.memory_mib.to_string()]);
-    command.arg("-kernel").arg(&kernel.image);
-    command.arg("-initrd").arg(directory.join("initrd"));
-    command.args(["-append", &kernel_arguments(options)]);
+    arguments
+        .extend(["-smp", &cpus, "-m", &memory, "-kernel", &image, "-initrd", &initrd, "-append", &append]);
+    let mut arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
     for port in ["console", "output", "report"] {
-        command.arg("-serial").arg(format!("file:{}", directory.join(port).display()));
+        arguments.extend(["-serial".to_owned(), format!("file:{}", directory.join(port).display())]);
     }
+    arguments
+}
+
+fn command(kernel: &Kernel, options: &Options, directory: &Path) -> Command {
+    // The guest dies with this program, whichever way that ends.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "qemu-system-x86_64", "-nic", "none"]);
+    command.args(arguments(kernel, options, directory));
     command
 }
 
