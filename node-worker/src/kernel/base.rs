@@ -2,9 +2,8 @@
 
 use super::attach::{load_as_btf_tracepoint, load_as_trampoline};
 use super::object::{LoadAs, ObjectError, Template};
-use super::{Options, pins, sys};
+use super::{Options, Types, pins, sys};
 use crate::port::KernelError;
-use aya_obj::btf::{Btf, BtfKind};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -57,7 +56,7 @@ const INVALIDATION: [&str; 7] = [
 /// Attaches each program that is not attached yet, and pins its link.
 pub(super) fn attach(
     templates: &BTreeMap<String, Template>,
-    btf: &Btf,
+    types: &dyn Types,
     root: &Path,
     options: &Options,
 ) -> Result<Vec<OwnedFd>, ObjectError> {
@@ -71,7 +70,7 @@ pub(super) fn attach(
             links.push(link);
             continue;
         }
-        let Some(load_as) = resolve(place, btf) else {
+        let Some(load_as) = resolve(place, types) else {
             if *need == Need::IfThere {
                 continue;
             }
@@ -100,25 +99,25 @@ pub(super) fn attach(
 #[cfg(feature = "measure")]
 pub(super) fn load_each(
     templates: &BTreeMap<String, Template>,
-    btf: &Btf,
+    types: &dyn Types,
 ) -> Result<Vec<(&'static str, OwnedFd)>, ObjectError> {
     let mut loaded = Vec::new();
     for (name, place, _) in &PROGRAMS {
-        if let (Some(load_as), Some(template)) = (resolve(place, btf), templates.get(*name)) {
+        if let (Some(load_as), Some(template)) = (resolve(place, types), templates.get(*name)) {
             loaded.push((*name, template.load(&load_as, None, None, false)?));
         }
     }
     Ok(loaded)
 }
 
-fn resolve(place: &Place, btf: &Btf) -> Option<LoadAs<'static>> {
+fn resolve(place: &Place, types: &dyn Types) -> Option<LoadAs<'static>> {
     match place {
         Place::Tracepoint(name) => {
-            let id = btf.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).ok()?;
+            let id = types.tracepoint_id(name)?;
             Some(load_as_btf_tracepoint(name, id))
         }
         Place::Begin(functions) | Place::End(functions) => functions.iter().find_map(|function| {
-            let id = btf.id_by_type_name_kind(function, BtfKind::Func).ok()?;
+            let id = types.function_id(function)?;
             Some(load_as_trampoline(function, id, matches!(place, Place::End(_))))
         }),
     }

@@ -4,7 +4,7 @@ use lictor_policy::btf::{Btf, BtfError};
 use lictor_policy::format::parse_format;
 use lictor_policy::model::Namespace;
 use lictor_policy::plan::{NodeFacts, Signature, Symbols, TracepointField};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -224,6 +224,14 @@ fn is_name(name: &str) -> bool {
 impl super::Types for SystemSymbols {
     fn function_id(&self, name: &str) -> Option<u32> {
         self.btf_function_id(name)
+    }
+
+    fn tracepoint_id(&self, name: &str) -> Option<u32> {
+        self.btf_tracepoint_id(name)
+    }
+
+    fn subset(&self, names: &BTreeSet<Vec<u8>>) -> Option<Vec<u8>> {
+        Some(self.btf.as_ref()?.subset(names))
     }
 }
 

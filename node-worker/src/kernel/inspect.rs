@@ -1,6 +1,6 @@
 //! What tests look at inside the engine.
 
-use super::{Engine, OpenError, base, counts, sys, vmlinux};
+use super::{Engine, OpenError, base, counts, sys};
 use crate::port::KernelError;
 use std::io;
 
@@ -13,7 +13,7 @@ impl Engine {
     /// # Errors
     /// When the kernel refuses one.
     pub fn base_instructions(&self) -> Result<Vec<(&'static str, u32)>, OpenError> {
-        let programs = base::load_each(&self.templates, &vmlinux()?)?;
+        let programs = base::load_each(&self.templates, self.types.as_ref())?;
         Ok(programs.iter().map(|(name, program)| (*name, counts::verified_instructions(program))).collect())
     }
 

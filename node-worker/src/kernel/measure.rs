@@ -1,7 +1,7 @@
 //! What measuring the engine needs: programs that do nothing, and paths forgotten on demand.
 
 use super::object::KernelObject;
-use super::{Engine, OpenError, Types, attach, vmlinux};
+use super::{Engine, OpenError, Types, attach};
 use crate::port::KernelError;
 use lictor_node_worker_ebpf::objects;
 use lictor_policy::plan::{Attach, HookPoint};
@@ -23,7 +23,9 @@ pub fn attach_empty(types: &dyn Types, point: &HookPoint) -> Result<OwnedFd, Ope
             return Err(missing("find an empty program for").into());
         }
     };
-    let object = KernelObject::new("empty", objects::EMPTY, &vmlinux()?)?;
+    let mut object = [KernelObject::parse("empty", objects::EMPTY)?];
+    super::relocate(&mut object, types)?;
+    let [object] = object;
     let templates = object.templates(&BTreeMap::new())?;
     let template = templates.get(name).ok_or_else(|| missing("find the empty program for"))?;
     let target = match attach::btf_function(point) {

@@ -11,6 +11,7 @@ mod engine;
 pub mod facts;
 #[cfg(feature = "measure")]
 mod inspect;
+mod instruction;
 mod maps;
 #[cfg(feature = "measure")]
 pub mod measure;
@@ -20,6 +21,7 @@ mod pins;
 mod ring;
 mod scopes;
 mod slots;
+mod specialise;
 mod sys;
 mod tables;
 
@@ -35,7 +37,7 @@ use memory::LiveWord;
 use object::{KernelObject, PROGRAMS_MAP, Template};
 use sha2::{Digest, Sha256};
 use slots::Slots;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -77,6 +79,13 @@ impl Default for Options {
 pub trait Types: std::fmt::Debug + Send + Sync {
     /// The id of a function.
     fn function_id(&self, name: &str) -> Option<u32>;
+
+    /// The id of the type of a raw tracepoint (`sched_process_exec`).
+    fn tracepoint_id(&self, name: &str) -> Option<u32>;
+
+    /// BTF of the types with these names and of what they hold by value, with numbers of its own; `None` = the kernel
+    /// has no BTF.
+    fn subset(&self, names: &BTreeSet<Vec<u8>>) -> Option<Vec<u8>>;
 }
 
 /// Why the kernel half cannot be opened.
@@ -84,10 +93,10 @@ pub trait Types: std::fmt::Debug + Send + Sync {
 pub enum OpenError {
     /// The kernel has no type information.
     #[error(
-        "cannot read {VMLINUX}: the kernel must be built with CONFIG_DEBUG_INFO_BTF=y (Debian's are); nothing can be \
+        "there is no {VMLINUX}: the kernel must be built with CONFIG_DEBUG_INFO_BTF=y (Debian's are); nothing can be \
          enforced without it"
     )]
-    NoTypes(#[source] std::io::Error),
+    NoTypes,
     /// The type information does not parse.
     #[error("cannot use {VMLINUX}: {0}")]
     BadTypes(String),
@@ -139,13 +148,14 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
     let root = options.pin_root.join(build_name());
     fs::create_dir_all(&root)
         .map_err(|source| OpenError::PinRoot { path: root.display().to_string(), source })?;
-    let btf = vmlinux()?;
     let mut opened = Vec::new();
-    let mut declared = BTreeMap::new();
     for (name, bytes) in OBJECTS {
-        let object = KernelObject::new(name, bytes, &btf)?;
+        opened.push(KernelObject::parse(name, bytes)?);
+    }
+    relocate(&mut opened, types.as_ref())?;
+    let mut declared = BTreeMap::new();
+    for object in &opened {
         declared.extend(object.maps());
-        opened.push(object);
     }
     let programs_spec =
         declared.remove(PROGRAMS_MAP).map(|declaration| declaration.spec).ok_or_else(|| {
@@ -159,7 +169,7 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
     let live = LiveWord::new(shared.get("live")?).map_err(|error| KernelError::new("map", "live", error))?;
     let slots = Slots::open(&root)?;
     let pods = scopes::Pods::open(&shared)?;
-    let base_links = base::attach(&templates, &btf, &root, &options)?;
+    let base_links = base::attach(&templates, types.as_ref(), &root, &options)?;
     let ring =
         shared.get("ring")?.try_clone_to_owned().map_err(|error| KernelError::new("open", "ring", error))?;
     let mut engine = Engine {
@@ -180,7 +190,6 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
         scopes: [None, None],
     };
     engine.reopen_slots()?;
-    drop(btf);
     memory::return_free_memory();
     Ok((engine, ring::Ring::new(ring)?))
 }
@@ -196,9 +205,19 @@ pub fn release(pin_root: &Path) -> Result<(), KernelError> {
     pins::release_all(pin_root)
 }
 
-fn vmlinux() -> Result<Btf, OpenError> {
-    let bytes = fs::read(VMLINUX).map_err(OpenError::NoTypes)?;
-    Btf::parse(&bytes, ElfEndianness::default()).map_err(|error| OpenError::BadTypes(error.to_string()))
+/// Relocates objects with the few of the kernel's types that they name.
+fn relocate(objects: &mut [KernelObject], types: &dyn Types) -> Result<(), OpenError> {
+    let mut names = BTreeSet::new();
+    for object in &*objects {
+        names.append(&mut object.type_names()?);
+    }
+    let bytes = types.subset(&names).ok_or(OpenError::NoTypes)?;
+    let btf = Btf::parse(&bytes, ElfEndianness::default())
+        .map_err(|error| OpenError::BadTypes(error.to_string()))?;
+    for object in objects {
+        object.relocate(&btf)?;
+    }
+    Ok(())
 }
 
 /// Each program and each table is a descriptor; the usual soft limit of 1,024 is soon reached.

@@ -1,5 +1,7 @@
 //! BPF objects made ready for this kernel: relocated once, then loaded as often as hook points need them.
 
+use super::instruction::{INSTRUCTION_BYTES, LOAD_WIDE, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
+use super::specialise::{Code, Constants, specialise};
 use super::sys::{self, MapSpec, ProgramSpec};
 use aya_obj::btf::{Btf, BtfFeatures};
 use aya_obj::{EbpfSectionKind, Object};
@@ -7,7 +9,7 @@ use lictor_node_worker_ebpf::{
     self as wire, LICTOR_EMPTY_HOOKS, LICTOR_PATCH, LICTOR_SHAPE_MEMO, LICTOR_SOURCE_NONE,
     lictor_column_source, lictor_patch, lictor_shape,
 };
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -23,10 +25,8 @@ const SHARED_DATA: &str = ".data.";
 /// The prog array that belongs to one hook slot.
 pub(super) const PROGRAMS_MAP: &str = "programs";
 
-const PSEUDO_MAP_FD: u8 = 1;
-const PSEUDO_MAP_VALUE: u8 = 2;
-const LOAD_WIDE: u8 = 0x18;
-const INSTRUCTION_BYTES: usize = 8;
+/// Bytes of an entry of `func_info`.
+const FUNC_INFO_BYTES: usize = 8;
 
 /// The verifier's log that is kept for an error message, bytes; only read when a load fails.
 const LOG_BYTES: usize = 1 << 20;
@@ -88,22 +88,41 @@ impl MapDeclaration {
     }
 }
 
-/// An object that has been relocated to this kernel's types, but not yet to maps.
+/// An object on its way to templates.
 pub(super) struct KernelObject {
     name: &'static str,
     object: Object,
 }
 
 impl KernelObject {
-    /// Parses `bytes` and relocates them with the kernel's types in `btf` (`/sys/kernel/btf/vmlinux`).
-    pub(super) fn new(name: &'static str, bytes: &[u8], btf: &Btf) -> Result<Self, ObjectError> {
-        let fail = |reason: String| ObjectError::Object { object: name, reason };
-        let mut object = Object::parse(bytes).map_err(|error| fail(error.to_string()))?;
-        object.relocate_btf(btf).map_err(|error| fail(super::chain(&error)))?;
+    /// Parses `bytes`.
+    pub(super) fn parse(name: &'static str, bytes: &[u8]) -> Result<Self, ObjectError> {
+        let object = Object::parse(bytes)
+            .map_err(|error| ObjectError::Object { object: name, reason: error.to_string() })?;
+        Ok(Self { name, object })
+    }
+
+    /// The names of all types that the object was compiled with.
+    pub(super) fn type_names(&self) -> Result<BTreeSet<Vec<u8>>, ObjectError> {
+        let Some(btf) = &self.object.btf else { return Ok(BTreeSet::new()) };
+        let btf = lictor_policy::btf::Btf::parse(btf.to_bytes())
+            .map_err(|error| ObjectError::Object { object: self.name, reason: error.to_string() })?;
+        // `name___flavour` is the kernel's `name` as some version has it.
+        let plain = |name: &[u8]| {
+            let end = name.windows(3).position(|three| three == b"___").unwrap_or(name.len());
+            name[..end].to_vec()
+        };
+        Ok(btf.type_names().into_iter().map(plain).collect())
+    }
+
+    /// Relocates the programs with the kernel's types: those of [`KernelObject::type_names`], and what they hold.
+    pub(super) fn relocate(&mut self, btf: &Btf) -> Result<(), ObjectError> {
+        let fail = |reason: String| ObjectError::Object { object: self.name, reason };
+        self.object.relocate_btf(btf).map_err(|error| fail(super::chain(&error)))?;
         // Every kernel that the programs support has all of these (5.17 and newer).
         let features = BtfFeatures::new(true, true, true, true, true, true, true, true);
-        object.fixup_and_sanitize_btf(&features).map_err(|error| fail(error.to_string()))?;
-        Ok(Self { name, object })
+        self.object.fixup_and_sanitize_btf(&features).map_err(|error| fail(error.to_string()))?;
+        Ok(())
     }
 
     /// The maps that the object declares, shared data sections included.
@@ -163,9 +182,10 @@ impl KernelObject {
             let function = &self.object.functions[&program.function_key()];
             let template = Template {
                 name: name.clone(),
-                instructions: instruction_bytes(&function.instructions),
-                func_info: function.func_info.func_info_bytes(),
-                func_info_count: function.func_info.len() as u32,
+                code: Code {
+                    instructions: instruction_bytes(&function.instructions),
+                    func_info: function.func_info.func_info_bytes(),
+                },
                 license: self.object.license.clone(),
                 btf: std::sync::Arc::clone(&btf),
                 rodata: rodata.clone(),
@@ -227,9 +247,7 @@ fn instruction_bytes(instructions: &[aya_obj::generated::bpf_insn]) -> Vec<u8> {
 #[derive(Debug)]
 pub(super) struct Template {
     name: String,
-    instructions: Vec<u8>,
-    func_info: Vec<u8>,
-    func_info_count: u32,
+    code: Code,
     license: CString,
     btf: std::sync::Arc<OwnedFd>,
     rodata: Rodata,
@@ -258,10 +276,9 @@ impl Template {
         programs: Option<RawFd>,
         count_stats: bool,
     ) -> Result<OwnedFd, ObjectError> {
-        let rodata = self.constants(shape)?;
-        let mut instructions = self.instructions.clone();
-        let shape: lictor_shape = shape.and_then(wire::read).unwrap_or_default();
-        patch_numbers(&mut instructions, &patches(&shape, count_stats));
+        let constants = self.constants(shape);
+        let Code { mut instructions, func_info } = self.code(shape, &constants, count_stats);
+        let rodata = constant_map(&constants)?;
         replace_descriptor(&mut instructions, RODATA_FD, rodata.as_ref().map(AsRawFd::as_raw_fd));
         replace_descriptor(&mut instructions, PROGRAMS_FD, programs);
         let spec = ProgramSpec {
@@ -272,9 +289,9 @@ impl Template {
             instructions: &instructions,
             license: &self.license,
             btf: self.btf.as_fd(),
-            func_info: &self.func_info,
-            func_info_count: self.func_info_count,
-            func_info_record_bytes: 8,
+            func_info: &func_info,
+            func_info_count: (func_info.len() / FUNC_INFO_BYTES) as u32,
+            func_info_record_bytes: FUNC_INFO_BYTES as u32,
         };
         sys::program_load(&spec, None).map_err(|error| self.refused(&spec, load_as.target, error))
     }
@@ -292,30 +309,47 @@ impl Template {
         }
     }
 
-    fn constants(&self, shape: Option<&[u8]>) -> Result<Option<OwnedFd>, ObjectError> {
-        const ARRAY: u32 = 2;
-        const READ_ONLY_FOR_PROGRAMS: u32 = 1 << 7;
-        if self.rodata.bytes.is_empty() {
-            return Ok(None);
-        }
+    /// The program as it is loaded, but for descriptors.
+    fn code(&self, shape: Option<&[u8]>, constants: &[u8], count_stats: bool) -> Code {
+        let shape: lictor_shape = shape.and_then(wire::read).unwrap_or_default();
+        let mut code = self.code.clone();
+        patch_numbers(&mut code.instructions, &patches(&shape, count_stats));
+        let known = Constants { descriptor: RODATA_FD, bytes: constants };
+        specialise(&code, known).unwrap_or_else(|| {
+            tracing::debug!(program = self.name, "the whole program is loaded: it has unknown instructions");
+            code
+        })
+    }
+
+    /// The program's constants with `shape` among them.
+    fn constants(&self, shape: Option<&[u8]>) -> Vec<u8> {
         let mut bytes = self.rodata.bytes.clone();
         if let (Some(offset), Some(shape)) = (self.rodata.shape, shape) {
             bytes[offset..offset + shape.len()].copy_from_slice(shape);
         }
-        let spec = MapSpec {
-            map_type: ARRAY,
-            key_size: 4,
-            value_size: bytes.len() as u32,
-            max_entries: 1,
-            flags: READ_ONLY_FOR_PROGRAMS,
-        };
-        let fail = ObjectError::system;
-        let map = sys::map_create("rodata", &spec, None).map_err(fail("create the map of constants"))?;
-        sys::map_update(map.as_fd(), &0u32.to_ne_bytes(), &bytes)
-            .map_err(fail("fill the map of constants"))?;
-        sys::map_freeze(map.as_fd()).map_err(fail("freeze the map of constants"))?;
-        Ok(Some(map))
+        bytes
     }
+}
+
+/// A map of the constants that nobody can change any more; none when there are none.
+fn constant_map(bytes: &[u8]) -> Result<Option<OwnedFd>, ObjectError> {
+    const ARRAY: u32 = 2;
+    const READ_ONLY_FOR_PROGRAMS: u32 = 1 << 7;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let spec = MapSpec {
+        map_type: ARRAY,
+        key_size: 4,
+        value_size: bytes.len() as u32,
+        max_entries: 1,
+        flags: READ_ONLY_FOR_PROGRAMS,
+    };
+    let fail = ObjectError::system;
+    let map = sys::map_create("rodata", &spec, None).map_err(fail("create the map of constants"))?;
+    sys::map_update(map.as_fd(), &0u32.to_ne_bytes(), bytes).map_err(fail("fill the map of constants"))?;
+    sys::map_freeze(map.as_fd()).map_err(fail("freeze the map of constants"))?;
+    Ok(Some(map))
 }
 
 /// Puts `fd` where the wide loads of `instructions` name the descriptor `placeholder`.

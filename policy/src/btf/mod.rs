@@ -5,6 +5,7 @@
 
 mod name;
 mod raw;
+mod subset;
 
 use crate::plan::{Parameter, Signature, TypeClass};
 use raw::{Kind, Raw, Type};
@@ -38,8 +39,48 @@ pub enum BtfError {
 #[derive(Debug, Clone)]
 pub struct Btf<B> {
     raw: Raw<B>,
-    /// Numbers of the functions, by name and then number.
-    functions: Vec<u32>,
+    functions: FunctionTable,
+}
+
+/// Numbers of functions at places that hashes of their names give, 0 = free. A sorted list would compare names a million
+/// times.
+#[derive(Debug, Clone)]
+struct FunctionTable(Vec<u32>);
+
+impl FunctionTable {
+    fn new<B: AsRef<[u8]>>(raw: &Raw<B>) -> Self {
+        let functions: Vec<u32> =
+            raw.ids().filter(|id| raw.get(*id).is_some_and(|found| found.kind == Kind::Func)).collect();
+        let mut table = Self(vec![0; (functions.len() * 2).next_power_of_two()]);
+        for id in functions {
+            // Of functions of the same name the first stays.
+            let place = table.place(raw, raw.type_name(id));
+            let slot = &mut table.0[place];
+            if *slot == 0 {
+                *slot = id;
+            }
+        }
+        table
+    }
+
+    /// Where the function of that name is, or would be.
+    fn place<B: AsRef<[u8]>>(&self, raw: &Raw<B>, name: &[u8]) -> usize {
+        let mask = self.0.len() - 1;
+        // FNV-1a.
+        let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let mut place = (hash >> 32) as usize & mask;
+        // Half of the places are free.
+        while self.0[place] != 0 && raw.type_name(self.0[place]) != name {
+            place = (place + 1) & mask;
+        }
+        place
+    }
+
+    fn find<B: AsRef<[u8]>>(&self, raw: &Raw<B>, name: &[u8]) -> Option<u32> {
+        Some(self.0[self.place(raw, name)]).filter(|id| *id != 0)
+    }
 }
 
 impl<B: AsRef<[u8]>> Btf<B> {
@@ -49,17 +90,14 @@ impl<B: AsRef<[u8]>> Btf<B> {
     /// See [`BtfError`].
     pub fn parse(bytes: B) -> Result<Self, BtfError> {
         let raw = Raw::parse(bytes)?;
-        let mut functions: Vec<u32> =
-            raw.ids().filter(|id| raw.get(*id).is_some_and(|found| found.kind == Kind::Func)).collect();
-        functions.sort_by(|a, b| raw.type_name(*a).cmp(raw.type_name(*b)).then(a.cmp(b)));
+        let functions = FunctionTable::new(&raw);
         Ok(Self { raw, functions })
     }
 
     /// The type number of a function: what a program that attaches to it is loaded with. When several functions have
     /// the name, the one with the lowest number.
     pub fn function_id(&self, name: &str) -> Option<u32> {
-        let place = self.functions.partition_point(|id| self.raw.type_name(*id) < name.as_bytes());
-        self.functions.get(place).copied().filter(|id| self.raw.type_name(*id) == name.as_bytes())
+        self.functions.find(&self.raw, name.as_bytes())
     }
 
     /// The type number of a typedef. Raw tracepoints are known by theirs, `btf_trace_NAME`. Looks at every type.
@@ -82,9 +120,10 @@ impl<B: AsRef<[u8]>> Btf<B> {
         Some(Signature { parameters, returns })
     }
 
-    /// The names of all functions, in order; a name that several functions have comes several times.
+    /// The names of all functions, in no order; a name that several functions have comes once.
     pub fn functions(&self) -> impl Iterator<Item = &str> {
-        self.functions.iter().filter_map(|id| std::str::from_utf8(self.raw.type_name(*id)).ok())
+        let ids = self.functions.0.iter().filter(|id| **id != 0);
+        ids.filter_map(|id| std::str::from_utf8(self.raw.type_name(*id)).ok())
     }
 
     /// The function names nearest to `wanted`, best first, at most `limit`.

@@ -4,7 +4,8 @@ use super::BtfError;
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_BYTES: usize = 24;
-const TYPE_BYTES: usize = 12;
+/// Bytes of a type without what stands behind it.
+pub(super) const TYPE_BYTES: usize = 12;
 
 /// Kinds of types (`BTF_KIND_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Kind {
     }
 
     /// Bytes behind the type itself.
-    fn tail_bytes(self, members: usize) -> usize {
+    pub(super) fn tail_bytes(self, members: usize) -> usize {
         match self {
             Self::Int | Self::Var | Self::DeclTag => 4,
             Self::Array => 12,
@@ -94,7 +95,7 @@ pub(super) struct Type {
     /// The type it refers to, or its size in bytes.
     pub(super) reference: u32,
     /// Offset of what stands behind it.
-    tail: usize,
+    pub(super) tail: usize,
 }
 
 /// The bytes and where things are in them.
@@ -123,6 +124,11 @@ impl<B: AsRef<[u8]>> Raw<B> {
         let strings = section(word(16)?, word(20)?, "string")?;
         let offsets = offsets(data, types)?;
         Ok(Self { bytes, strings, offsets })
+    }
+
+    /// All bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.as_ref()
     }
 
     /// The numbers of all types.
@@ -223,7 +229,8 @@ fn type_at(data: &[u8], offset: usize) -> Result<Type, Option<u8>> {
     })
 }
 
-fn word(data: &[u8], offset: usize) -> Option<u32> {
+/// The word at that offset of the bytes.
+pub(super) fn word(data: &[u8], offset: usize) -> Option<u32> {
     let bytes = data.get(offset..offset.checked_add(4)?)?;
     Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
