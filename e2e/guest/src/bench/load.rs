@@ -4,9 +4,10 @@ use super::Recorder;
 use super::clock::{guest_ns, process_instructions};
 use super::policies::{Hooks, Last, Set};
 use super::sets::{Bench, open};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lictor_e2e::bench::row::Measure;
 use lictor_node_worker::port::{KernelPort, RecordSource};
+use lictor_node_worker::source::set::{FileRead, FileState, PolicySet};
 
 /// Records instructions of this process and guest time of `work`.
 fn measured<T>(
@@ -23,18 +24,27 @@ fn measured<T>(
     Ok(result)
 }
 
-/// Brings the texts into the kernel and records the whole and its halves.
+/// Reads the files and brings the set into the kernel, as the node worker does; records the whole and its parts.
 fn load<R: RecordSource>(
     recorder: &mut Recorder,
     bench: &Bench<R>,
     variant: &str,
     live: (u32, u32),
-    texts: &[String],
+    (set, files): (&mut PolicySet, &[(u32, String)]),
 ) -> Result<()> {
     measured(recorder, ("load", variant), live, |recorder| {
-        let plan = measured(recorder, ("load: compile", variant), live, |_| bench.plan(texts))?;
-        measured(recorder, ("load: apply", variant), live, |_| bench.apply(&plan))
-    })
+        measured(recorder, ("load: read", variant), live, |_| {
+            for (number, text) in files {
+                set.apply(&format!("bench-{number:05}.yaml"), FileRead::Text(text.clone()));
+            }
+            Ok(())
+        })?;
+        measured(recorder, ("load: compile and apply", variant), live, |_| bench.bring_live(set))
+    })?;
+    let states = set.status();
+    let not_live = states.iter().find(|file| file.state != FileState::Live);
+    ensure!(not_live.is_none() && states.len() == live.0 as usize, "not all policies are live: {not_live:?}");
+    Ok(())
 }
 
 fn memory<R: RecordSource>(
@@ -61,20 +71,22 @@ fn resident_bytes() -> Result<f64> {
 pub(super) fn run(recorder: &mut Recorder) -> Result<()> {
     let bench = measured(recorder, ("start", "open the engine"), (0, 0), |_| open())?;
     let base = memory(recorder, &bench, "base", (0, 0))?;
-    let one = Set::new(Hooks::Lsm, Last::Same, 1).texts();
-    load(recorder, &bench, "first policy", (1, 3), &one)?;
+    let mut files = PolicySet::default();
+    let numbered = |set: Set| -> Vec<(u32, String)> { (0..).zip(set.texts()).collect() };
+    let one = numbered(Set::new(Hooks::Lsm, Last::Same, 1));
+    load(recorder, &bench, "first policy", (1, 3), (&mut files, &one))?;
     memory(recorder, &bench, "policies", (1, 3))?;
     for (point, _, instructions) in bench.engine().verified_instructions() {
         let measure = Measure::Count(f64::from(instructions));
         recorder.put("verified instructions", &point.to_string(), (1, 3), measure)?;
     }
 
-    let mut thousand = Set::new(Hooks::Lsm, Last::Same, 1000).texts();
-    load(recorder, &bench, "all policies", (1000, 3), &thousand)?;
+    let thousand = numbered(Set::new(Hooks::Lsm, Last::Same, 1000));
+    load(recorder, &bench, "all policies", (1000, 3), (&mut files, &thousand))?;
     let full = memory(recorder, &bench, "policies", (1000, 3))?;
     // The tables of the revision before are kept in the other slot until the next switch.
-    thousand[500] = Set::new(Hooks::Lsm, Last::Named, 501).text(500);
-    load(recorder, &bench, "one policy changed", (1000, 3), &thousand)?;
+    let changed = [(500, Set::new(Hooks::Lsm, Last::Named, 501).text(500))];
+    load(recorder, &bench, "one policy changed", (1000, 3), (&mut files, &changed))?;
     let twice = memory(recorder, &bench, "policies, both slots", (1000, 3))?;
     recorder.put(
         "kernel memory per policy",

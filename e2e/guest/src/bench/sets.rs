@@ -8,6 +8,8 @@ use lictor_e2e::bench::row::Measure;
 use lictor_node_worker::kernel::facts::System;
 use lictor_node_worker::kernel::{self, Engine, facts};
 use lictor_node_worker::port::{KernelPort, RecordSource, error_chain};
+use lictor_node_worker::source::live::bring_live;
+use lictor_node_worker::source::set::PolicySet;
 use lictor_policy::plan::{Compiled, Plan, compile};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -54,6 +56,14 @@ impl<R: RecordSource> Bench<R> {
     pub(super) fn apply(&self, plan: &Arc<Plan>) -> Result<()> {
         let mut engine = self.engine.borrow_mut();
         engine.apply(plan, &mut |_| ()).map_err(|error| anyhow!(error_chain(&error)))?;
+        Ok(())
+    }
+
+    /// Makes the files of `set` live, as the node worker does.
+    pub(super) fn bring_live(&self, set: &mut PolicySet) -> Result<()> {
+        let mut engine = self.engine.borrow_mut();
+        bring_live(set, &self.system.facts, &mut *engine, &mut |_| ())
+            .map_err(|error| anyhow!(error_chain(&error)))?;
         Ok(())
     }
 
