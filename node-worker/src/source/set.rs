@@ -170,13 +170,12 @@ impl PolicySet {
                 (Some(current), live) => {
                     let fallback = live.filter(|live| live.digest != current.digest);
                     let is_new = fallback.is_some() || file.live.is_none();
-                    Candidate { chosen: Some(current), fallback, is_new, refused: Vec::new() }
+                    Candidate { chosen: Some(current), fallback, is_new, ..Candidate::default() }
                 }
-                (None, live) => {
-                    Candidate { chosen: live, fallback: None, is_new: false, refused: Vec::new() }
-                }
+                (None, live) => Candidate { chosen: live, ..Candidate::default() },
             };
-            (name.clone(), candidate)
+            let holds = file.live.as_ref().map(|live| live.key().clone());
+            (name.clone(), Candidate { holds, ..candidate })
         });
         Attempt { candidates: candidates.collect() }
     }
@@ -184,23 +183,24 @@ impl PolicySet {
     /// An attempt went live.
     pub fn settle(&mut self, attempt: Attempt) {
         self.files.retain(|_, file| !file.deleted);
-        let live = attempt.unique();
+        let unique = attempt.unique();
         for (name, candidate) in attempt.candidates {
             let Some(file) = self.files.get_mut(&name) else { continue };
-            file.live = live.get(&name).and_then(|result| result.as_ref().ok()).cloned();
+            file.live = unique.get(&name).and_then(|place| place.version.clone());
             file.refused = candidate.refused;
             file.warnings.clear();
         }
-        for (name, result) in &live {
-            let Err(Duplicate { key, owner }) = result else { continue };
-            if let Some(file) = self.files.get_mut(name) {
-                file.refused.push(format!(
-                    "{name}: metadata.name: found `{key}` a second time; allowed: each name once; {owner} has the \
-                     same name"
-                ));
-            }
-            if let Some(file) = self.files.get_mut(owner) {
-                file.warnings.push(format!("{name} has the same name `{key}` and is not used"));
+        for (name, place) in unique {
+            for Duplicate { key, owner } in place.lost_to {
+                if let Some(file) = self.files.get_mut(&name) {
+                    file.refused.push(format!(
+                        "{name}: metadata.name: found `{key}` a second time; allowed: each name once; {owner} has the \
+                         same name"
+                    ));
+                }
+                if let Some(file) = self.files.get_mut(&owner) {
+                    file.warnings.push(format!("{name} has the same name `{key}` and is not used"));
+                }
             }
         }
     }
@@ -265,47 +265,102 @@ struct Duplicate {
     owner: String,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Candidate {
     chosen: Option<Arc<Version>>,
     fallback: Option<Arc<Version>>,
     /// `chosen` is not the live version.
     is_new: bool,
+    /// The name of the policy that is live from this file.
+    holds: Option<PolicyKey>,
     refused: Vec<String>,
 }
 
-impl Attempt {
-    /// The chosen version of each file, or which other file has the same policy name: the first one wins.
-    fn unique(&self) -> BTreeMap<String, Result<Arc<Version>, Duplicate>> {
-        let mut owners: BTreeMap<&PolicyKey, &str> = BTreeMap::new();
-        let mut unique = BTreeMap::new();
-        for (name, candidate) in &self.candidates {
-            let Some(version) = &candidate.chosen else { continue };
-            let owner = *owners.entry(version.key()).or_insert(name);
-            let result = if owner == name {
-                Ok(Arc::clone(version))
-            } else {
-                Err(Duplicate { key: version.key().clone(), owner: owner.to_owned() })
-            };
-            unique.insert(name.clone(), result);
+/// What a file has after names that are there twice have been given to one of their files.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    version: Option<Arc<Version>>,
+    /// `version` is the live one, though the file has a newer one whose name another file has.
+    fell_back: bool,
+    lost_to: Vec<Duplicate>,
+}
+
+impl Candidate {
+    fn at(&self, place: &Place) -> Option<&Arc<Version>> {
+        match (place.lost_to.is_empty(), place.fell_back) {
+            (true, _) => self.chosen.as_ref(),
+            (false, true) => self.fallback.as_ref(),
+            (false, false) => None,
         }
-        unique
+    }
+}
+
+impl Attempt {
+    /// The version of each file. Of several files with one policy name, the one whose policy of that name is live has
+    /// it, or else the first: a new file cannot displace what is enforced. The others keep what is live of theirs.
+    fn unique(&self) -> BTreeMap<String, Place> {
+        let mut places: BTreeMap<&str, Place> =
+            self.candidates.keys().map(|name| (name.as_str(), Place::default())).collect();
+        // Each turn takes at least one version away, and a file has two.
+        loop {
+            let lost = self.duplicates(&places);
+            if lost.is_empty() {
+                break;
+            }
+            for (name, duplicate) in lost {
+                let (Some(place), Some(candidate)) = (places.get_mut(name), self.candidates.get(name)) else {
+                    continue;
+                };
+                place.fell_back = place.lost_to.is_empty() && candidate.fallback.is_some();
+                place.lost_to.push(duplicate);
+            }
+        }
+        let settled = places.into_iter().map(|(name, mut place)| {
+            place.version = self.candidates.get(name).and_then(|candidate| candidate.at(&place)).cloned();
+            (name.to_owned(), place)
+        });
+        settled.collect()
+    }
+
+    /// The files whose version at its place has a name that another file has with more right.
+    fn duplicates(&self, places: &BTreeMap<&str, Place>) -> Vec<(&str, Duplicate)> {
+        let mut owners: BTreeMap<&PolicyKey, (&str, bool)> = BTreeMap::new();
+        let mut lost = Vec::new();
+        for (name, candidate) in &self.candidates {
+            let Some(version) = places.get(name.as_str()).and_then(|place| candidate.at(place)) else {
+                continue;
+            };
+            let key = version.key();
+            let holds = candidate.holds.as_ref() == Some(key);
+            let Some((owner, owner_holds)) = owners.get(key).copied() else {
+                owners.insert(key, (name, holds));
+                continue;
+            };
+            let (winner, loser) =
+                if holds && !owner_holds { (name.as_str(), owner) } else { (owner, name.as_str()) };
+            owners.insert(key, (winner, holds || owner_holds));
+            lost.push((loser, Duplicate { key: key.clone(), owner: winner.to_owned() }));
+        }
+        lost
     }
 
     /// The policies of this attempt, in the order of their files. No two have the same name.
     pub fn policies(&self) -> Vec<Policy> {
-        self.unique().into_values().filter_map(Result::ok).map(|version| version.policy.clone()).collect()
+        let places = self.unique();
+        places.into_values().filter_map(|place| Some(place.version?.policy.clone())).collect()
     }
 
     /// The version of the policy `key` cannot be enforced, for these reasons. It is replaced by the live version, or
     /// left out when that is the one, or there is none. `true` = an older version takes its place.
     pub fn refuse(&mut self, key: &PolicyKey, reasons: &[String]) -> bool {
         let unique = self.unique();
-        let file = unique.iter().find(|(_, version)| matches!(version, Ok(version) if version.key() == key));
-        let Some(candidate) = file.and_then(|(name, _)| self.candidates.get_mut(name)) else { return false };
+        let has = |place: &Place| place.version.as_ref().is_some_and(|version| version.key() == key);
+        let Some((name, place)) = unique.iter().find(|(_, place)| has(place)) else { return false };
+        let Some(candidate) = self.candidates.get_mut(name) else { return false };
         candidate.refused.extend(reasons.iter().cloned());
         candidate.refused.truncate(REASONS_MAX);
-        candidate.chosen = candidate.fallback.take();
+        let fallback = candidate.fallback.take();
+        candidate.chosen = if place.fell_back { None } else { fallback };
         candidate.is_new = false;
         candidate.chosen.is_some()
     }
@@ -313,11 +368,13 @@ impl Attempt {
     /// The policies of this attempt that are not live in this version, in the order of their files.
     pub fn new_keys(&self) -> Vec<PolicyKey> {
         let unique = self.unique();
-        let is_new = |name: &String| self.candidates.get(name).is_some_and(|candidate| candidate.is_new);
+        let is_new = |name: &String, place: &Place| {
+            !place.fell_back && self.candidates.get(name).is_some_and(|candidate| candidate.is_new)
+        };
         unique
             .iter()
-            .filter(|(name, _)| is_new(name))
-            .filter_map(|(_, version)| version.as_ref().ok().map(|version| version.key().clone()))
+            .filter(|(name, place)| is_new(name, place))
+            .filter_map(|(_, place)| place.version.as_ref().map(|version| version.key().clone()))
             .collect()
     }
 
@@ -325,9 +382,9 @@ impl Attempt {
     ///
     /// The document is read again for it: the lines of a thousand policies would take more memory than the policies.
     pub fn locate(&self, key: &PolicyKey, violation: Violation) -> Violation {
-        let mut chosen =
-            self.candidates.iter().filter_map(|(name, candidate)| Some((name, candidate.chosen.as_ref()?)));
-        let Some((name, version)) = chosen.find(|(_, version)| version.key() == key) else {
+        let unique = self.unique();
+        let mut placed = unique.iter().filter_map(|(name, place)| Some((name, place.version.as_ref()?)));
+        let Some((name, version)) = placed.find(|(_, version)| version.key() == key) else {
             return violation;
         };
         match lictor_policy::load(&version.text, Some(name)) {

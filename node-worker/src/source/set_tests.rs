@@ -89,12 +89,8 @@ fn a_broken_new_file_is_rejected_and_the_others_work() {
 }
 
 #[test]
-fn of_two_files_with_one_name_the_first_wins() {
-    let mut set = live_set(&[("b.yaml", "same")]);
-    set.apply("a.yaml", text("same", "vfs_read"));
-    let attempt = set.attempt();
-    assert_eq!(names(&attempt), ["same"]);
-    set.settle(attempt);
+fn of_two_new_files_with_one_name_the_first_wins() {
+    let mut set = live_set(&[("a.yaml", "same"), ("b.yaml", "same")]);
     let status = set.status();
     assert_eq!((status[0].state, status[1].state), (FileState::Live, FileState::Rejected));
     assert!(status[1].reasons[0].contains("a.yaml has the same name"), "{:?}", status[1].reasons);
@@ -104,6 +100,64 @@ fn of_two_files_with_one_name_the_first_wins() {
     let attempt = set.attempt();
     set.settle(attempt);
     assert_eq!(states(&set), [("b.yaml".to_owned(), FileState::Live, 0)]);
+}
+
+#[test]
+fn a_new_file_does_not_displace_a_live_policy() {
+    let mut set = live_set(&[("b.yaml", "same")]);
+    set.apply("a.yaml", text("same", "vfs_read"));
+    let attempt = set.attempt();
+    assert_eq!(attempt.policies()[0], set.live().next().unwrap().1.policy);
+    assert_eq!(attempt.policies().len(), 1);
+    assert!(attempt.new_keys().is_empty());
+    set.settle(attempt);
+    let status = set.status();
+    assert_eq!((status[0].state, status[1].state), (FileState::Rejected, FileState::Live));
+    assert!(status[0].reasons[0].contains("b.yaml has the same name"), "{:?}", status[0].reasons);
+    assert_eq!(status[1].warnings, ["a.yaml has the same name `same` and is not used"]);
+    // The live one changes and keeps its name; broken, it keeps its last version.
+    set.apply("b.yaml", text("same", "vfs_write"));
+    let attempt = set.attempt();
+    assert_eq!(attempt.new_keys(), [key("same")]);
+    set.settle(attempt);
+    assert_eq!(set.status()[1].state, FileState::Live);
+    set.apply("b.yaml", FileRead::Text("broken".into()));
+    let attempt = set.attempt();
+    set.settle(attempt);
+    assert_eq!((set.status()[0].state, set.status()[1].state), (FileState::Rejected, FileState::Stale));
+}
+
+#[test]
+fn a_file_that_takes_a_name_of_another_keeps_what_is_live() {
+    let mut set = live_set(&[("a.yaml", "one"), ("b.yaml", "two")]);
+    set.apply("a.yaml", text("two", "vfs_read"));
+    let mut attempt = set.attempt();
+    assert_eq!(names(&attempt), ["one", "two"]);
+    assert!(attempt.new_keys().is_empty());
+    set.settle(attempt.clone());
+    assert_eq!((set.status()[0].state, set.status()[1].state), (FileState::Stale, FileState::Live));
+    assert!(set.status()[0].reasons[0].contains("b.yaml has the same name"));
+    // What was kept so can be refused too.
+    assert!(!attempt.refuse(&key("one"), &["gone".into()]));
+    assert_eq!(names(&attempt), ["two"]);
+    // Both change their names at once: nobody is in the way.
+    set.apply("b.yaml", text("one", "vfs_read"));
+    let attempt = set.attempt();
+    assert_eq!(names(&attempt), ["two", "one"]);
+    set.settle(attempt);
+    assert!(set.status().iter().all(|status| status.state == FileState::Live));
+}
+
+#[test]
+fn a_name_goes_on_when_its_first_file_is_refused() {
+    let mut set = PolicySet::default();
+    set.apply("a.yaml", text("same", "no_such_function"));
+    set.apply("b.yaml", text("same", "fd_install"));
+    let mut attempt = set.attempt();
+    assert!(!attempt.refuse(&key("same"), &["no such function".into()]));
+    assert_eq!(names(&attempt), ["same"]);
+    set.settle(attempt);
+    assert_eq!((set.status()[0].state, set.status()[1].state), (FileState::Rejected, FileState::Live));
 }
 
 #[test]
