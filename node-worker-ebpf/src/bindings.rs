@@ -590,7 +590,8 @@ pub mod lictor_site {
     pub const LICTOR_SITE_FORK_LOST: Type = 11;
     pub const LICTOR_SITE_CGROUP_LOST: Type = 12;
     pub const LICTOR_SITE_CGROUP_TABLE: Type = 13;
-    pub const LICTOR_SITE_COUNT: Type = 14;
+    pub const LICTOR_SITE_IMAGE_TABLE: Type = 14;
+    pub const LICTOR_SITE_COUNT: Type = 15;
 }
 pub mod lictor_stat {
     #[allow(unused_imports)]
@@ -648,6 +649,20 @@ const _: () = {
         [::core::mem::offset_of!(lictor_record, cgroup_id) - 32usize];
     ["Offset of field: lictor_record::exec_id"][::core::mem::offset_of!(lictor_record, exec_id) - 40usize];
     ["Offset of field: lictor_record::revision"][::core::mem::offset_of!(lictor_record, revision) - 44usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_image {
+    pub start_boot_ns: __u64,
+    pub boot_ns: __u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_image"][::core::mem::size_of::<lictor_image>() - 16usize];
+    ["Alignment of lictor_image"][::core::mem::align_of::<lictor_image>() - 8usize];
+    ["Offset of field: lictor_image::start_boot_ns"]
+        [::core::mem::offset_of!(lictor_image, start_boot_ns) - 0usize];
+    ["Offset of field: lictor_image::boot_ns"][::core::mem::offset_of!(lictor_image, boot_ns) - 8usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use crate::port::{
     Applied, ApplyError, BATCH_RECORDS, Batch, CgroupOwner, HookState, KernelError, KernelPort, LiveRevision,
     NamedCount, RecordSource, RevisionDecoder, ScopeFacts,
 };
+use crate::sinks::note::Records;
 use lictor_node_worker_ebpf::{lictor_hook_counts, lictor_policy_counts};
 use lictor_policy::model::{PodLabels, PolicyKey};
 use lictor_policy::plan::{HookPoint, Plan};
@@ -34,6 +35,9 @@ pub(crate) struct Inner {
     pub(crate) cgroups: BTreeMap<u64, CgroupOwner>,
     pub(crate) released: bool,
     pub(crate) reads_fail: bool,
+    pub(crate) commits_fail: bool,
+    /// Records given back so far.
+    pub(crate) given_back: u64,
 }
 
 impl FakeKernel {
@@ -202,8 +206,16 @@ impl RecordSource for FakeKernel {
         Ok(Batch { records: batch.len(), waiting_bytes: 0 })
     }
 
+    fn records(&self) -> Option<Records> {
+        Some(Records { ring: 1, position: self.inner().given_back, count: 0 })
+    }
+
     fn commit(&mut self) -> Result<(), KernelError> {
         let mut inner = self.inner();
+        if inner.commits_fail {
+            return Err(failure("commit"));
+        }
+        inner.given_back += inner.handed_out as u64;
         let handed_out = std::mem::take(&mut inner.handed_out);
         inner.records.drain(..handed_out);
         Ok(())

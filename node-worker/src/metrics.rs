@@ -103,6 +103,11 @@ fn of_node(status: &Status) -> Vec<Metric> {
             "Things that are wrong beside single policies",
             status.problems.len() as u64,
         ),
+        gauge(
+            "lictor_kernel_bpf_lsm",
+            "1 = the kernel asks BPF LSM programs; 0 = denials take fmod_ret where they can",
+            status.kernel.bpf_lsm.into(),
+        ),
         gauge("lictor_uptime_seconds", "Seconds since the node worker began", status.agent.uptime_seconds),
         gauge("lictor_resident_bytes", "Memory of the node worker", status.agent.resident_bytes),
         gauge("lictor_kernel_memory_bytes", "Kernel memory of maps and programs", status.kernel_memory_bytes),
@@ -236,6 +241,11 @@ fn of_events(status: &Status) -> Vec<Metric> {
             "lictor_records_unknown_revision",
             "Records of a revision that was not known any more",
             events.unknown_revision,
+        ),
+        counter(
+            "lictor_records_own",
+            "Records that the export of events caused itself, which are not told",
+            events.own,
         ),
         counter("lictor_ring_read_errors", "Reads of the ring that failed", events.read_errors),
         gauge(

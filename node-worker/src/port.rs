@@ -3,6 +3,7 @@
 //! Everything that issues a BPF system call implements these traits; everything else is written against them, so the
 //! whole node worker runs in tests on a machine whose kernel refuses BPF.
 
+use crate::sinks::note::Records;
 use lictor_node_worker_ebpf::{lictor_hook_counts, lictor_policy_counts, lictor_site, lictor_stat};
 use lictor_policy::model::{PodLabels, PolicyKey};
 use lictor_policy::plan::{GroupPlan, HookPoint, Plan, PlanPolicy, RulePlan};
@@ -68,6 +69,33 @@ pub trait RecordSource: Send {
 
     /// Gives the space of all records handed out so far back to the kernel.
     fn commit(&mut self) -> Result<(), KernelError>;
+
+    /// Where the records begin that were handed out and not given back, or that come next; `None` = this source cannot
+    /// tell. The count is 0.
+    fn records(&self) -> Option<Records> {
+        None
+    }
+
+    /// Asks the kernel about processes, apart from the records; `None` = this source cannot.
+    fn images(&self) -> Option<Arc<dyn ImageClock>> {
+        None
+    }
+}
+
+/// Knows since when a process runs what it runs.
+pub trait ImageClock: std::fmt::Debug + Send + Sync {
+    /// Boot clock of the process's start, and of its fork or last execve; `None` = neither was seen, or the process
+    /// is gone.
+    fn began(&self, pid: u32) -> Option<ImageBegin>;
+}
+
+/// When a process began, and what it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageBegin {
+    /// Its own start, nanoseconds of the boot clock.
+    pub start_boot_ns: u64,
+    /// Its fork or last execve, nanoseconds of the boot clock.
+    pub boot_ns: u64,
 }
 
 /// Records of one batch at most. A batch is serialized into one buffer and written at once: 1,024 lines of 6 KiB are
@@ -170,6 +198,7 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "fork_lost",
     "cgroup_lost",
     "cgroup_table",
+    "image_table",
 ];
 
 /// Names of `enum lictor_stat`.

@@ -11,12 +11,13 @@ use crate::enrich::clock::{BootOffset, boot_now_ns};
 use crate::enrich::proc_scan::ProcFs;
 use crate::enrich::process::ProcessTable;
 use crate::events::decoders::Decoders;
-use crate::events::pipeline::{Parts as PipelineParts, Pipeline, PipelineCounts, Request};
+use crate::events::pipeline::{ExportThreads, Parts as PipelineParts, Pipeline, PipelineCounts, Request};
 use crate::http::{Service, router};
 use crate::port::{KernelPort, RecordSource};
 use crate::sinks::file::RotatedFile;
 use crate::sinks::hub::Hub;
 use crate::sinks::json::EventWriter;
+use crate::sinks::note::Notes;
 use crate::sinks::output::{Output, OutputCounts};
 use crate::socket::server::{BindError, Socket};
 use crate::source::directory::Directory;
@@ -262,9 +263,13 @@ impl Workers {
         control.adopt();
         let policy_dir = prepared.args.policy_dir.clone();
         let lock = Arc::clone(&prepared.lock);
+        let procfs = prepared.args.procfs.clone();
         let mut pipeline = pipeline(prepared, source, &shared, urls.queue(), served);
         let stop = Arc::clone(&shared.stop_reading);
-        let reading = spawn("lictor-events", move || pipeline.run(&stop))?;
+        let reading = spawn("lictor-events", move || {
+            pipeline.runs_here(&procfs);
+            pipeline.run(&stop);
+        })?;
         let stop = Arc::clone(&shared.stop_control);
         let controlling = spawn("lictor-control", move || {
             control.begin();
@@ -380,20 +385,33 @@ fn pipeline<S: RecordSource>(
     requests: mpsc::Receiver<Request>,
 ) -> Pipeline<S> {
     let offset = BootOffset::now();
-    let processes = scan(&prepared, offset);
+    let proc = ProcFs::new(&prepared.args.procfs).with_images(source.images());
+    let processes = scan(&prepared, &proc, offset);
     let stdout: Option<Box<dyn Write + Send>> =
         if prepared.args.no_stdout { None } else { Some(Box::new(io::stdout())) };
+    // This thread serves the clients of the socket.
+    let mut export_threads = ExportThreads::default();
+    export_threads.add_this(&prepared.args.procfs);
     let parts = PipelineParts {
         decoders: Arc::clone(&shared.decoders),
         processes,
-        reader: Box::new(ProcFs::new(&prepared.args.procfs)),
+        reader: Box::new(proc),
         writer: EventWriter::new(&prepared.node, offset),
         output: Output::new(stdout, prepared.file, Arc::clone(&shared.hub), Arc::clone(&shared.output)),
         urls,
         counts: Arc::clone(&shared.counts),
         requests,
+        export_threads,
     };
-    Pipeline::new(source, parts, offset)
+    let notes = Notes::open(&prepared.args.state_dir, &prepared.boot_id);
+    let mut pipeline = Pipeline::new(source, parts, offset);
+    match notes {
+        Ok(notes) => pipeline.take_notes(notes),
+        Err(error) => tracing::warn!(
+            %error, "writes cannot be noted in the state folder; a kill may make some lines come twice"
+        ),
+    }
+    pipeline
 }
 
 fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, RunError> {
@@ -401,8 +419,7 @@ fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<Joi
 }
 
 /// The table with the processes that already run.
-fn scan(prepared: &Prepared, offset: BootOffset) -> ProcessTable {
-    let proc = ProcFs::new(&prepared.args.procfs);
+fn scan(prepared: &Prepared, proc: &ProcFs, offset: BootOffset) -> ProcessTable {
     let mut table = ProcessTable::new(&prepared.node, offset, proc.host_namespaces());
     match proc.scan() {
         Ok(processes) => {

@@ -147,6 +147,8 @@ pub struct EventStatus {
     pub undecodable: BTreeMap<String, u64>,
     /// Records of a revision that is not known any more.
     pub unknown_revision: u64,
+    /// Records that the export of events caused itself, which are not told.
+    pub own: u64,
     /// Reads of the ring that failed.
     pub read_errors: u64,
     /// Records lost in the kernel since the maps were made, by hook point or kind of process record.

@@ -427,6 +427,8 @@ enum lictor_site {
 	LICTOR_SITE_CGROUP_LOST,
 	/* A cgroup could not be remembered: the table is full. Its pod is found by a walk. */
 	LICTOR_SITE_CGROUP_TABLE,
+	/* The table of images was full: the next node worker gives the process another exec id. */
+	LICTOR_SITE_IMAGE_TABLE,
 	LICTOR_SITE_COUNT,
 };
 
@@ -481,6 +483,14 @@ struct lictor_record {
 #define LICTOR_EXEC_CWD_UNREADABLE 8
 #define LICTOR_EXEC_SETUID 16
 #define LICTOR_EXEC_SETGID 32
+
+/* When a process began what it runs: by this the next node worker names it as the last one did. */
+struct lictor_image {
+	/* The process's own start. */
+	__u64 start_boot_ns;
+	/* head.boot_ns of the last record of its fork or execve. */
+	__u64 boot_ns;
+};
 
 /* Followed by file name, working directory and arguments (NUL-separated), of the lengths given, without padding. */
 struct lictor_exec_record {

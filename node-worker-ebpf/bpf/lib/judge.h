@@ -243,8 +243,11 @@ static __always_inline __s32 act(struct event *e, struct scratch *s, const struc
 		if (e->unresolved)
 			ADD(counts->unresolved);
 	}
-	if (s->outcome.signal && bpf_send_signal(s->outcome.signal))
+	if (s->outcome.signal && bpf_send_signal(s->outcome.signal)) {
 		count_site(LICTOR_SITE_SIGNAL);
+		/* The record tells of signals that were sent. */
+		s->outcome.signal = 0;
+	}
 	if (s->outcome.fired_count)
 		emit(e, s);
 	return s->outcome.verdict;

@@ -22,6 +22,8 @@
 /* Rate-limited keys remembered; the least recently used one is forgotten first (which lets one record too
  * many out). */
 #define LIMIT_ENTRIES 8192
+/* As many processes as the node worker keeps. */
+#define IMAGE_ENTRIES 65536
 
 /* A map of one element, which programs reach without a lookup. The loader shares the sections `.data.NAME` as maps NAME. */
 volatile struct lictor_live live SEC(".data.live") = {};
@@ -324,6 +326,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
+
+/* By process id. Allocated as processes come: most machines run some hundred. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, IMAGE_ENTRIES);
+	__type(key, __u32);
+	__type(value, struct lictor_image);
+} images SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

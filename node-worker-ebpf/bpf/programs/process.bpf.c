@@ -14,6 +14,16 @@ static __always_inline void output(void *record, __u32 length, __u32 lost_site)
 		count_site(lost_site);
 }
 
+/* The next node worker is to name the process as this one does. */
+static __always_inline void image_began(const struct lictor_record *head)
+{
+	struct lictor_image image = {.start_boot_ns = head->start_boot_ns, .boot_ns = head->boot_ns};
+	__u32 tgid = head->tgid;
+
+	if (bpf_map_update_elem(&images, &tgid, &image, BPF_ANY))
+		count_site(LICTOR_SITE_IMAGE_TABLE);
+}
+
 static __always_inline void parent_of(struct task_struct *task, __u32 *tgid, __u64 *start_boot_ns)
 {
 	struct task_struct *parent = BPF_CORE_READ(task, real_parent, group_leader);
@@ -36,6 +46,7 @@ SEC("tp_btf/sched_process_fork") int lictor_fork(__u64 *ctx)
 	record.parent_tgid = parent->tgid;
 	record.parent_start_boot_ns = BPF_CORE_READ(parent, group_leader, start_boottime);
 	record.namespace_pid = namespace_pid(child);
+	image_began(&record.head);
 	output(&record, sizeof(record), LICTOR_SITE_FORK_LOST);
 	return 0;
 }
@@ -45,10 +56,13 @@ SEC("fentry/acct_process") int lictor_exit(void *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct lictor_exit_record record = {};
+	__u32 tgid;
 
 	record_head(&record.head, LICTOR_RECORD_EXIT, task);
 	record.head.length = sizeof(record);
 	record.status = BPF_CORE_READ(task, exit_code);
+	tgid = record.head.tgid;
+	bpf_map_delete_elem(&images, &tgid);
 	output(&record, sizeof(record), LICTOR_SITE_EXIT_LOST);
 	return 0;
 }
@@ -209,6 +223,7 @@ SEC("tp_btf/sched_process_exec") int lictor_exec(__u64 *ctx)
 	}
 	record = (struct lictor_exec_record *)s->record;
 	exec_fill(record, s, task, binprm);
+	image_began(&record->head);
 	length = record->head.length;
 	if (length > LICTOR_MAX_RECORD)
 		length = LICTOR_MAX_RECORD;

@@ -104,6 +104,7 @@ impl<K: KernelPort> Control<K> {
                 .map(|(name, count)| ((*name).to_owned(), *count))
                 .collect(),
             unknown_revision: load(&counts.unknown_revision),
+            own: load(&counts.own),
             read_errors: load(&counts.read_errors),
             lost: of_hooks.chain(of_processes).collect(),
             sinks_lost: named([

@@ -2,12 +2,14 @@
 
 use super::image::{Credentials, SecurityIds};
 use super::names;
-use super::process::{ProcessFacts, ProcessReader};
+use super::process::{ProcessFacts, ProcessReader, TICK_NS};
+use crate::port::ImageClock;
 use lictor_node_worker_ebpf::LICTOR_MAX_EXEC_ARGS;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// `PF_KTHREAD` of `task_struct.flags`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
@@ -19,12 +21,19 @@ const FILE_BYTES_MAX: u64 = 16 * 1024;
 #[derive(Debug, Clone)]
 pub struct ProcFs {
     root: PathBuf,
+    images: Option<Arc<dyn ImageClock>>,
 }
 
 impl ProcFs {
     /// The proc file system mounted at `root`, which must show the node's first PID namespace.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), images: None }
+    }
+
+    /// The same, asking `images` for what `/proc` does not tell: since when a process runs its program.
+    #[must_use]
+    pub fn with_images(self, images: Option<Arc<dyn ImageClock>>) -> Self {
+        Self { images, ..self }
     }
 
     /// All processes, in no order. Those that end while they are read are left out.
@@ -61,6 +70,7 @@ impl ProcFs {
             pid,
             parent_pid: stat.parent_pid,
             start_ticks: stat.start_ticks,
+            image_boot_ns: self.image_boot_ns(pid, stat.start_ticks),
             kernel_thread: stat.flags & KERNEL_THREAD != 0,
             name: stat.name,
             executable: link(&directory.join("exe")),
@@ -72,6 +82,14 @@ impl ProcFs {
             security: SecurityIds { namespaces: namespaces(&directory), ..status.capabilities },
             namespace_pid: status.namespace_pid.unwrap_or(pid),
         })
+    }
+}
+
+impl ProcFs {
+    fn image_boot_ns(&self, pid: u32, start_ticks: u64) -> Option<u64> {
+        let begin = self.images.as_ref()?.began(pid)?;
+        // An entry that outlived its process is of another one.
+        (begin.start_boot_ns / TICK_NS == start_ticks).then_some(begin.boot_ns)
     }
 }
 
@@ -231,9 +249,31 @@ mod tests {
         );
         assert_eq!(Some(&facts.executable[..]), std::env::current_exe().unwrap().to_str().map(str::as_bytes));
         assert!(facts.start_ticks > 0);
+        assert_eq!(facts.image_boot_ns, None);
         assert!(!facts.kernel_thread);
         assert_ne!(facts.security.namespaces[2], 0);
         assert!(ProcFs::new("/proc").scan().unwrap().iter().any(|other| other.pid == facts.pid));
+    }
+
+    #[derive(Debug)]
+    struct Clock(u64);
+
+    impl ImageClock for Clock {
+        fn began(&self, _: u32) -> Option<crate::port::ImageBegin> {
+            Some(crate::port::ImageBegin { start_boot_ns: self.0, boot_ns: 77 })
+        }
+    }
+
+    #[test]
+    fn an_image_is_of_the_process_that_started_then() {
+        let pid = std::process::id();
+        let ticks = ProcFs::new("/proc").process(pid).unwrap().start_ticks;
+        let image = |start_boot_ns: u64| {
+            let proc = ProcFs::new("/proc").with_images(Some(Arc::new(Clock(start_boot_ns))));
+            proc.process(pid).unwrap().image_boot_ns
+        };
+        assert_eq!(image(ticks * TICK_NS + 9), Some(77));
+        assert_eq!(image((ticks + 1) * TICK_NS), None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ const EXEC_OVERDUE_NS: u64 = 1_000_000_000;
 const LINEAGE_MAX: u32 = 8;
 
 /// `/proc` shows start times in ticks of 1/100 second; a process id does not come back within one.
-const TICK_NS: u64 = 10_000_000;
+pub const TICK_NS: u64 = 10_000_000;
 
 /// Asks the system about one process.
 pub trait ProcessReader {
@@ -46,6 +46,8 @@ pub struct ProcessFacts {
     pub parent_pid: u32,
     /// Start, in ticks of 1/100 second of the boot clock.
     pub start_ticks: u64,
+    /// Boot clock of its fork or last execve; `None` = nobody saw that.
+    pub image_boot_ns: Option<u64>,
     /// A thread of the kernel: it has no program.
     pub kernel_thread: bool,
     /// Short name.
@@ -64,6 +66,14 @@ pub struct ProcessFacts {
     pub security: SecurityIds,
     /// Process id within its own PID namespace.
     pub namespace_pid: u32,
+}
+
+impl ProcessFacts {
+    /// Since when it runs what it runs, as far as that is known, nanoseconds of the boot clock. Each node worker of a
+    /// boot finds the same.
+    fn began_ns(&self) -> u64 {
+        self.image_boot_ns.unwrap_or(self.start_ticks.saturating_mul(TICK_NS))
+    }
 }
 
 /// The process of an event and its parent.
@@ -162,7 +172,7 @@ impl ProcessTable {
         for facts in processes {
             let parent = by_pid.get(&facts.parent_pid);
             let parent_exec_id = match parent {
-                Some(parent) => exec_id(&self.node, parent.start_ticks.saturating_mul(TICK_NS), parent.pid),
+                Some(parent) => exec_id(&self.node, parent.began_ns(), parent.pid),
                 None => self.kernel.exec_id.to_string(),
             };
             let in_init_tree = in_init_tree(facts, &by_pid);
@@ -407,7 +417,7 @@ impl ProcessTable {
         flags: &str,
         in_init_tree: bool,
     ) -> Image {
-        let start_ns = facts.start_ticks.saturating_mul(TICK_NS);
+        let start_ns = facts.began_ns();
         let binary = if facts.kernel_thread {
             [b"[", facts.name.as_slice(), b"]"].concat()
         } else if facts.executable.is_empty() {

@@ -263,3 +263,23 @@ fn kernel_threads_are_children_of_the_kernel() {
     assert_eq!(shown(&actor.process)["binary"], "[kthreadd]");
     assert_eq!(shown(&actor.parent)["binary"], "<kernel>");
 }
+
+#[test]
+fn the_next_node_worker_names_a_process_as_the_last_one_did() {
+    let (mut before, mut reader) = (table(), FakeProc::default());
+    fork(&mut before, &mut reader, CHILD, 13_100_000_007, SHELL);
+    let known = before.find(&CHILD.head(13_200_000_000), &mut reader).process;
+    let child =
+        ProcessFacts { image_boot_ns: Some(13_100_000_007), ..facts(CHILD.pid, 150, 1310, "/bin/busybox") };
+    let grandchild = facts(300, CHILD.pid, 1400, "/bin/busybox");
+    let mut after = ProcessTable::new("(none)", BOOT, HOST_NAMESPACES);
+    after.scanned(&[grandchild, child, facts(150, 1, 484, "/bin/busybox")]);
+    let found = after.find(&CHILD.head(13_200_000_000), &mut reader);
+    assert_eq!(found.process.exec_id, known.exec_id);
+    let task = Task { pid: 300, start_boot_ns: 14_000_000_000, exec_id: 1 };
+    let grandchild = after.find(&task.head(14_100_000_000), &mut reader);
+    assert_eq!(grandchild.parent.exec_id, known.exec_id);
+    assert_eq!(shown(&grandchild.process)["parent_exec_id"], Value::from(known.exec_id.to_string()));
+    // Nobody saw it begin: by its start, as before.
+    assert_eq!(found.parent.exec_id, before.find(&SHELL.head(14_100_000_000), &mut reader).process.exec_id);
+}

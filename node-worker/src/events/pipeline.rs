@@ -11,9 +11,11 @@ use crate::enrich::clock::{BootOffset, boot_now_ns};
 use crate::enrich::process::{Actor, ProcessCounts, ProcessReader, ProcessTable};
 use crate::port::{Batch, HookDecoder, KernelError, RecordSource, RevisionDecoder, error_chain};
 use crate::sinks::json::{EventType, EventWriter, FiredGroup};
-use crate::sinks::output::Output;
+use crate::sinks::note::{Notes, Records};
+use crate::sinks::output::{LinesOf, Output};
 use lictor_node_worker_ebpf as wire;
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -45,6 +47,8 @@ pub struct PipelineCounts {
     pub records: AtomicU64,
     /// Records of a revision, shape or rule that is not known any more.
     pub unknown_revision: AtomicU64,
+    /// Records that the export of events caused itself; see [`ExportThreads`].
+    pub own: AtomicU64,
     /// Reads of the ring that failed.
     pub read_errors: AtomicU64,
     /// Bytes that waited in the ring after the last batch.
@@ -83,6 +87,33 @@ pub enum Request {
     Sweep,
 }
 
+/// The threads that bring lines to the sinks, by their ids in the node's first PID namespace.
+///
+/// A policy about every `write` covers what they write too. A line about the writing of a line would be one more line
+/// to write, for ever; so what these threads do is not told, only counted, unless it was denied or signalled.
+#[derive(Debug, Default)]
+pub struct ExportThreads(Vec<u32>);
+
+impl ExportThreads {
+    /// Adds the calling thread. `procfs` is where the node's proc file system is mounted.
+    pub fn add_this(&mut self, procfs: &Path) {
+        // The link tells the id in the PID namespace that is mounted there: `7/task/9`.
+        let link = std::fs::read_link(procfs.join("thread-self"));
+        let id = link.ok().and_then(|link| link.file_name()?.to_str()?.parse().ok());
+        match id {
+            Some(id) => self.0.push(id),
+            None => tracing::warn!(
+                procfs = %procfs.display(),
+                "a thread cannot find out its own id: a policy that covers what it writes makes endless events"
+            ),
+        }
+    }
+
+    fn caused(&self, fixed: &wire::lictor_hook_record) -> bool {
+        fixed.verdict == 0 && fixed.signal == 0 && self.0.contains(&fixed.head.tid)
+    }
+}
+
 /// What a pipeline is made of.
 pub struct Parts {
     /// Decoders of live revisions.
@@ -101,6 +132,8 @@ pub struct Parts {
     pub counts: Arc<PipelineCounts>,
     /// Other work.
     pub requests: mpsc::Receiver<Request>,
+    /// Whose doings are not told.
+    pub export_threads: ExportThreads,
 }
 
 /// What the pipeline asks the system.
@@ -128,6 +161,10 @@ struct State {
     clock_checked_ns: u64,
     lines: Vec<u8>,
     line_count: u64,
+    /// Those that were handed out and not given back yet.
+    records: Records,
+    /// Of those, how many have their lines in the file already.
+    written: u64,
 }
 
 impl<S: RecordSource> Pipeline<S> {
@@ -140,8 +177,27 @@ impl<S: RecordSource> Pipeline<S> {
             clock_checked_ns: boot_now_ns(),
             lines: Vec::new(),
             line_count: 0,
+            records: Records::default(),
+            written: 0,
         };
         Self { source, state }
+    }
+
+    /// Lines that the last node worker wrote before it was killed are not written again.
+    pub fn take_notes(&mut self, notes: Notes) {
+        let Some(records) = self.source.records() else { return };
+        self.state.written = self.state.parts.output.take_notes(notes, records);
+        if self.state.written > 0 {
+            tracing::info!(
+                records = self.state.written,
+                "the last node worker had written the lines of its last records"
+            );
+        }
+    }
+
+    /// The calling thread is the one that will run this; see [`ExportThreads`].
+    pub fn runs_here(&mut self, procfs: &Path) {
+        self.state.parts.export_threads.add_this(procfs);
     }
 
     /// Reads until `stop` is set, then what is left in the ring.
@@ -171,12 +227,19 @@ impl<S: RecordSource> Pipeline<S> {
     /// Reads one batch: its lines are with the sinks when its space is given back.
     pub fn turn(&mut self, timeout: Duration) -> Result<Batch, KernelError> {
         let state = &mut self.state;
+        if let Some(records) = self.source.records()
+            && (records.ring, records.position) != (state.records.ring, state.records.position)
+        {
+            state.records = records;
+        }
         let result = self.source.poll(timeout, &mut |bytes| state.record(bytes));
         state.serve_requests();
         state.flush();
         let batch = result?;
         if batch.records > 0 {
             self.source.commit()?;
+            self.state.records.count = 0;
+            self.state.written = 0;
         }
         self.state.finish_turn(batch);
         Ok(batch)
@@ -186,6 +249,20 @@ impl<S: RecordSource> Pipeline<S> {
 impl State {
     fn record(&mut self, bytes: &[u8]) {
         self.parts.counts.records.fetch_add(1, Ordering::Relaxed);
+        self.records.count += 1;
+        // What it says of processes counts all the same.
+        let (length, line_count) = (self.lines.len(), self.line_count);
+        self.tell(bytes);
+        if self.records.count <= self.written {
+            self.lines.truncate(length);
+            self.line_count = line_count;
+        }
+        if self.lines.len() >= FLUSH_BYTES {
+            self.flush();
+        }
+    }
+
+    fn tell(&mut self, bytes: &[u8]) {
         let parts = &mut self.parts;
         let record = match decode(bytes) {
             Ok(record) => record,
@@ -212,13 +289,13 @@ impl State {
                 parts.writer.exit(&mut self.lines, &actor, &record);
                 self.count(EventType::Exit);
             }
+            Record::Hook(record) if parts.export_threads.caused(&record.fixed) => {
+                parts.counts.own.fetch_add(1, Ordering::Relaxed);
+            }
             Record::Hook(record) => {
                 let actor = parts.processes.find(&record.fixed.head, &mut *parts.reader);
                 self.hook(&record, &actor);
             }
-        }
-        if self.lines.len() >= FLUSH_BYTES {
-            self.flush();
         }
     }
 
@@ -268,7 +345,9 @@ impl State {
                 let kind = self.parts.writer.hook(&mut self.lines, actor, &event);
                 self.count(kind);
             }
-            for url in &rule.get_urls {
+            // Those of lines that are written are called already.
+            let calls = if self.records.count > self.written { &rule.get_urls[..] } else { &[] };
+            for url in calls {
                 self.parts.urls.submit(url);
             }
         }
@@ -301,7 +380,8 @@ impl State {
 
     fn flush(&mut self) {
         if !self.lines.is_empty() {
-            self.parts.output.write(&self.lines, self.line_count, &self.parts.writer, boot_now_ns());
+            let lines_of = LinesOf { count: self.line_count, records: self.records };
+            self.parts.output.write(&self.lines, lines_of, &self.parts.writer, boot_now_ns());
             self.lines.clear();
             // One huge batch does not keep its memory.
             self.lines.shrink_to(FLUSH_BYTES);

@@ -14,6 +14,8 @@ use std::path::PathBuf;
 const SHELL: Task = Task { pid: 7, start_boot_ns: 70_000_000, exec_id: 2 };
 const INIT: Task = Task { pid: 1, start_boot_ns: 10_000_000, exec_id: 1 };
 
+const EXPORT: Task = Task { pid: 9, start_boot_ns: 80_000_000, exec_id: 1 };
+
 struct NoProc;
 
 impl ProcessReader for NoProc {
@@ -50,7 +52,11 @@ struct Bench {
 }
 
 fn bench() -> Bench {
-    let directory = tempfile::tempdir().unwrap();
+    bench_with(FakeKernel::default(), tempfile::tempdir().unwrap())
+}
+
+/// A node worker with a state folder, on a kernel that another one may have left.
+fn bench_with(kernel: FakeKernel, directory: tempfile::TempDir) -> Bench {
     let path = directory.path().join("events.log");
     let limits = FileLimits { path: path.clone(), rotate_bytes: u64::MAX, backups: 1, mode: 0o600 };
     let hub = Arc::new(Hub::default());
@@ -70,9 +76,10 @@ fn bench() -> Bench {
         urls: caller.queue(),
         counts: Arc::clone(&counts),
         requests: receiver,
+        export_threads: ExportThreads(vec![EXPORT.pid]),
     };
-    let kernel = FakeKernel::default();
-    let pipeline = Pipeline::new(kernel.clone(), parts, offset);
+    let mut pipeline = Pipeline::new(kernel.clone(), parts, offset);
+    pipeline.take_notes(Notes::open(directory.path(), "boot").unwrap());
     Bench { kernel, pipeline, decoders, counts, requests, urls, path, _caller: caller, _directory: directory }
 }
 
@@ -227,4 +234,52 @@ fn lost_exits_are_found_out() {
     bench.requests.send(Request::Sweep).unwrap();
     bench.turn();
     assert_eq!(bench.counts.processes().swept, 1);
+}
+
+#[test]
+fn what_the_export_causes_is_counted_and_not_told_unless_it_was_stopped() {
+    let mut bench = bench();
+    bench.decoders.announce(RevisionDecoder::new(3, &two_policies(), &[(1, SHAPE)]));
+    let own = || Hook::new(EXPORT, 90_000_000, 3, 1, SHAPE).fired(1, wire::LICTOR_FIRED_POST);
+    bench.kernel.push(own().bytes());
+    bench.kernel.push(own().verdict(-1, 0).bytes());
+    bench.kernel.push(own().verdict(0, 9).bytes());
+    let lines = bench.turn();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(bench.counts.own.load(Ordering::Relaxed), 1);
+    assert_eq!(bench.counts.records.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn a_thread_knows_its_id() {
+    let found = std::thread::Builder::new().name("lictor-by-name".into()).spawn(|| {
+        let mut threads = ExportThreads::default();
+        threads.add_this(Path::new("/nowhere"));
+        threads.add_this(Path::new("/proc"));
+        let name = std::fs::read_to_string(format!("/proc/self/task/{}/comm", threads.0[0])).unwrap();
+        (threads.0.len(), name)
+    });
+    assert_eq!(found.unwrap().join().unwrap(), (1, "lictor-by-name\n".to_owned()));
+}
+
+#[test]
+fn lines_written_before_a_kill_do_not_come_twice() {
+    let mut bench = bench();
+    bench.kernel.push(testing::fork(SHELL, 90_000_000, INIT));
+    bench.kernel.push(testing::exec(SHELL, 91_000_000, INIT, "/bin/one", &["one"], "/"));
+    bench.kernel.inner().commits_fail = true;
+    assert!(bench.pipeline.turn(Duration::ZERO).is_err());
+    assert_eq!(bench.lines().len(), 1);
+    // Killed: the next one finds the same records again, and one more.
+    let Bench { kernel, _directory: directory, .. } = bench;
+    kernel.inner().commits_fail = false;
+    kernel.inner().handed_out = 0;
+    kernel.push(testing::exit(SHELL, 92_000_000, 0));
+    let mut next = bench_with(kernel, directory);
+    let lines = next.turn();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    // It was told of the process all the same.
+    assert_eq!(lines[0]["process_exit"]["process"]["binary"], "/bin/one");
+    next.kernel.push(testing::exec(SHELL, 93_000_000, INIT, "/bin/two", &["two"], "/"));
+    assert_eq!(next.turn().len(), 1);
 }

@@ -28,6 +28,7 @@ const SITES: [&str; lictor_site::LICTOR_SITE_COUNT as usize - 1] = [
     "fork_lost",
     "cgroup_lost",
     "cgroup_table",
+    "image_table",
 ];
 
 /// Names of `enum lictor_stat`, in order.

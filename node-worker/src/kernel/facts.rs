@@ -87,7 +87,19 @@ fn gather_from(root: &Path) -> Result<System, FactsError> {
 fn bpf_lsm(root: &Path, notes: &mut Vec<String>) -> bool {
     let path = root.join("sys/kernel/security/lsm");
     match fs::read_to_string(&path) {
-        Ok(modules) => modules.trim().split(',').any(|module| module == "bpf"),
+        Ok(modules) => {
+            let is_on = modules.trim().split(',').any(|module| module == "bpf");
+            if !is_on {
+                notes.push(format!(
+                    "BPF LSM is off: found {} in {}; denials take fmod_ret instead where they can; the kernel argument \
+                     lsm={},bpf switches it on",
+                    modules.trim(),
+                    path.display(),
+                    modules.trim()
+                ));
+            }
+            is_on
+        }
         Err(error) => {
             notes.push(format!(
                 "{} cannot be read ({error}): taken as a kernel without BPF LSM",
@@ -353,6 +365,15 @@ mod tests {
         let facts = gather_from(root.path()).unwrap().facts;
         assert!(facts.bpf_lsm);
         assert_eq!(facts.host_namespaces, BTreeMap::from([(Namespace::Mnt, 4_026_531_841)]));
+    }
+
+    #[test]
+    fn a_kernel_without_bpf_lsm_is_noted() {
+        let root = machine(&[RELEASE, ("sys/kernel/security/lsm", "lockdown,yama\n")]);
+        let system = gather_from(root.path()).unwrap();
+        assert!(!system.facts.bpf_lsm);
+        let note = system.notes.iter().find(|note| note.contains("BPF LSM")).unwrap();
+        assert!(note.contains("lsm=lockdown,yama,bpf"), "{note}");
     }
 
     #[test]

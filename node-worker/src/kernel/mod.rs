@@ -170,8 +170,10 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
     let slots = Slots::open(&root)?;
     let pods = scopes::Pods::open(&shared)?;
     let base_links = base::attach(&templates, types.as_ref(), &root, &options)?;
-    let ring =
-        shared.get("ring")?.try_clone_to_owned().map_err(|error| KernelError::new("open", "ring", error))?;
+    let own = |map: &'static str| {
+        shared.get(map)?.try_clone_to_owned().map_err(|error| KernelError::new("open", map, error))
+    };
+    let ring = ring::Ring::new(own("ring")?, own("images")?)?;
     let mut engine = Engine {
         root,
         options,
@@ -191,7 +193,7 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
     };
     engine.reopen_slots()?;
     memory::return_free_memory();
-    Ok((engine, ring::Ring::new(ring)?))
+    Ok((engine, ring))
 }
 
 /// Detaches everything and removes every pin below `pin_root`, without an agent.

@@ -6,9 +6,13 @@
 
 use super::memory::{Mapping, PAGE_BYTES, wait_readable};
 use super::sys;
-use crate::port::{BATCH_RECORDS, Batch, KernelError, RecordSource};
+use crate::port::{BATCH_RECORDS, Batch, ImageBegin, ImageClock, KernelError, RecordSource};
+use crate::sinks::note::Records;
+use lictor_node_worker_ebpf as wire;
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -23,6 +27,9 @@ const POLL: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Ring {
     map: OwnedFd,
+    images: Arc<Images>,
+    /// The kernel's number of the map.
+    id: u64,
     consumer: Mapping,
     producer: Mapping,
     data_bytes: u64,
@@ -31,18 +38,19 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Maps the ring `map`.
-    pub(super) fn new(map: OwnedFd) -> Result<Self, KernelError> {
+    /// Maps the ring `map`. `images` is the table of what processes run.
+    pub(super) fn new(map: OwnedFd, images: OwnedFd) -> Result<Self, KernelError> {
         let fail = |error| KernelError::new("map", "ring", error);
         // struct bpf_map_info: type, id, key size, value size, max_entries.
         let mut info = [0u8; 20];
         sys::object_info(map.as_fd(), &mut info).map_err(fail)?;
         let data_bytes = u64::from(u32::from_ne_bytes([info[16], info[17], info[18], info[19]]));
+        let id = u64::from(u32::from_ne_bytes([info[4], info[5], info[6], info[7]]));
         let consumer = Mapping::new(map.as_fd(), 0, PAGE_BYTES, true).map_err(fail)?;
         let length = PAGE_BYTES + 2 * data_bytes as usize;
         let producer = Mapping::new(map.as_fd(), PAGE_BYTES, length, false).map_err(fail)?;
         let position = consumer.word(0).map_err(fail)?.load(Ordering::Acquire);
-        Ok(Self { map, consumer, producer, data_bytes, position })
+        Ok(Self { map, images: Arc::new(Images(images)), id, consumer, producer, data_bytes, position })
     }
 
     fn produced(&self) -> Result<u64, KernelError> {
@@ -69,6 +77,22 @@ impl Ring {
         }
         self.position += (u64::from(length) + HEAD_BYTES + 7) & !7;
         Some(handed_out)
+    }
+}
+
+/// The map of `struct lictor_image`.
+#[derive(Debug)]
+struct Images(OwnedFd);
+
+impl ImageClock for Images {
+    fn began(&self, pid: u32) -> Option<ImageBegin> {
+        let mut value = [0u8; size_of::<wire::lictor_image>()];
+        sys::map_lookup(self.0.as_fd(), &pid.to_ne_bytes(), &mut value).ok()?;
+        let word = |at: usize| Some(u64::from_ne_bytes(*value.get(at..)?.first_chunk()?));
+        Some(ImageBegin {
+            start_boot_ns: word(offset_of!(wire::lictor_image, start_boot_ns))?,
+            boot_ns: word(offset_of!(wire::lictor_image, boot_ns))?,
+        })
     }
 }
 
@@ -104,5 +128,14 @@ impl RecordSource for Ring {
             self.consumer.word(0).map_err(|error: io::Error| KernelError::new("commit", "ring", error))?;
         word.store(self.position, Ordering::Release);
         Ok(())
+    }
+
+    fn records(&self) -> Option<Records> {
+        let position = self.consumer.word(0).ok()?.load(Ordering::Acquire);
+        Some(Records { ring: self.id, position, count: 0 })
+    }
+
+    fn images(&self) -> Option<Arc<dyn ImageClock>> {
+        Some(Arc::<Images>::clone(&self.images))
     }
 }

@@ -1,8 +1,9 @@
 //! Event lines in a file that is rotated by size.
 
+use super::note::{Note, Notes, Records};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Where event lines are kept and how many.
@@ -23,15 +24,40 @@ pub struct FileLimits {
 pub struct RotatedFile {
     limits: FileLimits,
     file: Option<File>,
+    inode: u64,
     written_bytes: u64,
+    notes: Option<Notes>,
 }
 
 impl RotatedFile {
     /// Opens the file, appending to what is there.
     pub fn open(limits: FileLimits) -> io::Result<Self> {
-        let mut rotated = Self { limits, file: None, written_bytes: 0 };
+        let mut rotated = Self { limits, file: None, inode: 0, written_bytes: 0, notes: None };
         rotated.reopen()?;
         Ok(rotated)
+    }
+
+    /// Takes a note of each write from here on, and puts in order what the last one left: how many of the records that
+    /// `records` names have their lines in the file already. Half of a write is taken back.
+    pub fn take_notes(&mut self, notes: Notes, records: Records) -> io::Result<u64> {
+        let last = notes.read();
+        self.notes = Some(notes);
+        let Some(note) = last else { return Ok(0) };
+        let same = note.inode == self.inode
+            && note.records.ring == records.ring
+            && note.records.position == records.position;
+        let end = note.offset.saturating_add(note.length);
+        if !same || self.written_bytes <= note.offset {
+            return Ok(0);
+        }
+        if self.written_bytes >= end {
+            return Ok(note.records.count);
+        }
+        if let Some(file) = &self.file {
+            file.set_len(note.offset)?;
+            self.written_bytes = note.offset;
+        }
+        Ok(0)
     }
 
     /// The file's path.
@@ -46,18 +72,24 @@ impl RotatedFile {
             OpenOptions::new().append(true).create(true).mode(self.limits.mode).open(&self.limits.path)?;
         // The mode given to open is cut by the umask, and does not apply to a file that is there.
         file.set_permissions(Permissions::from_mode(self.limits.mode))?;
-        self.written_bytes = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        self.written_bytes = metadata.len();
+        self.inode = metadata.ino();
         self.file = Some(file);
         Ok(())
     }
 
-    /// Writes whole lines. A failed write leaves no half line behind, as far as the file system lets it.
-    pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Writes whole lines, which tell of these records and of those before them in their batch. A failed write leaves no half line behind, as far as the file system lets it.
+    pub fn write(&mut self, lines: &[u8], records: Records) -> io::Result<()> {
         if self.written_bytes >= self.limits.rotate_bytes {
             self.rotate()?;
         }
         if self.file.is_none() {
             self.reopen()?;
+        }
+        if let Some(notes) = &self.notes {
+            let (offset, length) = (self.written_bytes, lines.len() as u64);
+            notes.write(&Note { boot: notes.boot(), records, inode: self.inode, offset, length })?;
         }
         let Some(file) = &mut self.file else { return Ok(()) };
         match file.write_all(lines) {
@@ -114,7 +146,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut file = RotatedFile::open(limits(directory.path(), 4, 2)).unwrap();
         for line in ["one\n", "two\n", "three\n", "four\n"] {
-            file.write(line.as_bytes()).unwrap();
+            file.write(line.as_bytes(), Records::default()).unwrap();
         }
         let read = |name: &str| fs::read_to_string(directory.path().join(name)).ok();
         assert_eq!(read("events.log").as_deref(), Some("four\n"));
@@ -128,7 +160,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("events.log"), "before\n").unwrap();
         let mut file = RotatedFile::open(limits(directory.path(), 7, 1)).unwrap();
-        file.write(b"after\n").unwrap();
+        file.write(b"after\n", Records::default()).unwrap();
         assert_eq!(fs::read_to_string(directory.path().join("events.log.1")).unwrap(), "before\n");
         let mode = fs::metadata(directory.path().join("events.log")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -138,8 +170,8 @@ mod tests {
     fn without_backups_the_file_begins_anew() {
         let directory = tempfile::tempdir().unwrap();
         let mut file = RotatedFile::open(limits(directory.path(), 1, 0)).unwrap();
-        file.write(b"one\n").unwrap();
-        file.write(b"two\n").unwrap();
+        file.write(b"one\n", Records::default()).unwrap();
+        file.write(b"two\n", Records::default()).unwrap();
         assert_eq!(fs::read_to_string(file.path()).unwrap(), "two\n");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
@@ -148,12 +180,12 @@ mod tests {
     fn a_file_moved_away_is_written_until_it_is_opened_anew() {
         let directory = tempfile::tempdir().unwrap();
         let mut file = RotatedFile::open(limits(directory.path(), 1000, 1)).unwrap();
-        file.write(b"one\n").unwrap();
+        file.write(b"one\n", Records::default()).unwrap();
         let moved = directory.path().join("moved");
         fs::rename(file.path(), &moved).unwrap();
-        file.write(b"two\n").unwrap();
+        file.write(b"two\n", Records::default()).unwrap();
         file.reopen().unwrap();
-        file.write(b"three\n").unwrap();
+        file.write(b"three\n", Records::default()).unwrap();
         assert_eq!(fs::read_to_string(moved).unwrap(), "one\ntwo\n");
         assert_eq!(fs::read_to_string(file.path()).unwrap(), "three\n");
     }
@@ -166,7 +198,32 @@ mod tests {
         if let Ok(mut file) =
             RotatedFile::open(FileLimits { mode: 0o666, ..limits(directory.path(), 1000, 1) })
         {
-            assert!(file.write(b"one\n").is_err());
+            assert!(file.write(b"one\n", Records::default()).is_err());
         }
+    }
+
+    #[test]
+    fn what_was_written_before_a_kill_is_known_and_half_of_it_taken_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let notes = || Notes::open(directory.path(), "boot").unwrap();
+        let records = |position, count| Records { ring: 7, position, count };
+        let open = || RotatedFile::open(limits(directory.path(), 1000, 1)).unwrap();
+        let mut file = open();
+        assert_eq!(file.take_notes(notes(), records(0, 0)).unwrap(), 0);
+        file.write(b"one\n", records(0, 1)).unwrap();
+        file.write(b"two\nthree\n", records(64, 3)).unwrap();
+        // Killed before the space was given back.
+        assert_eq!(open().take_notes(notes(), records(64, 0)).unwrap(), 3);
+        // Killed after that, or another ring.
+        assert_eq!(open().take_notes(notes(), records(128, 0)).unwrap(), 0);
+        assert_eq!(open().take_notes(notes(), Records { ring: 8, ..records(64, 0) }).unwrap(), 0);
+        // Killed within the write.
+        let cut = |bytes| OpenOptions::new().write(true).open(file.path()).unwrap().set_len(bytes).unwrap();
+        cut(9);
+        assert_eq!(open().take_notes(notes(), records(64, 0)).unwrap(), 0);
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), "one\n");
+        // Killed before the write.
+        assert_eq!(open().take_notes(notes(), records(64, 0)).unwrap(), 0);
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), "one\n");
     }
 }

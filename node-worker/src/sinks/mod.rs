@@ -3,5 +3,6 @@
 pub mod file;
 pub mod hub;
 pub mod json;
+pub mod note;
 pub mod output;
 pub mod text;

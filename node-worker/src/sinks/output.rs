@@ -3,6 +3,7 @@
 use super::file::RotatedFile;
 use super::hub::Hub;
 use super::json::EventWriter;
+use super::note::{Notes, Records};
 use crate::events::loss::Gap;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -18,6 +19,15 @@ pub struct OutputCounts {
     pub file_lost: AtomicU64,
     /// Bytes of all lines made.
     pub bytes: AtomicU64,
+}
+
+/// What lines tell of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinesOf {
+    /// How many lines they are.
+    pub count: u64,
+    /// The records of their batch up to here.
+    pub records: Records,
 }
 
 /// The sinks.
@@ -41,9 +51,10 @@ impl Output {
         Self { stdout, file, hub, counts, file_gap: 0 }
     }
 
-    /// Writes `count` whole lines to every sink. A sink that fails loses them, which is counted; the file says so in
+    /// Writes whole lines to every sink. A sink that fails loses them, which is counted; the file says so in
     /// a gap line as soon as it can be written again. A standard output that nobody reads any more is given up.
-    pub fn write(&mut self, lines: &[u8], count: u64, writer: &EventWriter, boot_ns: u64) {
+    pub fn write(&mut self, lines: &[u8], lines_of: LinesOf, writer: &EventWriter, boot_ns: u64) {
+        let count = lines_of.count;
         self.counts.bytes.fetch_add(lines.len() as u64, Ordering::Relaxed);
         if let Some(stdout) = &mut self.stdout {
             let result = stdout.write_all(lines).and_then(|()| stdout.flush());
@@ -58,21 +69,21 @@ impl Output {
             }
         }
         if self.file.is_some() {
-            self.write_file(lines, count, writer, boot_ns);
+            self.write_file(lines, lines_of, writer, boot_ns);
         }
         self.hub.publish(lines, count);
     }
 
-    fn write_file(&mut self, lines: &[u8], count: u64, writer: &EventWriter, boot_ns: u64) {
+    fn write_file(&mut self, lines: &[u8], lines_of: LinesOf, writer: &EventWriter, boot_ns: u64) {
         let Some(file) = &mut self.file else { return };
         let result = if self.file_gap == 0 {
-            file.write(lines)
+            file.write(lines, lines_of.records)
         } else {
             let gap = Gap { lost: BTreeMap::from([("sink/file".to_owned(), self.file_gap)]) };
             let mut with_gap = Vec::new();
             writer.gap(&mut with_gap, &gap, boot_ns);
             with_gap.extend_from_slice(lines);
-            file.write(&with_gap)
+            file.write(&with_gap, lines_of.records)
         };
         match result {
             Ok(()) => self.file_gap = 0,
@@ -80,10 +91,20 @@ impl Output {
                 if self.file_gap == 0 {
                     tracing::error!(path = %file.path().display(), %error, "events could not be written");
                 }
-                self.file_gap += count;
-                self.counts.file_lost.fetch_add(count, Ordering::Relaxed);
+                self.file_gap += lines_of.count;
+                self.counts.file_lost.fetch_add(lines_of.count, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Notes each write to the file from here on; tells how many of `records` have their lines in the file already,
+    /// because the last node worker was killed after it had written them.
+    pub fn take_notes(&mut self, notes: Notes, records: Records) -> u64 {
+        let Some(file) = &mut self.file else { return 0 };
+        file.take_notes(notes, records).unwrap_or_else(|error| {
+            tracing::error!(path = %file.path().display(), %error, "half a line could not be taken back");
+            0
+        })
     }
 
     /// Opens the file anew, after another program has moved it away.
@@ -137,6 +158,10 @@ mod tests {
         }
     }
 
+    fn lines(count: u64) -> LinesOf {
+        LinesOf { count, ..LinesOf::default() }
+    }
+
     fn writer() -> EventWriter {
         EventWriter::new("n", BootOffset(0))
     }
@@ -147,11 +172,11 @@ mod tests {
         let counts = Arc::new(OutputCounts::default());
         let hub = Arc::new(Hub::default());
         let mut output = Output::new(Some(Box::new(sink.clone())), None, hub, Arc::clone(&counts));
-        output.write(b"one\n", 1, &writer(), 0);
+        output.write(b"one\n", lines(1), &writer(), 0);
         sink.0.lock().unwrap().1 = Some(io::ErrorKind::BrokenPipe);
-        output.write(b"two\n", 1, &writer(), 0);
+        output.write(b"two\n", lines(1), &writer(), 0);
         sink.0.lock().unwrap().1 = None;
-        output.write(b"three\n", 1, &writer(), 0);
+        output.write(b"three\n", lines(1), &writer(), 0);
         assert_eq!(sink.0.lock().unwrap().0, b"one\n");
         assert_eq!(counts.stdout_lost.load(Ordering::Relaxed), 1);
     }
@@ -167,12 +192,12 @@ mod tests {
         let hub = Arc::new(Hub::default());
         let file = RotatedFile::open(limits).unwrap();
         let mut output = Output::new(None, Some(file), hub, Arc::clone(&counts));
-        output.write(b"one\n", 1, &writer(), 0);
+        output.write(b"one\n", lines(1), &writer(), 0);
         // Each further write rotates, which fails without the directory.
         std::fs::remove_dir_all(&inner).unwrap();
-        output.write(b"two\nthree\n", 2, &writer(), 0);
+        output.write(b"two\nthree\n", lines(2), &writer(), 0);
         std::fs::create_dir(&inner).unwrap();
-        output.write(b"four\n", 1, &writer(), 0);
+        output.write(b"four\n", lines(1), &writer(), 0);
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
