@@ -9,5 +9,6 @@ mod engine;
 pub mod lab;
 mod suite;
 pub mod tour;
+mod workloads;
 
 pub use suite::{cluster_suite, suite};

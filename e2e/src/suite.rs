@@ -8,11 +8,12 @@ use crate::differential;
 use crate::engine;
 use crate::lab::{CASE_FUNCTIONS, CaseResult, KernelName, LabContext, LabTest, recorded_cases};
 use crate::tour;
+use crate::workloads;
 
 /// Every test, in the order in which they are run.
 pub fn suite() -> Vec<LabTest> {
     let lab = LabTest { name: "lab", kernels: KernelName::ALL, run: the_lab_itself };
-    [&[lab], engine::TESTS, tour::TESTS, bad_input::TESTS, differential::TESTS].concat()
+    [&[lab], engine::TESTS, tour::TESTS, workloads::TESTS, bad_input::TESTS, differential::TESTS].concat()
 }
 
 /// Every test that needs a cluster, in the order in which they are run.

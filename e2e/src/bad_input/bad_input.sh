@@ -4,7 +4,7 @@ for file in /lab/bad/*.yaml; do
 	name=${file##*/} name=${name%.yaml}
 	lictor policy check "$file" >"$WORK/checked" 2>"$LAB_OUT/check-$name"
 	code=$?
-	[ "$name" = same-name ] || expect "check-exit-code-$name" 1 echo $code
+	[[ $name == *same-name ]] || expect "check-exit-code-$name" 1 echo $code
 done
 expect check-all 1 exit_code lictor policy check /lab/bad /lab/examples/aa-good.yaml
 
@@ -21,6 +21,18 @@ check good-still-denies denied
 lictor node status -o json >"$LAB_OUT/status.json"
 fetch /metrics >"$LAB_OUT/metrics"
 cp "$LOG" "$LAB_OUT/log"
+
+# A file that cannot be read, and what is no file.
+ln -s /nowhere/policy.yaml "$POLICIES/dangling.yaml"
+mkdir "$POLICIES/folder.yaml"
+cannot_be_read() { [ "$(states | grep -c '^dangling.yaml rejected$')" = 1 ]; }
+check unreadable-file-is-rejected eventually 30 cannot_be_read
+contains unreadable-file-in-status 'dangling.yaml' grep 'No such file' <(lictor node status)
+contains unreadable-file-in-log 'dangling.yaml' grep 'No such file' "$LOG"
+contains unreadable-file-in-metrics 'state="rejected"' grep dangling.yaml <(fetch /metrics)
+check good-outlives-it denied
+rm "$POLICIES/dangling.yaml"
+rmdir "$POLICIES/folder.yaml"
 
 # The folder goes away, and comes back.
 mv "$POLICIES" "$POLICIES.away"

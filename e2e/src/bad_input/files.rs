@@ -111,16 +111,21 @@ fn unfitting() -> Vec<BadFile> {
     ]
 }
 
+/// Files whose policy has the good one's name; the first sorts before it. Alone they are right.
+pub(super) const SAME_NAME: [&str; 2] = ["a-same-name", "same-name"];
+
 /// All of them, and a policy whose name another file has already.
 pub(super) fn all() -> Vec<BadFile> {
     let mut all = malformed();
     all.extend(unfitting());
     let again = policy("good", "  lsmhooks:\n  - hook: bprm_check_security\n");
-    all.push(bad(
-        "same-name",
-        again,
-        &["metadata.name: found `good` a second time", "aa-good.yaml has the same name"],
-    ));
+    for name in SAME_NAME {
+        all.push(bad(
+            name,
+            again.clone(),
+            &["metadata.name: found `good` a second time", "aa-good.yaml has the same name"],
+        ));
+    }
     all
 }
 

@@ -9,3 +9,7 @@ contains status-says-it 'BPF LSM no' cat "$WORK/status"
 contains hook-point-says-it 'fmod_ret' cat "$WORK/status"
 contains why 'BPF LSM is off' grep -m 1 fmod "$WORK/status"
 contains explain-says-it 'BPF LSM is off' lictor policy explain /lab/examples/04-deny.yaml
+contains log-says-it 'BPF LSM is off' cat "$LOG"
+contains log-says-what-to-do 'lsm=' grep 'BPF LSM is off' "$LOG"
+contains status-says-what-to-do 'lsm=' grep 'BPF LSM is off: ' "$WORK/status"
+expect metric-says-it 0 metric lictor_kernel_bpf_lsm

@@ -22,6 +22,20 @@ pub(super) fn write_parts(file: &Path, parts: &[String]) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn threads(threads: u32, times: u32, file: &Path) -> Result<()> {
+    let open = || (0..times).try_for_each(|_| std::fs::File::open(file).map(drop));
+    std::thread::scope(|scope| {
+        let opening: Vec<_> = (0..threads).map(|_| scope.spawn(open)).collect();
+        for thread in opening {
+            match thread.join() {
+                Ok(opened) => opened.with_context(|| format!("opening {}", file.display()))?,
+                Err(_) => anyhow::bail!("a thread panicked"),
+            }
+        }
+        Ok(())
+    })
+}
+
 pub(super) fn memfd(name: &str, program: &Path, arguments: &[String]) -> Result<()> {
     let mut copy = std::fs::File::from(memfd_create(name, MemfdFlags::CLOEXEC).context("memfd_create")?);
     std::io::copy(&mut std::fs::File::open(program)?, &mut copy)?;

@@ -13,6 +13,14 @@ pub(crate) enum Tool {
     Exchange { one: PathBuf, other: PathBuf },
     /// Write all parts to a file by one `writev`.
     WriteParts { file: PathBuf, parts: Vec<String> },
+    /// Open a file so many times in each of several threads.
+    Threads {
+        #[arg(long)]
+        threads: u32,
+        #[arg(long)]
+        times: u32,
+        file: PathBuf,
+    },
     /// Run a copy of a program from memory, under a name.
     Memfd { name: String, program: PathBuf, arguments: Vec<String> },
     /// Make directories of this name, one in the other, below a directory; print whether a file at the bottom can be
@@ -32,6 +40,7 @@ pub(crate) fn run(tool: Tool) -> Result<()> {
     match tool {
         Tool::Exchange { one, other } => files::exchange(&one, &other),
         Tool::WriteParts { file, parts } => files::write_parts(&file, &parts),
+        Tool::Threads { threads, times, file } => files::threads(threads, times, &file),
         Tool::Memfd { name, program, arguments } => files::memfd(&name, &program, &arguments),
         Tool::Deep { root, name, depth, file } => files::deep(&root, &name, depth, &file),
         Tool::Hammer(hammer) => load::hammer(&hammer),

@@ -1,0 +1,87 @@
+# Actions.
+
+does() { on_open "act-$1" "matchActions: [$2]"; }
+does post '{action: Post}'
+does signal '{action: Signal, argSig: 10}'
+does sigkill '{action: Sigkill}'
+does override '{action: Override, argError: -13}'
+does kill-and-override '{action: Sigkill}, {action: Override, argError: -13}'
+does no-post '{action: Override, argError: -2}, {action: NoPost}'
+does monitor '{action: Override, argError: -1}, {action: Sigkill}'
+sed -i 's/^spec:/spec:\n  options: [{name: policy-mode, value: monitor}]/' "$NEW/act-monitor.yaml"
+on_function act-function security_file_open 0 'matchActions: [{action: Override, argError: -40}]'
+policy act-first-selector <<-END
+	  lsmhooks:
+	  - hook: file_open
+	    message: a message
+	    tags: [one, two]
+	    args: [{index: 0, type: file, label: opened}]
+	    selectors:
+	    - label: readers
+	      matchArgs: [{index: 0, operator: Equal, values: [$W/act-first-selector]}]
+	      matchBinaries: [{operator: In, values: [/usr/bin/cat]}]
+	    - label: others
+	      matchArgs: [{index: 0, operator: Equal, values: [$W/act-first-selector]}]
+	      matchActions: [{action: Override, argError: -1}]
+END
+# At its end a process closes what it has open, and takes no signal any more.
+on_function act-signal-fails filp_close 0 'matchActions: [{action: Signal, argSig: 10}]'
+content=content
+# By a shell that waits for it and says nothing.
+status_of() { sh -c '"$@" >/dev/null 2>&1; echo $?' sh "$@" 2>/dev/null; }
+actions() {
+	expect act-post-passes $content cat $W/act-post
+	expect act-signal-arrives 'signal 10' bash -c "trap 'echo signal 10' USR1; : <$W/act-signal"
+	expect act-sigkill-kills 137 status_of cat $W/act-sigkill
+	expect act-override-denies "cat: $W/act-override: Permission denied" cat $W/act-override
+	expect act-kill-and-override-kills 137 status_of cat $W/act-kill-and-override
+	expect act-no-post-denies "cat: $W/act-no-post: No such file or directory" cat $W/act-no-post
+	expect act-no-post-is-counted 1 metric 'lictor_policy_denied_total{policy="act-no-post",mode="enforce"}'
+	expect act-monitor-passes $content cat $W/act-monitor
+	expect act-monitor-is-counted 1 metric 'lictor_policy_monitored_total{policy="act-monitor",mode="monitor"}'
+	expect act-function-denies "cat: $W/act-function: Too many levels of symbolic links" cat $W/act-function
+	expect act-first-selector-passes $content cat $W/act-first-selector
+	refuse act-second-selector-denies head -n 1 $W/act-first-selector
+	sh -c "exec 3<$W/act-signal-fails"
+}
+workload actions
+
+limit() { on_open "rate-$1" "matchActions: [{action: Post, rateLimit: 60m, rateLimitScope: $1}]"; }
+limit thread
+limit process
+limit global
+on_open rate-none 'matchActions: [{action: Post}]'
+rates() {
+	local name
+	for name in thread process global none; do
+		for _ in 1 2; do lictor-lab tool threads --threads 2 --times 3 $W/rate-$name; done
+	done
+}
+workload rates
+
+# The node worker ends and another goes on: a process that ran before the first, and one that began after it.
+on_open restart 'matchActions: [{action: Post}]'
+opened_by_both() {
+	old ": <$W/restart"
+	echo ": <$W/restart; echo done >$W/new.done" >$W/new.pipe
+	eventually 30 test -e $W/new.done
+	rm $W/new.done
+}
+restart() {
+	mkfifo $W/new.pipe
+	bash -c 'while read -r line; do eval "$line"; done <>'$W/new.pipe newer &
+	local newer=$!
+	opened_by_both
+	kill -9 $NODE
+	wait $NODE 2>/dev/null
+	opened_by_both
+	node_start
+	opened_by_both
+	kill $newer
+}
+workload restart
+
+# What the node worker writes for each line would make one more line.
+on_call own-writes sys_write '{index: 0, type: fd}, {index: 2, type: size_t}' "{index: 0, operator: Equal, values: [$EVENTS]}"
+own_writes() { check own-writes-are-counted eventually 30 test "$(metric lictor_records_own_total)" -gt 0; }
+workload own_writes

@@ -1,0 +1,255 @@
+# Arguments and returned values.
+
+LENGTH='{index: 0, type: fd}, {index: 1, type: int64}'
+number() { on_call "number-$1" sys_ftruncate "{index: 0, type: fd}, {index: 1, type: ${4:-int64}}" \
+	"{index: 0, operator: Equal, values: [$W/number-$1]}, {index: 1, operator: $2, values: [$3]}"; }
+number equal Equal "'100', '0x1000'"
+number not-equal NotEqual "'100', '0x1000'"
+number greater GreaterThan "'150'"
+number gt GT "'150'"
+number less LessThan "'150'"
+number lt LT "'150'"
+number in-range InRange "'50:100', '4096:5000'"
+number not-in-range NotInRange "'50:100', '4096:5000'"
+number mask Mask "'0x1', '0x1000'"
+number as-byte Equal "'100'" uint8
+number as-size GreaterThan "'4000'" size_t
+number as-int Equal "'356'" int32
+NUMBERS='equal not-equal greater gt less lt in-range not-in-range mask as-byte as-size as-int'
+numbers() {
+	local name length
+	for name in $NUMBERS; do
+		for length in 100 149 356 4096; do truncate -s $length $W/number-$name; done
+	done
+}
+workload numbers
+
+text() { on_call "text-$1" sys_unlinkat '{index: 1, type: string}' \
+	"{index: 1, operator: Prefix, values: [$W/s/]}, {index: 1, operator: $2, values: [$3]}" \
+	'matchBinaries: [{operator: In, values: [/usr/bin/rm]}]'; }
+text equal Equal "$W/s/one.txt"
+text not-equal NotEqual "$W/s/one.txt"
+text prefix Prefix "$W/s/one, /nowhere"
+text not-prefix NotPrefix "$W/s/one, /nowhere"
+text postfix Postfix ".txt, .none"
+text not-postfix NotPostfix ".txt, .none"
+texts() {
+	local name
+	for name in one.txt one.bak two.txt; do
+		echo x >$W/s/$name
+		rm $W/s/$name
+	done
+}
+workload texts
+
+# Paths of each type of argument, by each kind of comparison.
+policy path-and-dentry <<-END
+	  kprobes:
+	  - call: security_path_unlink
+	    syscall: false
+	    args: [{index: 0, type: path}, {index: 1, type: dentry, label: what goes}]
+	    selectors:
+	    - matchArgs:
+	      - {index: 0, operator: Equal, values: [$W/d]}
+	      - {index: 1, operator: Postfix, values: [gone]}
+END
+policy dentry-is-within-its-file-system <<-END
+	  kprobes:
+	  - call: security_path_unlink
+	    syscall: false
+	    args: [{index: 0, type: path}, {index: 1, type: dentry}]
+	    selectors:
+	    - matchArgs: [{index: 1, operator: Equal, values: [/w/d/gone]}]
+END
+policy path-not <<-END
+	  kprobes:
+	  - call: security_path_unlink
+	    syscall: false
+	    args: [{index: 0, type: path}, {index: 1, type: dentry}]
+	    selectors:
+	    - matchArgs:
+	      - {index: 0, operator: Prefix, values: [$W/]}
+	      - {index: 0, operator: NotPrefix, values: [$W/s]}
+	      - {index: 1, operator: NotPostfix, values: [gone, done]}
+END
+paths() {
+	local name
+	for name in gone here; do
+		echo x >$W/d/$name
+		rm $W/d/$name
+	done
+}
+workload paths
+
+policy filename-equal <<-END
+	  kprobes:
+	  - call: filename_lookup
+	    syscall: false
+	    args: [{index: 1, type: filename}]
+	    selectors:
+	    - matchArgs: [{index: 1, operator: Equal, values: [../tmp/w/filename-equal]}]
+	      matchBinaries: [{operator: In, values: [/usr/bin/ln]}]
+END
+policy file-postfix <<-END
+	  kprobes:
+	  - call: security_file_open
+	    syscall: false
+	    args: [{index: 0, type: file}]
+	    selectors:
+	    - matchArgs:
+	      - {index: 0, operator: Postfix, values: [.key, .pem]}
+	      - {index: 0, operator: NotPostfix, values: [/public.key]}
+	      - {index: 0, operator: NotEqual, values: [$W/more/other.key]}
+END
+files() {
+	# As the process wrote it, not as it is: ln(1) links the file that is named.
+	(cd /usr && ln ../tmp/w/filename-equal $W/linked)
+	local name
+	for name in private.key public.key other.key some.pem; do
+		echo x >$W/more/$name
+		cat $W/more/$name
+	done
+} >/dev/null
+workload files
+
+policy program <<-END
+	  lsmhooks:
+	  - hook: bprm_check_security
+	    args: [{index: 0, type: linux_binprm}]
+	    selectors:
+	    - matchArgs: [{index: 0, operator: Prefix, values: [$W/more/]}, {index: 0, operator: NotPostfix, values: [/reader]}]
+END
+cp /usr/bin/cat $W/more/program
+printf '#!/usr/bin/cat\nscript\n' >$W/more/script
+chmod +x $W/more/script
+programs() {
+	$W/more/reader /dev/null
+	$W/more/program /dev/null
+	$W/more/script
+} >/dev/null
+workload programs
+
+policy capability <<-END
+	  kprobes:
+	  - call: security_capable
+	    syscall: false
+	    args: [{index: 2, type: capability}]
+	    selectors:
+	    - matchArgs: [{index: 2, operator: Equal, values: [CAP_SYS_CHROOT]}]
+	      matchBinaries: [{operator: In, values: [/usr/bin/busybox]}]
+END
+asked() { check chroot-works /usr/bin/busybox chroot / /bin/true; }
+workload asked
+
+BUFFER='{index: 0, type: fd}, {index: 1, type: char_buf, sizeArgIndex: 3}, {index: 2, type: size_t}'
+buffer() { on_call "buffer-$1" sys_write "$BUFFER" \
+	"{index: 0, operator: Equal, values: [$W/buffer-$1]}, {index: 1, operator: $2, values: [$3]}"; }
+buffer equal Equal "'secret one'"
+buffer not-equal NotEqual "'secret one'"
+buffer prefix Prefix secret
+buffer not-prefix NotPrefix secret
+buffer postfix Postfix one
+buffer not-postfix NotPostfix one
+on_call buffer-long sys_write "$BUFFER" "{index: 0, operator: Equal, values: [$W/buffer-long]}"
+# More than is compared: whether it is that text cannot be told.
+on_call buffer-unresolved sys_write "$BUFFER" \
+	"{index: 0, operator: Equal, values: [$W/buffer-unresolved]}, {index: 1, operator: Equal, values: [short]}"
+sed -i 's/^spec:/spec:\n  onUnresolved: match/' "$NEW/buffer-unresolved.yaml"
+on_call buffer-skipped sys_write "$BUFFER" \
+	"{index: 0, operator: Equal, values: [$W/buffer-skipped]}, {index: 1, operator: NotEqual, values: [short]}"
+on_call buffer-untyped sys_write '{index: 0, type: nop}, {index: 2, label: length}' \
+	"{index: 2, operator: Equal, values: ['1234']}"
+buffers() {
+	local name
+	for name in equal not-equal prefix not-prefix postfix not-postfix; do
+		printf 'secret one' >$W/buffer-$name
+		printf 'secret two' >$W/buffer-$name
+		printf 'public one' >$W/buffer-$name
+	done
+	for name in long unresolved skipped; do dd if=/dev/zero bs=5000 count=1 | tr '\0' x >$W/more/x; done 2>/dev/null
+	for name in long unresolved skipped; do dd if=$W/more/x of=$W/buffer-$name bs=5000 count=1 2>/dev/null; done
+	dd if=$W/more/x of=$W/buffer-untyped bs=1234 count=1 2>/dev/null
+}
+workload buffers
+
+on_call parts sys_writev '{index: 0, type: fd}, {index: 1, type: char_iovec, sizeArgIndex: 3}, {index: 2, type: int}' \
+	"{index: 0, operator: Equal, values: [$W/parts]}"
+parts() { lictor-lab tool write-parts $W/parts one, two, three; } >/dev/null
+workload parts
+
+# What a read brought, and what it returned.
+READ='{index: 0, type: fd}, {index: 1, type: char_buf, returnCopy: true}, {index: 2, type: size_t}'
+returned() {
+	policy "return-$1" <<-END
+		  kprobes:
+		  - call: sys_read
+		    syscall: true
+		    return: true
+		    args: [$READ]
+		    returnArg: {index: 0, type: long}
+		    selectors:
+		    - matchArgs: [{index: 0, operator: Equal, values: [$W/return-$1]}]
+		      matchReturnArgs: [{index: 0, operator: $2, values: [$3]}]
+	END
+	echo 7 bytes >$W/return-$1
+}
+returned equal Equal "'8', '-1'"
+returned not-equal NotEqual "'8'"
+returned greater GreaterThan "'0'"
+returned less LessThan "'1'"
+returned in-range InRange "'1:8'"
+returned not-in-range NotInRange "'1:8'"
+returned mask Mask "'8'"
+policy return-content <<-END
+	  kprobes:
+	  - call: sys_read
+	    syscall: true
+	    return: true
+	    args: [$READ]
+	    returnArg: {index: 0, type: int}
+	    selectors:
+	    - matchArgs: [{index: 0, operator: Equal, values: [$W/return-content]}, {index: 1, operator: Prefix, values: [cont]}]
+END
+policy return-errno <<-END
+	  kprobes:
+	  - call: sys_openat
+	    syscall: true
+	    return: true
+	    args: [{index: 1, type: string}]
+	    returnArg: {index: 0, type: int}
+	    selectors:
+	    - matchArgs: [{index: 1, operator: Prefix, values: [$W/return-errno]}]
+	      matchReturnArgs: [{index: 0, operator: LessThan, values: ["0"]}]
+END
+returns() {
+	local name
+	# Two reads: eight bytes, then the end of the file.
+	for name in equal not-equal greater less in-range not-in-range mask; do
+		dd if=$W/return-$name of=/dev/null bs=100 count=2
+	done
+	dd if=$W/return-content of=/dev/null bs=100 count=2
+	cat $W/return-errno $W/return-errno-missing $W/return-errno/below >/dev/null
+} 2>/dev/null
+workload returns
+
+policy tracepoint <<-END
+	  tracepoints:
+	  - subsystem: syscalls
+	    event: sys_enter_ftruncate
+	    message: a file is cut
+	    args: [{index: 5, type: fd}, {index: 6, type: uint64}]
+	    selectors:
+	    - matchArgs: [{index: 5, operator: Equal, values: [$W/tracepoint]}, {index: 6, operator: GT, values: ['99']}]
+	  - subsystem: syscalls
+	    event: sys_enter_unlinkat
+	    tags: [removal]
+	    args: [{index: 6, type: string}]
+	    selectors:
+	    - matchArgs: [{index: 6, operator: Equal, values: [$W/tracepoint]}]
+END
+tracepoints() {
+	truncate -s 99 $W/tracepoint
+	truncate -s 100 $W/tracepoint
+	rm $W/tracepoint
+}
+workload tracepoints

@@ -1,0 +1,146 @@
+//! Events without what differs from run to run.
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+/// Bytes of a buffer that are shown whole.
+const BYTES_SHOWN: usize = 64;
+
+/// An event as it is compared.
+#[derive(Debug)]
+pub(super) struct Normal {
+    event: Value,
+    text: String,
+}
+
+impl Normal {
+    /// Reads a line of the event file.
+    pub(super) fn read(line: &str) -> Result<Self> {
+        let event: Value = serde_json::from_str(line).with_context(|| format!("the line {line}"))?;
+        let kind = event.as_object().and_then(|event| event.keys().find(|name| name.starts_with("process_")));
+        let text = kind.map(|kind| text(kind, &event[kind], &event["lictor"])).unwrap_or_default();
+        let inside = kind.map(|kind| event[kind].clone()).unwrap_or_default();
+        Ok(Self { event: inside, text })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn policy(&self) -> Option<&str> {
+        self.event["policy_name"].as_str()
+    }
+
+    pub(super) fn exec_id(&self) -> &str {
+        self.event["process"]["exec_id"].as_str().unwrap_or_default()
+    }
+
+    pub(super) fn program(&self) -> &str {
+        self.event["process"]["binary"].as_str().unwrap_or_default()
+    }
+
+    pub(super) fn pid(&self) -> i64 {
+        self.event["process"]["pid"].as_i64().unwrap_or_default()
+    }
+}
+
+/// The event's kind and place, then its program, then every other member that a policy decides about.
+fn text(kind: &str, inside: &Value, lictor: &Value) -> String {
+    let place = match inside["subsys"].as_str() {
+        Some(subsystem) => format!("{subsystem}/{}", inside["event"].as_str().unwrap_or_default()),
+        None => inside["function_name"].as_str().unwrap_or_default().to_owned(),
+    };
+    let process = &inside["process"];
+    let mut program = process["binary"].as_str().unwrap_or_default().to_owned();
+    if let Some(arguments) = process["arguments"].as_str() {
+        program = format!("{program} {arguments}");
+    }
+    let mut rest = Map::new();
+    for member in ["args", "return", "message", "tags"] {
+        if let Some(value) = inside.get(member) {
+            rest.insert(member.to_owned(), shortened(value));
+        }
+    }
+    if process["uid"] != json!(0) {
+        rest.insert("uid".to_owned(), process["uid"].clone());
+    }
+    let elsewhere = elsewhere(&process["ns"]);
+    if !elsewhere.is_empty() {
+        rest.insert("ns".to_owned(), elsewhere.into());
+    }
+    let action = inside["action"].as_str().unwrap_or_default().trim_start_matches("KPROBE_ACTION_");
+    let mut did = lictor.as_object().cloned().unwrap_or_default();
+    did.remove("revision");
+    if !did.is_empty() {
+        rest.insert("lictor".to_owned(), did.into());
+    }
+    let kind = kind.trim_start_matches("process_");
+    format!("{kind} {place} [{program}] {action} {}", Value::from(rest))
+}
+
+/// The namespaces of the process that are not the node's own.
+fn elsewhere(namespaces: &Value) -> Vec<Value> {
+    let all = namespaces.as_object().into_iter().flatten();
+    all.filter(|(_, of)| of["is_host"] != json!(true)).map(|(name, _)| json!(name)).collect()
+}
+
+/// The value with its buffers as text, long ones by their length.
+fn shortened(value: &Value) -> Value {
+    match value {
+        Value::Array(all) => all.iter().map(shortened).collect(),
+        Value::Object(all) => all
+            .iter()
+            .map(|(name, value)| {
+                let value = match value.as_str().filter(|_| name == "bytes_arg") {
+                    Some(base64) => bytes(base64),
+                    None => shortened(value),
+                };
+                (name.clone(), value)
+            })
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+fn bytes(base64: &str) -> Value {
+    match STANDARD.decode(base64) {
+        Ok(bytes) if bytes.len() > BYTES_SHOWN => {
+            json!(format!("{} bytes, {} kinds", bytes.len(), kinds(&bytes)))
+        }
+        Ok(bytes) => json!(String::from_utf8_lossy(&bytes)),
+        Err(error) => json!(format!("{base64} is not base64: {error}")),
+    }
+}
+
+fn kinds(bytes: &[u8]) -> usize {
+    bytes.iter().collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_run_to_run_is_left_out() {
+        let line = |pid: u32, uid: u32| {
+            json!({"process_kprobe": {
+                "process": {"pid": pid, "uid": uid, "binary": "/bin/x", "arguments": "y",
+                    "ns": {"mnt": {"inum": pid}, "pid": {"inum": 7, "is_host": true}}},
+                "function_name": "f", "policy_name": "p", "action": "KPROBE_ACTION_POST",
+                "args": [{"bytes_arg": "YWJj"}]},
+                "lictor": {"revision": pid, "rule": "r"}})
+            .to_string()
+        };
+        let one = Normal::read(&line(1, 0)).unwrap();
+        assert_eq!(
+            one.text(),
+            r#"kprobe f [/bin/x y] POST {"args":[{"bytes_arg":"abc"}],"lictor":{"rule":"r"},"ns":["mnt"]}"#
+        );
+        assert_eq!((one.policy(), one.pid()), (Some("p"), 1));
+        assert_eq!(one.text(), Normal::read(&line(2, 0)).unwrap().text());
+        assert_ne!(one.text(), Normal::read(&line(1, 9)).unwrap().text());
+        assert!(Normal::read("{").is_err());
+    }
+}
