@@ -606,7 +606,8 @@ pub mod lictor_stat {
     pub const LICTOR_STAT_SHAPE_TAIL_CALL: Type = 6;
     pub const LICTOR_STAT_SCRATCH_CORRUPT: Type = 7;
     pub const LICTOR_STAT_CGROUP_WALK: Type = 8;
-    pub const LICTOR_STAT_COUNT: Type = 9;
+    pub const LICTOR_STAT_PATH_STRING: Type = 9;
+    pub const LICTOR_STAT_COUNT: Type = 10;
 }
 pub mod lictor_record_kind {
     #[allow(unused_imports)]

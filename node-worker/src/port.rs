@@ -212,6 +212,7 @@ pub const STAT_NAMES: [&str; lictor_stat::LICTOR_STAT_COUNT as usize] = [
     "shape_tail_call",
     "scratch_corrupt",
     "cgroup_walk",
+    "path_string",
 ];
 
 /// A counter and its name in metrics.

@@ -45,6 +45,33 @@ raced=$(lictor-lab tool rename-race --processes 4 --rounds 6000 --public $race/p
 expect race "72000 36000 0" echo "$raced"
 echo "race: $raced, $((SECONDS - begin)) s"
 
+# Nor must it be told by the path where it was. This process knows where the file is; the others remember it at the same
+# time. What it opens in each round, in this order:
+told=/tmp/told
+mkdir -p $told/pub $told/secret
+for file in pub/moving pub/staying secret/staying; do echo x >$told/$file; done
+sed "s,Equal,Prefix,; s,/tmp/hammer/secret,$told/secret/," /lab/policies/load/deny.yaml >/run/told-deny.yaml
+sed "s,@HOOK@,file_open,; s,/tmp/told/,$told/," /lab/policies/staleness/told.yaml >/run/told.yaml
+check told-applied lab apply /run/told-deny.yaml /run/told.yaml
+check told-clear lab clear
+begin=$SECONDS known=$(lab get stat path_string)
+lictor-lab tool rename-race --processes 2 --rounds 400 --public $told/pub --secret $told/secret --until /run/told >/run/raced &
+told_pid=$!
+wait $told_pid
+expect told-verdicts "4800 2400 0" cat /run/raced
+lab events told | awk -v pid=$told_pid -v told=$told '
+	BEGIN { split("pub/moving pub/staying secret/staying pub/moving pub/staying secret/staying " \
+		"secret/m pub/staying secret/staying secret/m pub/staying secret/staying", wanted, " ") }
+	{ all++ }
+	$2 == pid { if ($NF != told "/" wanted[own++ % 12 + 1]) { wrong++; print own, $0 >"/run/told.wrong" } }
+	END { print own + 0, wrong + 0 >"/run/told.own"; print all }' >/run/told.all
+cat /run/told.wrong 2>/dev/null | head -n 5
+lost=$(lab get hook lsm/file_open.lost)
+expect told-paths "4800 0" cat /run/told.own
+expect told-lost 0 echo "$lost"
+check told-remembered test $(($(lab get stat path_string) - known)) -gt 1000
+echo "told: $(cat /run/told.own) own, $(cat /run/told.all) events, $((SECONDS - begin)) s"
+
 # The file stays denied while the rules for it are replaced.
 mkdir -p /tmp/hammer
 echo x >/tmp/hammer/public

@@ -53,6 +53,7 @@ fn staleness(context: &LabContext) -> Result<Vec<CaseResult>> {
         include_str!("mounts.sh"),
         include_str!("disk.sh"),
         include_str!("running.sh"),
+        include_str!("told.sh"),
         include_str!("staleness_main.sh"),
     ];
     Ok(run(context, &lab(context, options), &parts)?.0)

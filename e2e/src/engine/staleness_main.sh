@@ -40,6 +40,7 @@ policies
 with open file_open-paths file_open-binaries
 with permission file_permission-paths file_permission-binaries
 with endings file_open-paths file_open-binaries file_open-endings
+told_set
 
 SET=pathless
 check $SET-applied lab apply /lab/policies/staleness/pathless.yaml

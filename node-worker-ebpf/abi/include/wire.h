@@ -444,6 +444,8 @@ enum lictor_stat {
 	LICTOR_STAT_SCRATCH_CORRUPT,
 	/* A pod was found by a walk up the cgroups. */
 	LICTOR_STAT_CGROUP_WALK,
+	/* The path of a record was remembered. */
+	LICTOR_STAT_PATH_STRING,
 	LICTOR_STAT_COUNT,
 };
 

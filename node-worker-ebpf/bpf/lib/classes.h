@@ -20,8 +20,9 @@
  * Programs whose arguments have types (LSM, trampolines) read members directly, which costs one instruction;
  * the others go through a helper.
  */
+#define DIRECTLY(pointer, member) ((pointer)->member)
 #ifdef LICTOR_TYPED_ARGUMENTS
-#define KERNEL(pointer, member) ((pointer)->member)
+#define KERNEL DIRECTLY
 #else
 #define KERNEL(pointer, member) BPF_CORE_READ(pointer, member)
 #endif
@@ -64,28 +65,59 @@ static __always_inline void identity_of_directory(struct file *file, struct iden
 
 static __always_inline __u32 ticket_of(const struct path_entry *entry)
 {
-	return entry ? *(volatile __u32 *)&entry->sequence : NO_TICKET;
+	return entry ? *(volatile __u32 *)&entry->of.sequence : NO_TICKET;
 }
 
-/* The same for a dentry without an open file; mnt may be 0. Reads through the helper: the pointer has no
+/* The ticket for a dentry, given the low half of its address. */
+static __always_inline __u32 ticket_at(__u32 dentry_low)
+{
+	__u32 index = cache_index(dentry_low, PATH_CACHE_BITS);
+
+	return ticket_of(bpf_map_lookup_elem(&path_cache, &index));
+}
+
+/*
+ * Of the executable that the current process runs; false for kernel threads, which run none. Members are read directly
+ * in every type of program: what is reached from the current task has a type.
+ */
+static __always_inline bool identity_of_executable(struct identity *id)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct mm_struct *memory = task->mm;
+	struct dentry *leaf;
+	struct file *file;
+
+	if (!memory)
+		return false;
+	file = memory->exe_file;
+	if (!file)
+		return false;
+	leaf = file->f_path.dentry;
+	id->ticket = ticket_at((__u64)leaf);
+	barrier();
+	IDENTITY_OF(id, leaf, (__u64)file->f_path.mnt, DIRECTLY);
+	id->inode = (__u64)file->f_inode;
+	return true;
+}
+
+/* Of a dentry without an open file; mnt may be 0. Reads through the helper: the pointer has no
  * type. Takes a ticket, too. */
 __noinline int identity_of_dentry(__u64 dentry, __u64 mnt, struct identity *id)
 {
 	struct dentry *leaf = (struct dentry *)dentry;
-	__u32 index = cache_index(dentry, PATH_CACHE_BITS);
 
 	if (!id)
 		return 0;
-	id->ticket = ticket_of(bpf_map_lookup_elem(&path_cache, &index));
+	id->ticket = ticket_at(dentry);
 	barrier();
 	IDENTITY_OF(id, leaf, mnt, BPF_CORE_READ);
 	return 0;
 }
 
-static __always_inline bool entry_is_for(const struct path_entry *entry, const struct moment *at,
-					 const struct identity *id)
+static __always_inline bool is_of(const struct remembered *entry, __u32 revision, __u32 fs_generation,
+				  const struct identity *id)
 {
-	return entry->revision == at->revision && entry->fs_generation == at->fs_generation &&
+	return entry->revision == revision && entry->fs_generation == fs_generation &&
 	       entry->id.dentry == id->dentry && entry->id.mnt == id->mnt && entry->id.parent == id->parent &&
 	       entry->id.name_hash == id->name_hash && entry->id.name_length == id->name_length &&
 	       entry->id.inode == id->inode && entry->id.parent_inode == id->parent_inode &&
@@ -93,7 +125,7 @@ static __always_inline bool entry_is_for(const struct path_entry *entry, const s
 }
 
 /* Whether nobody has begun to write the entry since its sequence was `sequence`. */
-static __always_inline bool entry_unchanged(const struct path_entry *entry, __u32 sequence)
+static __always_inline bool is_unchanged(const struct remembered *entry, __u32 sequence)
 {
 	barrier();
 	return *(volatile __u32 *)&entry->sequence == sequence;
@@ -104,14 +136,14 @@ static __always_inline bool entry_unchanged(const struct path_entry *entry, __u3
 static __always_inline bool entry_read(struct path_entry *entry, __u32 sequence, const struct moment *at,
 				       const struct identity *id, struct path_classes *classes)
 {
-	if (sequence & 1 || !entry_is_for(entry, at, id))
+	if (sequence & 1 || !is_of(&entry->of, at->revision, at->fs_generation, id))
 		return false;
 	*classes = entry->classes;
-	return entry_unchanged(entry, sequence);
+	return is_unchanged(&entry->of, sequence);
 }
 
 /* Begins to write: whoever loses the race for the entry leaves it to the other. */
-static __always_inline bool entry_lock(struct path_entry *entry, __u32 sequence)
+static __always_inline bool lock(struct remembered *entry, __u32 sequence)
 {
 	return !(sequence & 1) &&
 	       __sync_val_compare_and_swap(&entry->sequence, sequence, sequence + 1) == sequence;
@@ -121,7 +153,7 @@ static __always_inline bool entry_lock(struct path_entry *entry, __u32 sequence)
  * Ends it, and gives the sequence from now on. A rename in the meantime has tried to make the entry invalid, perhaps
  * before the revision was written.
  */
-static __always_inline __u32 entry_unlock(struct path_entry *entry, __u32 sequence)
+static __always_inline __u32 unlock(struct remembered *entry, __u32 sequence)
 {
 	bool undisturbed = __sync_fetch_and_add(&entry->sequence, 2) == sequence + 1;
 
@@ -135,17 +167,17 @@ static __always_inline __u32 entry_unlock(struct path_entry *entry, __u32 sequen
 static __always_inline __u32 entry_write(struct path_entry *entry, __u32 sequence, const struct moment *at,
 					 const struct identity *id, const struct path_classes *classes)
 {
-	if (!entry_lock(entry, sequence))
+	if (!lock(&entry->of, sequence))
 		return NO_TICKET;
-	entry->revision = at->revision;
-	entry->fs_generation = at->fs_generation;
-	entry->id = *id;
+	entry->of.revision = at->revision;
+	entry->of.fs_generation = at->fs_generation;
+	entry->of.id = *id;
 	entry->classes = *classes;
 	entry->memo_key = 0;
-	return entry_unlock(entry, sequence);
+	return unlock(&entry->of, sequence);
 }
 
-/* The words that tell for which hook points a class matches nothing. */
+/* The word that tells for which hook points a class matches nothing. */
 static __always_inline __u64 empty_word(void *inner, __u32 base, __u32 count, __u32 class_id)
 {
 	__u32 index = base + class_id;
@@ -246,26 +278,25 @@ __noinline int classify_path(struct event *e, struct scratch *s, const struct id
  */
 __noinline bool has_stayed(struct event *e, const struct identity *id)
 {
-	struct dentry *leaf;
-	__u32 index;
+	struct parent_and_name now;
 
 	if (!e || !id)
 		return false;
-	leaf = (struct dentry *)id->dentry;
-	index = cache_index(id->dentry, PATH_CACHE_BITS);
-	return e->directory.dentry == id->parent && (__u64)BPF_CORE_READ(leaf, d_parent) == id->parent &&
-	       BPF_CORE_READ(leaf, d_name.hash) == id->name_hash &&
-	       BPF_CORE_READ(leaf, d_name.len) == id->name_length &&
-	       ticket_of(bpf_map_lookup_elem(&path_cache, &index)) == id->ticket;
+	parent_and_name_read(&now, (struct dentry *)id->dentry);
+	return e->directory.dentry == id->parent && (__u64)now.parent == id->parent &&
+	       now.name.hash == id->name_hash && now.name.len == id->name_length &&
+	       ticket_at(id->dentry) == id->ticket;
 }
 
-/* Through the directory's entry when it has one, else by a walk. */
+/* Through the directory's entry when it has one, else by a walk. `inner` holds the words of the revision. */
 static __always_inline void classify_cold(struct event *e, struct scratch *s, const struct identity *id,
-					  struct path_classes *classes, __u32 flags)
+					  struct path_classes *classes,
+					  const struct lictor_revision *revision, void *inner)
 {
+	__u32 index, flags = revision->flags;
 	struct path_entry *entry = NULL;
 	struct path_classes known = {};
-	__u32 index;
+	bool closed;
 
 	if (!(flags & LICTOR_REVISION_HAS_SUFFIX) && id->parent != id->dentry) {
 		index = cache_index(id->parent, DIRECTORY_CACHE_BITS);
@@ -273,10 +304,17 @@ static __always_inline void classify_cold(struct event *e, struct scratch *s, co
 		if (entry && entry_read(entry, ticket_of(entry), &e->at, &e->directory, &known)) {
 			count_stat(LICTOR_STAT_DIRECTORY_HIT);
 			classes->prefix_class = known.prefix_class;
+			classes->empty = known.empty;
 			return;
 		}
 	}
-	if (classify_path(e, s, id, classes, flags) && entry && has_stayed(e, id))
+	closed = classify_path(e, s, id, classes, flags);
+	if (classes->status == PATH_UNRESOLVED)
+		return;
+	classes->empty =
+	    empty_word(inner, revision->prefix_empty_base, revision->prefix_classes, classes->prefix_class) |
+	    empty_word(inner, revision->suffix_empty_base, revision->suffix_classes, classes->suffix_class);
+	if (closed && entry && has_stayed(e, id))
 		entry_write(entry, ticket_of(entry), &e->at, &e->directory, classes);
 }
 
@@ -309,12 +347,7 @@ __noinline int classes_of(struct event *e, struct scratch *s, struct identity *i
 		classes->status = PATH_INNER;
 		classes->empty = ~0ULL;
 	} else {
-		classify_cold(e, s, id, classes, revision->flags);
-		if (classes->status != PATH_UNRESOLVED)
-			classes->empty = empty_word(inner, revision->prefix_empty_base,
-						    revision->prefix_classes, classes->prefix_class) |
-					 empty_word(inner, revision->suffix_empty_base,
-						    revision->suffix_classes, classes->suffix_class);
+		classify_cold(e, s, id, classes, revision, inner);
 	}
 	index = cache_index(id->dentry, PATH_CACHE_BITS);
 	entry = bpf_map_lookup_elem(&path_cache, &index);

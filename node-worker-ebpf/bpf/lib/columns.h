@@ -294,18 +294,12 @@ static __always_inline bool narrow_by_set(struct event *e, struct scratch *s,
 /* Fills e->found for the executable that the current process runs; kernel threads have none. */
 __noinline int binary_classes(struct event *e, struct scratch *s)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct file *file = BPF_CORE_READ(task, mm, exe_file);
-
 	if (!e || !s)
 		return 0;
 	e->found.prefix_class = e->found.suffix_class = 0;
 	e->found.status = PATH_NONE;
-	if (!file)
+	if (!identity_of_executable(&e->other))
 		return 0;
-	identity_of_dentry((__u64)BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt),
-			   &e->other);
-	e->other.inode = (__u64)BPF_CORE_READ(file, f_inode);
 	return cached_classes_of(e, s, &e->other, &e->found, false);
 }
 
@@ -361,6 +355,21 @@ static __always_inline __u32 text_vector(struct event *e, struct scratch *s,
 	return suffix_class(e->at.slot, s, pair(0, length), pair(column->base, column->default_vector));
 }
 
+/* Whether column i takes away from s->left what it does not name, rather than telling what is left. */
+static __always_inline bool narrows_by_set(__u32 i)
+{
+	switch (shape.columns[i].kind) {
+	case LICTOR_COLUMN_NUMBER:
+	case LICTOR_COLUMN_PATH_PREFIX:
+	case LICTOR_COLUMN_PATH_SUFFIX:
+	case LICTOR_COLUMN_TEXT_PREFIX:
+	case LICTOR_COLUMN_TEXT_SUFFIX:
+		return false;
+	default:
+		return true;
+	}
+}
+
 /* Narrows s->left by column i; `i` is known to the verifier. False when no rule is left. */
 static __always_inline bool narrow(struct event *e, struct scratch *s, const struct lictor_hook *hook,
 				   __u32 i)
@@ -401,7 +410,11 @@ static __always_inline bool narrow(struct event *e, struct scratch *s, const str
 		count_site(LICTOR_SITE_TABLES);
 		return false;
 	}
-	vector_and(&s->left, vector);
+	/* No vector has a bit that the one of all rules has not, so the first one stands for both. */
+	if (!i)
+		vector_copy(&s->left, vector);
+	else
+		vector_and(&s->left, vector);
 	return s->left.summary;
 }
 

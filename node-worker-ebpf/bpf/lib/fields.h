@@ -175,6 +175,12 @@ static __always_inline long read_string(void *to, __u32 length, __u64 from)
 	return result;
 }
 
+#ifdef LICTOR_TYPED_ARGUMENTS
+#define FILE_ARGUMENT(ctx) ((struct file *)context_word(ctx, shape.fields[shape.path_field & 7].source))
+#else
+#define FILE_ARGUMENT(ctx) ((struct file *)source_value(ctx, shape.fields[shape.path_field & 7].source))
+#endif
+
 /* The open file behind a descriptor of the current process; NULL when there is none. */
 __noinline __u64 file_of_descriptor(__u32 fd)
 {

@@ -56,13 +56,13 @@ __noinline int memo_store(struct event *e)
 		return 0;
 	index = cache_index(e->id.dentry, PATH_CACHE_BITS);
 	entry = bpf_map_lookup_elem(&path_cache, &index);
-	if (!entry || !entry_lock(entry, e->id.ticket))
+	if (!entry || !lock(&entry->of, e->id.ticket))
 		return 0;
-	if (entry_is_for(entry, &e->at, &e->id)) {
+	if (is_of(&entry->of, e->at.revision, e->at.fs_generation, &e->id)) {
 		entry->memo = e->task;
 		entry->memo_key = PATCHED(LICTOR_PATCH_MEMO_KEY);
 	}
-	entry_unlock(entry, e->id.ticket);
+	unlock(&entry->of, e->id.ticket);
 	return 0;
 }
 
@@ -175,34 +175,22 @@ static __always_inline void rule_reports(struct scratch *s, const struct lictor_
 	s->outcome.fired_count = at + 1;
 }
 
-struct rule_loop {
-	struct scratch *s;
-};
-
-static long rule_step(__u32 index, struct rule_loop *loop)
+/* What becomes of the event by one of the rules that are left. */
+__noinline int rule_matches(struct scratch *s, __u32 number)
 {
 	struct lictor_policy_counts *counts;
-	struct scratch *s = loop->s;
-	struct outcome *o = &s->outcome;
-	__u32 number, slot, at, policy;
 	struct lictor_rule *rule;
-	__u64 word = o->word;
+	__u32 slot, at, policy;
+	struct outcome *o;
 	void *inner;
 
-	if (!word) {
-		if (!o->summary)
-			return 1;
-		o->block = lowest_bit(o->summary);
-		o->summary &= o->summary - 1;
-		o->word = s->left.words[o->block & (LICTOR_VECTOR_WORDS - 1)];
+	if (!s)
 		return 0;
-	}
-	number = o->block * 64 + lowest_bit(word);
-	o->word = word & (word - 1);
+	o = &s->outcome;
 	slot = s->event.at.slot;
 	inner = bpf_map_lookup_elem(&rules, &slot);
 	if (!inner)
-		return 1;
+		return 0;
 	at = o->rule_base + number;
 	rule = bpf_map_lookup_elem(inner, &at);
 	/* Only the first rule of a group fires; its rules stand together. */
@@ -222,21 +210,63 @@ static long rule_step(__u32 index, struct rule_loop *loop)
 	return 0;
 }
 
-/* With at least one rule left: counts, signals, reports. Returns the verdict. */
-static __always_inline __s32 act(struct event *e, struct scratch *s, const struct lictor_hook *hook)
+struct rule_loop {
+	struct scratch *s;
+};
+
+static long rule_step(__u32 index, struct rule_loop *loop)
 {
+	struct scratch *s = loop->s;
+	struct outcome *o = &s->outcome;
+	__u64 word = o->word;
+
+	if (!word) {
+		if (!o->summary)
+			return 1;
+		o->block = lowest_bit(o->summary);
+		o->summary &= o->summary - 1;
+		o->word = s->left.words[o->block & (LICTOR_VECTOR_WORDS - 1)];
+		return 0;
+	}
+	o->word = word & (word - 1);
+	rule_matches(s, o->block * 64 + lowest_bit(word));
+	return 0;
+}
+
+/* Goes through the rules that are left, in their order. */
+static __always_inline void rules_match(struct scratch *s)
+{
+	__u64 summary = s->left.summary, word;
 	struct rule_loop loop = {.s = s};
+	__u32 block;
+
+	/* Mostly it is one. */
+	if (!(summary & (summary - 1))) {
+		block = lowest_bit(summary) & (LICTOR_VECTOR_WORDS - 1);
+		word = s->left.words[block];
+		if (word && !(word & (word - 1))) {
+			rule_matches(s, block * 64 + lowest_bit(word));
+			return;
+		}
+	}
+	s->outcome.summary = summary;
+	s->outcome.word = 0;
+	bpf_loop(RULE_STEPS, rule_step, &loop, 0);
+}
+
+/* With at least one rule left: counts, signals, reports. Returns the verdict. */
+static __always_inline __s32 act(void *ctx, struct event *e, struct scratch *s,
+				 const struct lictor_hook *hook)
+{
 	struct lictor_hook_counts *counts;
 	__u32 slot = shape.hook_slot;
 
-	s->outcome.summary = s->left.summary;
-	s->outcome.word = 0;
 	s->outcome.rule_base = hook->rule_base;
 	s->outcome.last_group = ~0u;
 	s->outcome.verdict = 0;
 	s->outcome.signal = 0;
 	s->outcome.fired_count = 0;
-	bpf_loop(RULE_STEPS, rule_step, &loop, 0);
+	rules_match(s);
 	counts = bpf_map_lookup_elem(&hook_counts, &slot);
 	if (counts && s->outcome.last_group != ~0u) {
 		ADD(counts->matched);
@@ -249,20 +279,23 @@ static __always_inline __s32 act(struct event *e, struct scratch *s, const struc
 		s->outcome.signal = 0;
 	}
 	if (s->outcome.fired_count)
-		emit(e, s);
+		emit(ctx, e, s);
 	return s->outcome.verdict;
 }
 
-static __always_inline __s32 narrow_and_act(struct event *e, struct scratch *s,
+static __always_inline __s32 narrow_and_act(void *ctx, struct event *e, struct scratch *s,
 					    const struct lictor_hook *hook)
 {
-	struct lictor_vector *all = vector_get(e->at.slot, hook->all_vector);
+	struct lictor_vector *all;
 
-	if (!all) {
-		count_site(LICTOR_SITE_TABLES);
-		return 0;
+	if (!shape.column_count || narrows_by_set(0)) {
+		all = vector_get(e->at.slot, hook->all_vector);
+		if (!all) {
+			count_site(LICTOR_SITE_TABLES);
+			return 0;
+		}
+		vector_copy(&s->left, all);
 	}
-	vector_copy(&s->left, all);
 #pragma unroll
 	for (int i = 0; i < LICTOR_MAX_COLUMNS; i++) {
 		if (i >= shape.column_count)
@@ -275,14 +308,8 @@ static __always_inline __s32 narrow_and_act(struct event *e, struct scratch *s,
 	}
 	if (!s->left.summary)
 		return 0;
-	return act(e, s, hook);
+	return act(ctx, e, s, hook);
 }
-
-#ifdef LICTOR_TYPED_ARGUMENTS
-#define FILE_ARGUMENT(ctx) ((struct file *)context_word(ctx, shape.fields[shape.path_field & 7].source))
-#else
-#define FILE_ARGUMENT(ctx) ((struct file *)source_value(ctx, shape.fields[shape.path_field & 7].source))
-#endif
 
 static __always_inline bool matches_nothing(const struct path_classes *classes)
 {
@@ -300,16 +327,19 @@ static __always_inline __u64 memo_number(void *ctx)
 }
 
 #ifdef LICTOR_TYPED_ARGUMENTS
-/* Whether the entry is for `file`, and valid now. Member by member, so that nothing has to be kept. */
-static __always_inline bool entry_is_for_file(const struct path_entry *entry, struct file *file,
-					      struct dentry *leaf)
+/*
+ * Whether the entry is for `leaf` as the name of `inode` on the mount of `file`, and valid now. Member by member, so
+ * that nothing has to be kept.
+ */
+static __always_inline bool is_for(const struct remembered *entry, struct file *file, struct dentry *leaf,
+				   struct inode *inode)
 {
 	struct dentry *above;
 	struct inode *directory;
 
-	if (entry->revision != (__u32)live.revision_slot || entry->fs_generation != live.fs_generation ||
-	    entry->id.dentry != (__u64)leaf || entry->id.mnt != (__u64)file->f_path.mnt ||
-	    entry->id.inode != (__u64)file->f_inode || entry->id.name_hash != leaf->d_name.hash ||
+	if (entry->id.dentry != (__u64)leaf || entry->fs_generation != live.fs_generation ||
+	    entry->revision != (__u32)live.revision_slot || entry->id.mnt != (__u64)file->f_path.mnt ||
+	    entry->id.inode != (__u64)inode || entry->id.name_hash != leaf->d_name.hash ||
 	    entry->id.name_length != leaf->d_name.len)
 		return false;
 	above = leaf->d_parent;
@@ -318,6 +348,31 @@ static __always_inline bool entry_is_for_file(const struct path_entry *entry, st
 	directory = above->d_inode;
 	return entry->id.parent_inode == directory->i_ino &&
 	       entry->id.parent_generation == directory->i_generation;
+}
+
+/*
+ * Whether what is remembered of the directory of `leaf` tells that no rule matches in it. So files that are opened once
+ * do not push out of the cache what is known of others. The root of a file system lies in no directory of its own.
+ */
+static __always_inline bool directory_matches_nothing(struct file *file, struct dentry *leaf)
+{
+	struct dentry *above = leaf->d_parent;
+	struct path_entry *entry;
+	__u32 index, sequence;
+
+	if (!PATCHED(LICTOR_PATCH_EMPTY_BIT) || (__u64)above == (__u64)leaf)
+		return false;
+	index = cache_index((__u64)above, DIRECTORY_CACHE_BITS);
+	entry = bpf_map_lookup_elem(&directory_cache, &index);
+	if (!entry)
+		return false;
+	sequence = ticket_of(entry);
+	barrier();
+	if (sequence & 1 || !is_for(&entry->of, file, above, above->d_inode) ||
+	    !(entry->classes.empty & PATCHED(LICTOR_PATCH_EMPTY_BIT)))
+		return false;
+	count_stat(LICTOR_STAT_DIRECTORY_HIT);
+	return is_unchanged(&entry->of, sequence);
 }
 
 /*
@@ -339,18 +394,18 @@ static __always_inline bool remembered_as_nothing(void *ctx)
 	entry = bpf_map_lookup_elem(&path_cache, &index);
 	if (!entry)
 		return false;
-	sequence = *(volatile __u32 *)&entry->sequence;
+	sequence = ticket_of(entry);
 	barrier();
-	if (sequence & 1 || !entry_is_for_file(entry, file, leaf))
-		return false;
+	if (sequence & 1 || !is_for(&entry->of, file, leaf, file->f_inode))
+		return directory_matches_nothing(file, leaf);
 	if (entry->classes.empty & PATCHED(LICTOR_PATCH_EMPTY_BIT)) {
 		count_stat(LICTOR_STAT_PATH_HOT);
-		return entry_unchanged(entry, sequence);
+		return is_unchanged(&entry->of, sequence);
 	}
 	if (!PATCHED(LICTOR_PATCH_MEMO_KEY) || !memo_hit(entry, memo_number(ctx)))
 		return false;
 	count_stat(LICTOR_STAT_MEMO_HIT);
-	return entry_unchanged(entry, sequence);
+	return is_unchanged(&entry->of, sequence);
 }
 #endif
 
@@ -421,7 +476,7 @@ static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct
 			break;
 		field_load(ctx, e, i);
 	}
-	return narrow_and_act(e, s, hook);
+	return narrow_and_act(ctx, e, s, hook);
 }
 
 /* The verdict on an event that nothing can be read of, without scratch memory: the workload is known all the same. */

@@ -15,6 +15,9 @@
 #define PATH_CACHE_BITS 14
 /* 4,096 directories. */
 #define DIRECTORY_CACHE_BITS 12
+/* 4,096 paths for records, of up to PATH_STRING_BYTES (1.1 MiB). A longer one, or one in conflict, is walked again. */
+#define PATH_STRING_BITS 12
+#define PATH_STRING_BYTES 192
 /* Slots of scratch memory per CPU: as many programs may preempt each other on one CPU. */
 #define SCRATCH_SLOTS 4
 /* Ring of records; the loader sets the size asked for. */
@@ -231,15 +234,21 @@ struct event {
 };
 
 /*
- * Path classes of a file or a directory, guarded by a sequence that is odd while an entry is being written, and that
- * every rename of a dentry which has its place here raises by two.
+ * Begins every entry of a cache: what the entry is for, guarded by a sequence that is odd while it is being written, and
+ * that every rename of a dentry which has its place here raises by two. Of an entry that is for nothing, the revision
+ * is 0.
  */
-struct path_entry {
+struct remembered {
 	__u32 sequence;
 	__u32 revision;
 	__u32 fs_generation;
 	__u32 pad;
 	struct identity id;
+};
+
+/* Path classes of a file or a directory. */
+struct path_entry {
+	struct remembered of;
 	struct path_classes classes;
 	/* For whom no rule matched last, at the hook point and by the arguments that memo_key stands for. */
 	struct task_key memo;
@@ -259,6 +268,23 @@ struct {
 	__type(key, __u32);
 	__type(value, struct path_entry);
 } directory_cache SEC(".maps");
+
+/* A path depends on no revision: this stands in the place of one. */
+#define ANY_REVISION 1
+
+/* The path of a file, without NUL. */
+struct path_string {
+	struct remembered of;
+	__u64 length;
+	__u64 text[PATH_STRING_BYTES / 8];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << PATH_STRING_BITS);
+	__type(key, __u32);
+	__type(value, struct path_string);
+} path_strings SEC(".maps");
 
 /*
  * What an event comes to. In memory that the verifier does not follow: counting in a loop would make it look at every

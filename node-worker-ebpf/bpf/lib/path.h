@@ -14,6 +14,13 @@ struct parent_and_name {
 	struct qstr name;
 };
 
+/* d_parent and d_name stand side by side in every kernel; one read serves both. */
+static __always_inline void parent_and_name_read(struct parent_and_name *up, struct dentry *dentry)
+{
+	bpf_probe_read_kernel(up, sizeof(*up),
+			      (void *)dentry + bpf_core_field_offset(struct dentry, d_parent));
+}
+
 struct walk {
 	struct dentry *dentry;
 	struct dentry *root;
@@ -53,9 +60,7 @@ static long walk_callback(__u32 index, struct walk *w)
 		w->root = BPF_CORE_READ(parent, mnt.mnt_root);
 		return 0;
 	}
-	/* d_parent and d_name stand side by side in every kernel; one read serves both. */
-	bpf_probe_read_kernel(&up, sizeof(up),
-			      (void *)dentry + bpf_core_field_offset(struct dentry, d_parent));
+	parent_and_name_read(&up, dentry);
 	if (up.parent == dentry) {
 		w->done = w->mount ? WALK_DETACHED : WALK_ROOT;
 		return 1;

@@ -9,16 +9,17 @@
 /* Where a field may begin: one field with its head fits behind it in any case. */
 #define RECORD_LIMIT (LICTOR_MAX_RECORD - LICTOR_PATH_MAX - 128)
 
+/* `task` comes with its type from the kernel: its members are read directly. */
 static __always_inline void record_head(struct lictor_record *head, __u32 kind, struct task_struct *task)
 {
 	head->kind = kind;
 	head->pad = 0;
 	head->boot_ns = bpf_ktime_get_boot_ns();
-	head->tgid = BPF_CORE_READ(task, tgid);
-	head->tid = BPF_CORE_READ(task, pid);
-	head->start_boot_ns = BPF_CORE_READ(task, group_leader, start_boottime);
-	head->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-	head->exec_id = BPF_CORE_READ(task, self_exec_id);
+	head->tgid = task->tgid;
+	head->tid = task->pid;
+	head->start_boot_ns = task->group_leader->start_boottime;
+	head->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
+	head->exec_id = task->self_exec_id;
 	head->revision = 0;
 }
 
@@ -129,25 +130,67 @@ __noinline int write_iovec(struct scratch *s, __u64 vectors, __u64 count)
 	return 0;
 }
 
-__noinline int write_file(struct scratch *s, const struct identity *id, __u64 file_address, __s64 fd)
+/*
+ * Copies the path that is remembered for `id` behind the struct lictor_file; false when there is none. What it is compared
+ * by is what tells classes right from wrong, so the path is as right as they are.
+ */
+static __always_inline bool write_remembered_path(struct scratch *s, const struct path_string *entry,
+						  __u32 sequence, const struct identity *id)
 {
-	struct file *open_file = (struct file *)file_address;
-	struct inode *inode;
-	struct lictor_file *file;
+	__u64 *to = (__u64 *)writer_data(s, sizeof(struct lictor_file)), length;
+
+	if (sequence & 1 || !is_of(&entry->of, ANY_REVISION, s->event.at.fs_generation, id))
+		return false;
+	length = entry->length;
+	/* Whole words, which cost less than a loop; what is behind the path is overwritten or cut off. */
+#pragma unroll
+	for (int i = 0; i < PATH_STRING_BYTES / 8; i++) {
+		if (i % 4 == 0 && length <= (__u64)i * 8)
+			break;
+		to[i] = entry->text[i];
+	}
+	if (length > PATH_STRING_BYTES || !is_unchanged(&entry->of, sequence))
+		return false;
+	s->writer.length = s->writer.original = sizeof(struct lictor_file) + length;
+	count_stat(LICTOR_STAT_PATH_STRING);
+	return true;
+}
+
+/* Remembers text[start, start + length), unless something was renamed since `id` was filled. */
+static __always_inline void remember_path(struct scratch *s, struct path_string *entry, __u32 sequence,
+					  const struct identity *id, __u32 start, __u32 length)
+{
+	if (length > PATH_STRING_BYTES || !lock(&entry->of, sequence))
+		return;
+	entry->of.revision = ANY_REVISION;
+	entry->of.fs_generation = s->event.at.fs_generation;
+	entry->of.id = *id;
+	entry->length = length;
+	bpf_probe_read_kernel(entry->text, length, &s->text[start & TEXT_MASK]);
+	/* Whoever renames raises the ticket first, and then makes this entry invalid. */
+	barrier();
+	if (ticket_at(id->dentry) != id->ticket)
+		entry->of.revision = 0;
+	unlock(&entry->of, sequence);
+}
+
+/* Appends the path of `id` to the field under construction. */
+__noinline int write_path(struct scratch *s, const struct identity *id)
+{
+	struct path_string *entry;
+	__u32 start, length, index, sequence;
 	__u64 walked;
-	__u32 start, length;
 
 	if (!s || !id)
 		return 0;
-	inode = (struct inode *)id->inode;
-	file = (struct lictor_file *)writer_data(s, 0);
-	file->inode = BPF_CORE_READ(inode, i_ino);
-	file->device = BPF_CORE_READ(inode, i_sb, s_dev);
-	file->mode = BPF_CORE_READ(inode, i_mode);
-	file->links = BPF_CORE_READ(inode, i_nlink);
-	file->flags = open_file ? BPF_CORE_READ(open_file, f_flags) : 0;
-	file->fd = fd;
-	s->writer.length = s->writer.original = sizeof(*file);
+	index = cache_index(id->dentry, PATH_STRING_BITS);
+	entry = bpf_map_lookup_elem(&path_strings, &index);
+	if (!entry)
+		return 0;
+	sequence = *(volatile __u32 *)&entry->of.sequence;
+	barrier();
+	if (write_remembered_path(s, entry, sequence, id))
+		return 0;
 	walked = path_walk(id->dentry, id->mnt, s);
 	start = (__u32)walked;
 	if (walked >> 32 == PATH_NONE)
@@ -159,13 +202,57 @@ __noinline int write_file(struct scratch *s, const struct identity *id, __u64 fi
 	length = LICTOR_PATH_MAX - start;
 	if (length > LICTOR_PATH_MAX)
 		return 0;
-	bpf_probe_read_kernel(writer_data(s, sizeof(*file)), length, &s->text[start & TEXT_MASK]);
-	s->writer.length = s->writer.original = sizeof(*file) + length;
+	bpf_probe_read_kernel(writer_data(s, sizeof(struct lictor_file)), length,
+			      &s->text[start & TEXT_MASK]);
+	s->writer.length = s->writer.original = sizeof(struct lictor_file) + length;
+	remember_path(s, entry, sequence, id, start, length);
 	return 0;
 }
 
+/* Begins a file's data; `read` is the way to the members of what the pointers point to. */
+#define WRITE_INODE(s, inode, flags_, fd_, read)                                                             \
+	do {                                                                                                 \
+		struct lictor_file *data_ = (struct lictor_file *)writer_data(s, 0);                         \
+		struct super_block *super_ = read(inode, i_sb);                                              \
+                                                                                                             \
+		data_->inode = read(inode, i_ino);                                                           \
+		data_->device = read(super_, s_dev);                                                         \
+		data_->mode = read(inode, i_mode);                                                           \
+		data_->links = read(inode, i_nlink);                                                         \
+		data_->flags = flags_;                                                                       \
+		data_->fd = fd_;                                                                             \
+		(s)->writer.length = (s)->writer.original = sizeof(*data_);                                  \
+	} while (0)
+
+__noinline int write_file(struct scratch *s, const struct identity *id, __u64 file_address, __s64 fd)
+{
+	struct file *open_file = (struct file *)file_address;
+	struct inode *inode;
+
+	if (!s || !id)
+		return 0;
+	inode = (struct inode *)id->inode;
+	WRITE_INODE(s, inode, open_file ? BPF_CORE_READ(open_file, f_flags) : 0, fd, BPF_CORE_READ);
+	return write_path(s, id);
+}
+
+/* The file that the event was judged by. */
+static __always_inline void write_judged_file(void *ctx, struct event *e, struct scratch *s)
+{
+	struct file *file = FILE_ARGUMENT(ctx);
+	struct inode *inode;
+
+	if (is_null(file) || !file) {
+		s->writer.status = LICTOR_FIELD_ABSENT;
+		return;
+	}
+	inode = KERNEL(file, f_inode);
+	WRITE_INODE(s, inode, KERNEL(file, f_flags), -1, KERNEL);
+	write_path(s, &e->id);
+}
+
 /* Appends field i; `i` is known to the verifier. */
-static __always_inline void write_field(struct event *e, struct scratch *s, __u32 i)
+static __always_inline void write_field(void *ctx, struct event *e, struct scratch *s, __u32 i)
 {
 	__u32 kind = shape.fields[i].kind;
 	struct lictor_field *field;
@@ -206,7 +293,9 @@ static __always_inline void write_field(struct event *e, struct scratch *s, __u3
 		s->writer.status = LICTOR_FIELD_TRUNCATED;
 		break;
 	default:
-		if (place_of_field(e, i, &e->other, &open_file))
+		if (i == shape.path_field)
+			write_judged_file(ctx, e, s);
+		else if (place_of_field(e, i, &e->other, &open_file))
 			write_file(s, &e->other, (__u64)open_file,
 				   kind == LICTOR_FIELD_FD ? (__s32)e->raw[i] : -1);
 		else
@@ -223,13 +312,13 @@ static __always_inline void write_field(struct event *e, struct scratch *s, __u3
 	s->writer.at = ALIGN8(at + sizeof(*field) + (s->writer.length & 0x3fff));
 }
 
-static __always_inline void emit(struct event *e, struct scratch *s)
+static __always_inline void emit(void *ctx, struct event *e, struct scratch *s)
 {
 	struct lictor_hook_record *record = (struct lictor_hook_record *)s->record;
 	struct lictor_hook_counts *counts;
 	__u32 slot = shape.hook_slot, fired = s->outcome.fired_count, length;
 
-	record_head(&record->head, LICTOR_RECORD_HOOK, (void *)bpf_get_current_task());
+	record_head(&record->head, LICTOR_RECORD_HOOK, bpf_get_current_task_btf());
 	record->head.revision = e->at.revision;
 	record->hook_slot = shape.hook_slot;
 	record->field_count = shape.field_count;
@@ -241,13 +330,17 @@ static __always_inline void emit(struct event *e, struct scratch *s)
 	if (fired > LICTOR_MAX_FIRED)
 		fired = LICTOR_MAX_FIRED;
 	record->fired_count = fired;
-	bpf_probe_read_kernel(s->record + sizeof(*record), fired * sizeof(struct lictor_fired), s->fired);
+	if (fired == 1)
+		*(struct lictor_fired *)(s->record + sizeof(*record)) = s->fired[0];
+	else
+		bpf_probe_read_kernel(s->record + sizeof(*record), fired * sizeof(struct lictor_fired),
+				      s->fired);
 	s->writer.at = ALIGN8(sizeof(*record) + fired * sizeof(struct lictor_fired));
 #pragma unroll
 	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
 		if (i >= shape.field_count)
 			break;
-		write_field(e, s, i);
+		write_field(ctx, e, s, i);
 	}
 	length = s->writer.at;
 	if (length > LICTOR_MAX_RECORD)

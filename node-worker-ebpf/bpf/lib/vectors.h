@@ -17,7 +17,7 @@ static __always_inline struct lictor_vector *vector_get(__u32 slot, __u32 number
 
 #define GROUP(g) (0xffULL << ((g)*8))
 
-__noinline int vector_copy(struct lictor_vector *to, const struct lictor_vector *from)
+__noinline int vector_copy_long(struct lictor_vector *to, const struct lictor_vector *from)
 {
 	if (!to || !from)
 		return 0;
@@ -33,8 +33,19 @@ __noinline int vector_copy(struct lictor_vector *to, const struct lictor_vector 
 	return 0;
 }
 
+static __always_inline void vector_copy(struct lictor_vector *to, const struct lictor_vector *from)
+{
+	/* Up to 64 rules. */
+	if (from->summary <= 1) {
+		to->summary = from->summary;
+		to->words[0] = from->words[0];
+	} else {
+		vector_copy_long(to, from);
+	}
+}
+
 /* left &= with. Groups without a bit keep stale words: the summary alone says what counts. */
-__noinline int vector_and(struct lictor_vector *left, const struct lictor_vector *with)
+__noinline int vector_and_long(struct lictor_vector *left, const struct lictor_vector *with)
 {
 	__u64 summary, any;
 
@@ -54,6 +65,19 @@ __noinline int vector_and(struct lictor_vector *left, const struct lictor_vector
 	}
 	left->summary = summary;
 	return 0;
+}
+
+static __always_inline void vector_and(struct lictor_vector *left, const struct lictor_vector *with)
+{
+	__u64 word;
+
+	if ((left->summary & with->summary) <= 1) {
+		word = left->words[0] & with->words[0];
+		left->words[0] = word;
+		left->summary = word ? left->summary & with->summary : 0;
+	} else {
+		vector_and_long(left, with);
+	}
 }
 
 /* left &= ~without. */

@@ -71,7 +71,7 @@ static __always_inline long record_cgroup(struct named_record *record, struct cg
 	const char *name = BPF_CORE_READ(cgroup, kn, name);
 	long length = bpf_probe_read_kernel_str(record->name, sizeof(record->name), name);
 
-	record_head(&record->fixed.head, LICTOR_RECORD_CGROUP, (void *)bpf_get_current_task());
+	record_head(&record->fixed.head, LICTOR_RECORD_CGROUP, bpf_get_current_task_btf());
 	record->fixed.head.length = sizeof(*record);
 	record->fixed.cgroup_id = BPF_CORE_READ(cgroup, kn, id);
 	record->fixed.parent_id = BPF_CORE_READ(cgroup, self.parent, cgroup, kn, id);

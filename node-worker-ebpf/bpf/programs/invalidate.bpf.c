@@ -35,6 +35,13 @@ static __always_inline bool is_known_by_path(const struct inode *inode)
 	return (mode & S_IFMT) == S_IFDIR;
 }
 
+static __always_inline void make_invalid(struct remembered *entry)
+{
+	/* The sequence first: whoever writes the entry now looks at it after the revision. */
+	__sync_fetch_and_add(&entry->sequence, 2);
+	*(volatile __u32 *)&entry->revision = 0;
+}
+
 /*
  * Forgets what is known of the file at this dentry, and what is being found out about it: its name has changed, perhaps
  * to one of equal length and hash, perhaps for a moment only.
@@ -43,12 +50,15 @@ static __always_inline void forget(struct dentry *dentry)
 {
 	__u32 index = cache_index((__u64)dentry, PATH_CACHE_BITS);
 	struct path_entry *entry = bpf_map_lookup_elem(&path_cache, &index);
+	struct path_string *string;
 
-	if (!entry)
-		return;
-	/* The sequence first: whoever writes the entry now looks at it after the revision. */
-	__sync_fetch_and_add(&entry->sequence, 2);
-	*(volatile __u32 *)&entry->revision = 0;
+	if (entry)
+		make_invalid(&entry->of);
+	/* After the other, which is the ticket of whoever writes this one. */
+	index = cache_index((__u64)dentry, PATH_STRING_BITS);
+	string = bpf_map_lookup_elem(&path_strings, &index);
+	if (string)
+		make_invalid(&string->of);
 }
 
 /* __d_move(dentry, target, exchange): every rename ends here, and a directory found again under another name.

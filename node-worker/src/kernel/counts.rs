@@ -2,47 +2,15 @@
 
 use super::maps::SharedMaps;
 use super::sys;
-use crate::port::{KernelError, NamedCount};
+use crate::port::{KernelError, NamedCount, SITE_NAMES, STAT_NAMES};
 use lictor_node_worker_ebpf::{
     self as wire, LICTOR_MAX_HOOKS, lictor_hook, lictor_hook_counts, lictor_policy_counts, lictor_rule,
-    lictor_site, lictor_stat,
 };
 use lictor_policy::model::PolicyKey;
 use lictor_policy::plan::{HookPoint, Plan};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-/// Names of `enum lictor_site`, in order, without NONE.
-const SITES: [&str; lictor_site::LICTOR_SITE_COUNT as usize - 1] = [
-    "scratch_busy",
-    "path_walk",
-    "read",
-    "signal",
-    "tables",
-    "tail_call",
-    "fired_overflow",
-    "limit_table",
-    "exec_lost",
-    "exit_lost",
-    "fork_lost",
-    "cgroup_lost",
-    "cgroup_table",
-    "image_table",
-];
-
-/// Names of `enum lictor_stat`, in order.
-const STATS: [&str; lictor_stat::LICTOR_STAT_COUNT as usize] = [
-    "path_hot",
-    "path_cold",
-    "directory_hit",
-    "memo_hit",
-    "second_slot",
-    "fs_generation",
-    "shape_tail_call",
-    "scratch_corrupt",
-    "cgroup_walk",
-];
 
 /// Offsets in `struct bpf_prog_info` (linux/bpf.h).
 const RECURSION_MISSES: usize = 208;
@@ -82,11 +50,11 @@ fn named(
 }
 
 pub(super) fn sites(shared: &SharedMaps) -> Result<Vec<NamedCount>, KernelError> {
-    named(shared, "site_counts", 1, &SITES)
+    named(shared, "site_counts", 1, &SITE_NAMES[1..])
 }
 
 pub(super) fn stats(shared: &SharedMaps) -> Result<Vec<NamedCount>, KernelError> {
-    named(shared, "stats", 0, &STATS)
+    named(shared, "stats", 0, &STAT_NAMES)
 }
 
 fn program_info(program: &OwnedFd) -> Option<[u8; 232]> {

@@ -41,14 +41,31 @@ pub(crate) struct Arguments {
     /// Measure only these parts (nothing attached is always measured)
     #[arg(long, value_enum, value_delimiter = ',')]
     parts: Vec<Part>,
+    /// Measure only these operations
+    #[arg(long, value_enum, value_delimiter = ',')]
+    operations: Vec<Operation>,
+    /// Measure only variants with this in their name
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    variant: String,
+    /// Numbers of policies
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',')]
+    policies: Vec<u32>,
 }
 
 /// Where rows go: to the file, and to the terminal as they come.
 struct Recorder {
     file: File,
+    /// None = all.
+    operations: Vec<Operation>,
+    variant: String,
 }
 
 impl Recorder {
+    /// Whether somebody asked for this row.
+    fn wants(&self, operation: Operation, variant: &str) -> bool {
+        (self.operations.is_empty() || self.operations.contains(&operation)) && variant.contains(&self.variant)
+    }
+
     fn put(&mut self, operation: &str, variant: &str, live: (u32, u32), measure: Measure) -> Result<()> {
         let row = Row {
             kernel: String::new(),
@@ -68,7 +85,7 @@ impl Recorder {
 /// Measures and records.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let file = File::create(&arguments.rows).with_context(|| arguments.rows.display().to_string())?;
-    let mut recorder = Recorder { file };
+    let mut recorder = Recorder { file, operations: arguments.operations.clone(), variant: arguments.variant.clone() };
     let effort = if arguments.quick {
         Effort { rounds: 2, operations: 500 }
     } else {
@@ -78,13 +95,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let work = Workload::new(effort)?;
     let nothing = || Ok(());
     for operation in Operation::ALL {
+        // What others are compared with.
+        if !recorder.wants(operation, &arguments.variant) {
+            continue;
+        }
         let cost = work.measure(operation, nothing, nothing)?;
         recorder.put(operation.name(), names::NOTHING, (0, 0), Measure::Instructions(cost))?;
     }
     if wanted(Part::Base) {
         empty(&mut recorder, &work)?;
     }
-    sets::run(&mut recorder, &work, arguments.quick, wanted(Part::Lsm), wanted(Part::Observe))?;
+    let counts: &[u32] = match (&arguments.policies[..], arguments.quick) {
+        ([], true) => &[1, 1000],
+        ([], false) => &[1, 10, 100, 1000],
+        (asked, _) => asked,
+    };
+    sets::run(&mut recorder, &work, counts, wanted(Part::Lsm), wanted(Part::Observe))?;
     if wanted(Part::Load) {
         load::run(&mut recorder)?;
     }

@@ -22,7 +22,7 @@ const SCAN_FILES: u32 = 2000;
 const PER_DIRECTORY: u32 = 50;
 
 /// Something whose cost is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Operation {
     /// Opens [`FILE`] and closes it.
     Open,

@@ -114,6 +114,9 @@ fn measure<R: RecordSource>(
     live: (u32, u32),
     (operation, variant, warmth): (Operation, &str, Warmth),
 ) -> Result<()> {
+    if !recorder.wants(operation, variant) {
+        return Ok(());
+    }
     let before = bench.failures()?;
     let round = || {
         bench.drain()?;
@@ -138,7 +141,7 @@ fn measure<R: RecordSource>(
 pub(super) fn run(
     recorder: &mut Recorder,
     work: &Workload,
-    quick: bool,
+    counts: &[u32],
     lsm: bool,
     observe: bool,
 ) -> Result<()> {
@@ -146,7 +149,6 @@ pub(super) fn run(
     for operation in Operation::ALL {
         measure(recorder, work, &bench, (0, 0), (operation, "base programs", Warmth::Hot))?;
     }
-    let counts: &[u32] = if quick { &[1, 1000] } else { &[1, 10, 100, 1000] };
     for count in counts {
         if lsm {
             lsm_sets(recorder, work, &bench, *count)?;
@@ -155,7 +157,7 @@ pub(super) fn run(
             observe_sets(recorder, work, &bench, *count)?;
         }
     }
-    if lsm {
+    if lsm && counts.contains(&1000) {
         many_rules(recorder, work, &bench)?;
     }
     bench.release()
