@@ -81,7 +81,7 @@ told_mounts() {
 # More than is remembered of a path, and exactly as much: 192 bytes.
 told_lengths() {
 	local long=/tmp/told length name
-	while [ ${#long} -lt 180 ]; do long+=/directory; done
+	while [ ${#long} -lt 170 ]; do long+=/directory; done
 	mkdir -p "$long"
 	for length in 190 191 192 193 194 250; do
 		name=$long/$(head -c $((length - ${#long} - 1)) /dev/zero | tr '\0' x)
