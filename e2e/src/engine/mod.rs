@@ -45,7 +45,7 @@ fn run(context: &LabContext, lab: &Lab, parts: &[&str]) -> Result<(Vec<CaseResul
 fn staleness(context: &LabContext) -> Result<Vec<CaseResult>> {
     let options = Options {
         modules: vec!["overlay".to_owned(), "loop".to_owned(), "ext4".to_owned()],
-        timeout: std::time::Duration::from_mins(10),
+        timeout: std::time::Duration::from_mins(20),
         ..context.options.clone()
     };
     let parts = [
@@ -60,7 +60,8 @@ fn staleness(context: &LabContext) -> Result<Vec<CaseResult>> {
 }
 
 fn programs(context: &LabContext) -> Result<Vec<CaseResult>> {
-    let lab = lab(context, context.options.clone());
+    let options = Options { timeout: std::time::Duration::from_mins(10), ..context.options.clone() };
+    let lab = lab(context, options);
     let (mut cases, outcome) = run(context, &lab, &[include_str!("matrix.sh")])?;
     let measured = outcome.files.get("verifier").map_or(&[][..], Vec::as_slice);
     cases.extend(verifier::compare(context.kernel, &String::from_utf8_lossy(measured))?);
