@@ -15,5 +15,5 @@ mod violation;
 
 pub use load::{Loaded, check_unique, load};
 pub use parse::{DOCUMENT_BYTES_MAX, Lines};
-pub use validate::{CAPABILITIES, validate};
+pub use validate::{ADVICE, CAPABILITIES, validate};
 pub use violation::{Violation, Violations, Warning, did_you_mean, nearest};

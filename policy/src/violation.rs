@@ -27,6 +27,9 @@ pub struct Violation {
     /// What to do about it: the nearest valid name, a reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Name of the advice, one of [`crate::ADVICE`]; `None` for everything that is not advice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
 }
 
 impl Violation {
@@ -70,6 +73,9 @@ impl fmt::Display for Violation {
         }
         if let Some(hint) = &self.hint {
             write!(f, "; {hint}")?;
+        }
+        if let Some(code) = self.code {
+            write!(f, " [{code}]")?;
         }
         Ok(())
     }

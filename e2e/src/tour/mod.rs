@@ -114,7 +114,10 @@ mod tests {
             let path = entry.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap();
             let loaded = lictor_policy::load(&text, path.to_str()).unwrap_or_else(|wrong| panic!("{wrong}"));
-            assert_eq!(loaded.warnings, [], "{}", path.display());
+            // They show one thing each, among it a kill that comes late and a path that a link evades.
+            let told = [Some("hard-link"), Some("kill-without-verdict")];
+            let other = loaded.warnings.iter().find(|warning| !told.contains(&warning.0.code));
+            assert_eq!(other, None, "{}", path.display());
             assert!(text.starts_with("# "), "{}", path.display());
             count += 1;
         }

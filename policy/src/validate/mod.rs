@@ -1,6 +1,7 @@
 //! From what users write to what Lictor accepts: every check that needs no kernel.
 
 mod action;
+mod advice;
 mod argument;
 mod hook;
 mod number;
@@ -16,6 +17,7 @@ use crate::spec::{Kind, ModeName, OnUnresolvedName, OptionSpec, PolicySpec, Trac
 use crate::violation::{Violations, Warning, did_you_mean};
 use report::{Report, quoted};
 
+pub use advice::ADVICE;
 pub use number::CAPABILITIES;
 
 /// Longest name of a policy, bytes: that of a DNS name, which Kubernetes demands.
@@ -32,7 +34,10 @@ pub fn validate(document: &TracingPolicy) -> Result<(Policy, Vec<Warning>), Viol
     let mut report = Report::default();
     let policy = policy(document, &mut report);
     match policy {
-        Some(policy) if report.violations.is_empty() => Ok((policy, report.warnings)),
+        Some(policy) if report.violations.is_empty() => {
+            advice::advise(&policy, &mut report);
+            Ok((policy, report.warnings))
+        }
         _ => Err(report.violations),
     }
 }

@@ -38,6 +38,21 @@ impl Report {
             self.warnings.push(Warning(Violation::new(at, found, "").hint(hint)));
         }
     }
+
+    /// Something that is allowed and unwise, under the name that [`crate::ADVICE`] explains.
+    pub(crate) fn advise(
+        &mut self,
+        code: &'static str,
+        at: &FieldPath,
+        found: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        if self.warnings.len() < WARNINGS_MAX {
+            let mut violation = Violation::new(at, found, "").hint(hint);
+            violation.code = Some(code);
+            self.warnings.push(Warning(violation));
+        }
+    }
 }
 
 /// A text of the user, quoted and short enough for a message.
