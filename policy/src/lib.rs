@@ -3,17 +3,37 @@
 
 pub mod btf;
 pub mod bundle;
+mod convert;
 pub mod format;
+#[cfg(test)]
+mod fuzz;
 mod load;
 pub mod model;
 pub mod oracle;
 mod parse;
 pub mod plan;
 pub mod spec;
+pub mod trial;
 mod validate;
 mod violation;
 
+pub use convert::{Converted, convert};
 pub use load::{Loaded, check_unique, load};
 pub use parse::{DOCUMENT_BYTES_MAX, Lines};
 pub use validate::{ADVICE, CAPABILITIES, validate};
 pub use violation::{Violation, Violations, Warning, did_you_mean, nearest};
+
+/// Whether a file of that name holds a policy: `*.yaml`, `*.yml`, `*.json`. Hidden files do not, since editors and the
+/// kubelet keep their own beside; [test cases](is_test_file) do not either.
+pub fn is_policy_file(name: &str) -> bool {
+    has_extension(name) && !name.starts_with('.') && !is_test_file(name)
+}
+
+/// Whether a file of that name holds test cases of a policy: `*.test.yaml`, `*.test.yml`, `*.test.json`.
+pub fn is_test_file(name: &str) -> bool {
+    has_extension(name) && name.rsplit('.').nth(1) == Some("test") && !name.starts_with('.')
+}
+
+fn has_extension(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, extension)| ["yaml", "yml", "json"].contains(&extension))
+}

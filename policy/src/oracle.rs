@@ -170,7 +170,8 @@ fn act(rule: &Rule, event: &Event, judgement: &mut Judgement) {
     }
 }
 
-fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
+/// Whether a hook is at the place of an event.
+pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
     let lsm = |target: &HookTarget| match target {
         HookTarget::Function(name) => name.strip_prefix("security_").map(str::to_owned),
         HookTarget::Lsm(name) => Some(name.clone()),

@@ -78,7 +78,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     let all = !(arguments.quick || arguments.lab || arguments.cluster);
     if all || arguments.quick {
         checks(&mut tally);
-        tally.add(progress::step("compiling and running the tests of the crates", cargo_test));
+        let fuzz_seconds = if arguments.quick { 3 } else { 60 };
+        let run = || cargo_test(fuzz_seconds);
+        tally.add(progress::step("compiling and running the tests of the crates", run));
     }
     let programs = if arguments.quick { None } else { programs(&mut tally) };
     if let Some(programs) = programs.as_ref().filter(|_| all || arguments.lab) {
@@ -162,16 +164,20 @@ fn c_files(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Runs the tests of all crates, passing on everything but the lines of tests that passed.
-fn cargo_test() -> Tally {
+/// Runs the tests of all crates, passing on everything but the lines of tests that passed. Made-up texts go through
+/// `check` for so many seconds.
+fn cargo_test(fuzz_seconds: u32) -> Tally {
     let mut tally = Tally::default();
-    let succeeded =
-        stream(cargo().args(["test", "--workspace", "--no-fail-fast"]), |line| match summary(line) {
-            Some(counts) => tally.add(counts),
-            None if line.starts_with("test ") && line.ends_with(" ... ok") => {}
-            None if line.is_empty() || line.starts_with("running ") => {}
-            None => println!("{line}"),
-        });
+    let mut command = cargo();
+    command
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .env("LICTOR_FUZZ_SECONDS", fuzz_seconds.to_string());
+    let succeeded = stream(&mut command, |line| match summary(line) {
+        Some(counts) => tally.add(counts),
+        None if line.starts_with("test ") && line.ends_with(" ... ok") => {}
+        None if line.is_empty() || line.starts_with("running ") => {}
+        None => println!("{line}"),
+    });
     // A crate that does not compile has no tests that could fail.
     let failure = match succeeded {
         Ok(false) if tally.failed == 0 => {

@@ -1,7 +1,7 @@
 //! Policies from files, directories and standard input.
 
 use lictor_policy::model::FieldPath;
-use lictor_policy::{DOCUMENT_BYTES_MAX, Loaded, Violation, Violations, check_unique, load};
+use lictor_policy::{DOCUMENT_BYTES_MAX, Loaded, Violation, Violations, check_unique, is_policy_file, load};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -40,8 +40,8 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
         let file = entry?.path();
-        let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        if ["yaml", "yml", "json"].contains(&extension) && file.is_file() {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if is_policy_file(name) && file.is_file() {
             files.push(file);
         }
     }
@@ -57,7 +57,7 @@ fn from_file(path: &Path) -> Input {
 }
 
 /// The text of a policy, at most one byte more than is allowed: enough to be refused.
-fn text(reader: impl Read) -> io::Result<String> {
+pub(super) fn text(reader: impl Read) -> io::Result<String> {
     let mut bytes = Vec::new();
     reader.take(DOCUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > DOCUMENT_BYTES_MAX {

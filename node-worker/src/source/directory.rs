@@ -170,12 +170,9 @@ fn nanoseconds(seconds: i64, nanoseconds: i64) -> i128 {
     i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
 }
 
-/// `*.yaml`, `*.yml` and `*.json`, hidden files not: editors and the kubelet keep their own files beside.
+/// Whether a file holds a policy, by its name.
 fn is_policy_name(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    let known =
-        path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml" || ending == "json");
-    known && !hidden
+    path.file_name().is_some_and(|name| lictor_policy::is_policy_file(&name.to_string_lossy()))
 }
 
 fn read(path: &Path) -> FileRead {
@@ -240,7 +237,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut directory = Directory::new(folder.path());
         assert!(changed(&mut directory).is_empty());
-        for name in ["b.yaml", "a.yml", "c.json", "d.txt", ".e.yaml", "f.yaml~"] {
+        for name in ["b.yaml", "a.yml", "c.json", "d.txt", ".e.yaml", "f.yaml~", "g.test.yaml"] {
             fs::write(folder.path().join(name), name).unwrap();
         }
         assert_eq!(changed(&mut directory), ["a.yml=a.yml", "b.yaml=b.yaml", "c.json=c.json"]);

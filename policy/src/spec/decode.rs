@@ -44,6 +44,30 @@ pub(crate) fn decode(root: &Node) -> Decoded {
     Decoded { policy, lines, violations, warnings, broken }
 }
 
+/// Reads a tree that is no policy: a value of any type whose shape is `shape`.
+///
+/// # Errors
+/// All violations, and the lines of the fields that were met.
+pub(crate) fn decode_as<T: serde::de::DeserializeOwned>(
+    root: &Node,
+    shape: &Shape,
+) -> Result<(T, Lines), (Violations, Lines)> {
+    let mut decoder = Decoder::default();
+    let path = FieldPath::default();
+    let json = decoder.value(root, shape, &path);
+    decoder.violations.extend(decoder.warnings.into_iter().map(|warning| warning.0));
+    if !decoder.violations.is_empty() {
+        return Err((decoder.violations, decoder.lines));
+    }
+    match serde_json::from_value(json) {
+        Ok(value) => Ok((value, decoder.lines)),
+        Err(error) => {
+            let violation = Violation::new(&path, error.to_string(), allowed(shape));
+            Err((violation.into(), decoder.lines))
+        }
+    }
+}
+
 #[derive(Default)]
 struct Decoder {
     lines: Lines,

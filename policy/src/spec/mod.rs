@@ -21,7 +21,7 @@ mod shape;
 
 pub use action::{ActionName, ActionSpec, RateLimitScopeName};
 pub use argument::{ArgSpec, TypeName};
-pub(crate) use decode::decode;
+pub(crate) use decode::{decode, decode_as};
 pub use document::{ApiVersion, Kind, Metadata, TracingPolicy};
 pub use filter::{
     BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, MembershipOperator, NamespaceFilter,
@@ -33,6 +33,7 @@ pub use option::OptionSpec;
 pub use policy::{HostSelector, ModeName, OnUnresolvedName, PolicySpec};
 pub use selector::SelectorSpec;
 pub use shape::schema;
+pub(crate) use shape::{Shape, ShapeKind, document as document_shape, of as shape_of};
 
 /// Key of the schema under which a structure or an enumeration lists names that a later version will support.
 pub const LATER: &str = "x-lictor-later";

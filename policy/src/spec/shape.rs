@@ -53,9 +53,18 @@ pub(crate) fn document() -> &'static Shape {
 
 /// The JSON schema (2020-12) of a [`TracingPolicy`], without references.
 pub fn schema() -> Json {
+    inlined::<TracingPolicy>()
+}
+
+fn inlined<T: schemars::JsonSchema>() -> Json {
     let generator =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
-    generator.into_root_schema_for::<TracingPolicy>().to_value()
+    generator.into_root_schema_for::<T>().to_value()
+}
+
+/// The shape of any type that has a schema.
+pub(crate) fn of<T: schemars::JsonSchema>() -> Shape {
+    shape(&inlined::<T>())
 }
 
 fn shape(schema: &Json) -> Shape {

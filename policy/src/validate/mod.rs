@@ -3,7 +3,9 @@
 mod action;
 mod advice;
 mod argument;
+mod contradiction;
 mod hook;
+mod letters;
 mod number;
 mod process;
 mod report;
@@ -19,6 +21,7 @@ use report::{Report, quoted};
 
 pub use advice::ADVICE;
 pub use number::CAPABILITIES;
+pub(crate) use number::parse as parse_number;
 
 /// Longest name of a policy, bytes: that of a DNS name, which Kubernetes demands.
 const NAME_BYTES_MAX: usize = 253;

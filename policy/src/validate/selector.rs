@@ -3,7 +3,7 @@
 use super::action::{self, Abilities};
 use super::argument::label;
 use super::report::Report;
-use super::{process, value};
+use super::{contradiction, process, value};
 use crate::model::{Actions, Arg, FieldPath, Predicate, Rule};
 use crate::spec::{SelectorSpec, ValueFilter};
 use lictor_node_worker_ebpf::LICTOR_MAX_RULES;
@@ -74,6 +74,11 @@ fn rule(spec: &SelectorSpec, around: &Surroundings, at: &FieldPath, report: &mut
             "what a function returns is known only when the operation is done, and then it cannot be denied",
         );
     }
+    let kind = |arg: Option<usize>| match arg {
+        Some(arg) => around.args.get(arg)?.as_ref().map(|arg| arg.kind),
+        None => around.return_arg.map(|arg| arg.kind),
+    };
+    contradiction::refuse(&predicates, kind, report);
     Rule { at: at.clone(), label: label(spec.label.as_deref(), at, report), predicates, actions }
 }
 

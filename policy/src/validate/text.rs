@@ -1,5 +1,6 @@
 //! Texts in the values of filters.
 
+use super::letters;
 use super::report::{Report, quoted};
 use crate::model::{FieldPath, TextMatch, TextTest};
 use lictor_node_worker_ebpf::{LICTOR_PATH_MAX, LICTOR_SUFFIX_MAX};
@@ -29,6 +30,11 @@ pub(crate) fn test(
         .enumerate()
         .filter_map(|(number, text)| value(text, part, &at.index(number), report))
         .collect();
+    if subject == Subject::Path {
+        for (number, text) in values.iter().enumerate() {
+            as_it_looks(text, &at.index(number), report);
+        }
+    }
     if subject == Subject::Path && part != TextMatch::Postfix {
         for (number, text) in values.iter().enumerate().filter(|(_, text)| !text.starts_with('/')) {
             let hint = "paths begin with `/`, so this can never be there";
@@ -36,6 +42,28 @@ pub(crate) fn test(
         }
     }
     (report.refused == before && !values.is_empty()).then_some(TextTest { part, values, negated })
+}
+
+/// Refuses a path that is not what it looks like: a rule for it would protect another file than its reader thinks.
+fn as_it_looks(text: &str, at: &FieldPath, report: &mut Report) {
+    if let Some(letter) = letters::invisible(text) {
+        let found = format!("{}, with the invisible character U+{:04X}", quoted(text), u32::from(letter));
+        report.refuse_with(
+            at,
+            found,
+            "a path that can be read",
+            "write it anew; a Prefix or Postfix can leave it out",
+        );
+    } else if let Some(letter) = letters::look_alike(text) {
+        let found = format!(
+            "{}, whose `{letter}` (U+{:04X}) is no Latin letter, among Latin ones",
+            quoted(text),
+            u32::from(letter)
+        );
+        let hint =
+            "write the word anew; a Prefix or Postfix can leave it out, if the file is really called so";
+        report.refuse_with(at, found, "words of one alphabet", hint);
+    }
 }
 
 fn value(text: &str, part: TextMatch, at: &FieldPath, report: &mut Report) -> Option<String> {

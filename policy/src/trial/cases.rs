@@ -1,0 +1,598 @@
+//! Tests of policies: given this event, expect this verdict and these reports.
+
+use super::judge_operation;
+use super::line::{self, Line, Recorded, denies};
+use crate::model::{ArgKind, CapabilitySet, FieldPath, Hook, HookTarget, Namespace, Policy, Predicate};
+use crate::oracle::{Event, Judgement, Moment, Process, ProcessId, Reading, Value, same_place};
+use crate::parse::{Lines, parse};
+use crate::plan::TypeClass;
+use crate::spec::{decode_as, shape_of};
+use crate::validate::{CAPABILITIES, parse_number};
+use crate::violation::{Violation, Violations, did_you_mean};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A file of test cases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TestFile {
+    /// Policy files that are tested, together, relative to this file. Without it, the file whose name is this one's
+    /// without `.test`: `keys.yaml` for `keys.test.yaml`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+    /// The cases.
+    pub cases: Vec<CaseSpec>,
+}
+
+/// One case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CaseSpec {
+    /// What it shows.
+    pub name: String,
+    /// What happens.
+    pub event: EventSpec,
+    /// What is to come of it.
+    pub expect: ExpectSpec,
+}
+
+/// Something that happens at one place. Exactly one of `lsmhook`, `kprobe`, `syscall`, `tracepoint`, `line`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventSpec {
+    /// An LSM hook: `file_open`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lsmhook: Option<String>,
+    /// A kernel function: `fd_install`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kprobe: Option<String>,
+    /// A system call: `sys_write`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syscall: Option<String>,
+    /// A tracepoint: `sched/sched_process_exec`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracepoint: Option<String>,
+    /// A recorded event, as one line of JSON. Its values are taken to be the arguments of the policy's hook, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+    /// Values by argument number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<GivenValue>,
+    /// What the function returns.
+    #[serde(default, rename = "return", skip_serializing_if = "Option::is_none")]
+    pub returned: Option<String>,
+    /// Who does it.
+    #[serde(default)]
+    pub process: ProcessSpec,
+}
+
+/// A value that a hook reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GivenValue {
+    /// Argument number, as in the policy.
+    pub index: u8,
+    /// The number, the text or the path. Without it there is nothing: a pipe has no path, a pointer is NULL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The value is there and cannot be read.
+    #[serde(default)]
+    pub unresolved: bool,
+}
+
+/// Who does it. What is left out must not be asked for by the policy.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessSpec {
+    /// Path of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<String>,
+    /// Process id on the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Process id within its PID namespace; the same as `pid` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_pid: Option<u32>,
+    /// Ids of its ancestors on the node, the parent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<u32>,
+    /// Its capabilities, in all sets: `CAP_SYS_ADMIN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Vec<String>>,
+    /// Kinds of namespaces of its own, with any number for each: `{Mnt: 5}`. In the others it shares the node's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub namespaces: BTreeMap<String, u32>,
+}
+
+/// What is to come of an event. At least one of its fields.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpectSpec {
+    /// `allow`, `deny`, or the errno: `-13`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// `none`, `SIGKILL`, or the number of a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// The reports, all of them, in any order; `[]` = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reports: Option<Vec<ReportSpec>>,
+}
+
+/// A report.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportSpec {
+    /// Name of the policy; may be left out when one is tested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The selector: its label, or its place as `spec.lsmhooks[0].selectors[1]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Whether a value could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unresolved: Option<bool>,
+}
+
+/// A file of cases that was read.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    /// The file as it is written.
+    pub file: TestFile,
+    lines: Lines,
+    name: Option<String>,
+}
+
+/// What came of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseOutcome {
+    /// Its name.
+    pub name: String,
+    /// Its line in the file.
+    pub line: Option<u32>,
+    /// What was expected and did not come; empty = it passed.
+    pub failures: Vec<String>,
+}
+
+/// Reads a file of test cases; `name` names it in messages.
+///
+/// # Errors
+/// All violations of its form.
+pub fn read(text: &str, name: Option<&str>) -> Result<Suite, Violations> {
+    let place = |violations: Violations, lines: &Lines| {
+        Violations(violations.into_iter().map(|violation| located(violation, name, lines)).collect())
+    };
+    let root = parse(text).map_err(|violations| place(violations, &Lines::default()))?;
+    let (file, lines) = decode_as::<TestFile>(&root, &shape_of::<TestFile>())
+        .map_err(|(violations, lines)| place(violations, &lines))?;
+    let mut violations = Violations::default();
+    let at = FieldPath::new("cases");
+    if file.cases.is_empty() {
+        violations.push(Violation::new(&at, "no case", "at least one"));
+    }
+    for (number, case) in file.cases.iter().enumerate() {
+        let at = at.index(number);
+        if case.expect == ExpectSpec::default() {
+            let found = "nothing that is expected";
+            violations.push(Violation::new(
+                &at.member("expect"),
+                found,
+                "at least one of verdict, signal, reports",
+            ));
+        }
+        let earlier = file.cases.iter().take(number).any(|earlier| earlier.name == case.name);
+        if case.name.is_empty() || earlier {
+            let found =
+                if earlier { format!("`{}` a second time", case.name) } else { "an empty name".into() };
+            violations.push(Violation::new(&at.member("name"), found, "a name that no other case has"));
+        }
+    }
+    place(violations, &lines).into_result()?;
+    Ok(Suite { file, lines, name: name.map(str::to_owned) })
+}
+
+fn located(mut violation: Violation, name: Option<&str>, lines: &Lines) -> Violation {
+    violation.line = violation.line.or_else(|| lines.line(&violation.path));
+    violation.file = violation.file.or_else(|| name.map(str::to_owned));
+    violation
+}
+
+impl Suite {
+    /// Runs all cases on `policies`.
+    ///
+    /// # Errors
+    /// What is wrong with the cases themselves: values that are no numbers, places that nobody hooks, values that a
+    /// selector asks for and the case leaves open.
+    pub fn run(&self, policies: &[Policy]) -> Result<Vec<CaseOutcome>, Violations> {
+        let mut violations = Violations::default();
+        let mut outcomes = Vec::new();
+        for (number, case) in self.file.cases.iter().enumerate() {
+            let at = FieldPath::new("cases").index(number);
+            let mut maker = Maker { policies, violations: &mut violations };
+            let expected = maker.expected(&case.expect, &at.member("expect"));
+            let (Some(event), Some(expected)) = (maker.event(&case.event, &at.member("event")), expected)
+            else {
+                continue;
+            };
+            let judgement = judge_operation(policies, &event, &host());
+            outcomes.push(CaseOutcome {
+                name: case.name.clone(),
+                line: self.lines.line(&at),
+                failures: failures(&expected, &judgement, policies),
+            });
+        }
+        let each =
+            violations.into_iter().map(|violation| located(violation, self.name.as_deref(), &self.lines));
+        Violations(each.collect()).into_result()?;
+        Ok(outcomes)
+    }
+}
+
+/// Namespaces of the node that cases run on.
+fn host() -> BTreeMap<Namespace, u32> {
+    (1..).zip(line::NAMESPACES).map(|(number, (_, namespace))| (namespace, number)).collect()
+}
+
+/// An expectation that can be compared.
+struct Expected<'a> {
+    /// 0, an errno, or any errno.
+    verdict: Option<Result<i16, ()>>,
+    signal: Option<Option<u8>>,
+    reports: Option<&'a [ReportSpec]>,
+}
+
+struct Maker<'a> {
+    policies: &'a [Policy],
+    violations: &'a mut Violations,
+}
+
+impl Maker<'_> {
+    fn refuse(&mut self, at: &FieldPath, found: impl Into<String>, allowed: impl Into<String>) {
+        self.violations.push_bounded(Violation::new(at, found, allowed));
+    }
+
+    fn expected<'b>(&mut self, spec: &'b ExpectSpec, at: &FieldPath) -> Option<Expected<'b>> {
+        let before = self.violations.len();
+        let verdict = spec.verdict.as_deref().and_then(|text| match text {
+            "allow" => Some(Ok(0)),
+            "deny" => Some(Err(())),
+            text => {
+                let errno = text.parse::<i16>().ok().filter(|errno| (-4095..0).contains(errno));
+                if errno.is_none() {
+                    self.refuse(
+                        &at.member("verdict"),
+                        format!("`{text}`"),
+                        "allow, deny, or an errno from -4095 to -1",
+                    );
+                }
+                errno.map(Ok)
+            }
+        });
+        let signal = spec.signal.as_deref().and_then(|text| match text {
+            "none" => Some(None),
+            "SIGKILL" => Some(Some(9)),
+            text => {
+                let number = text.parse::<u8>().ok().filter(|number| (1..=64).contains(number));
+                if number.is_none() {
+                    self.refuse(
+                        &at.member("signal"),
+                        format!("`{text}`"),
+                        "none, SIGKILL, or a number from 1 to 64",
+                    );
+                }
+                number.map(Some)
+            }
+        });
+        for (place, report) in spec.reports.iter().flatten().enumerate() {
+            let known = |name: &String| self.policies.iter().any(|policy| policy.key().to_string() == *name);
+            if let Some(name) = report.policy.as_ref().filter(|name| !known(name)) {
+                let names: Vec<String> =
+                    self.policies.iter().map(|policy| policy.key().to_string()).collect();
+                let at = at.member("reports").index(place).member("policy");
+                self.refuse(&at, format!("`{name}`"), names.join(", "));
+            }
+        }
+        (self.violations.len() == before).then_some(Expected {
+            verdict,
+            signal,
+            reports: spec.reports.as_deref(),
+        })
+    }
+
+    /// The event of a case, if everything that the policies ask for is there.
+    fn event(&mut self, spec: &EventSpec, at: &FieldPath) -> Option<Event> {
+        let names = [&spec.lsmhook, &spec.kprobe, &spec.syscall, &spec.tracepoint, &spec.line];
+        if names.iter().filter(|name| name.is_some()).count() != 1 {
+            let count = names.iter().filter(|name| name.is_some()).count();
+            let found = format!("{count} places");
+            self.refuse(at, found, "exactly one of lsmhook, kprobe, syscall, tracepoint, line");
+            return None;
+        }
+        if let Some(text) = &spec.line {
+            return self.recorded(text, spec, at);
+        }
+        let target = self.target(spec, at)?;
+        let hooks = self.hooks(&target, at)?;
+        let before = self.violations.len();
+        let args = spec.args.iter().enumerate().filter_map(|(place, given)| {
+            let kind = kind_of(&hooks, given.index);
+            let at = at.member("args").index(place);
+            Some((given.index, self.value(given, kind, &at)?))
+        });
+        let args: BTreeMap<u8, Value> = args.collect();
+        let return_kind = hooks.iter().find_map(|hook| hook.return_arg.as_ref()).map(|arg| arg.kind);
+        let returned = spec.returned.as_ref().and_then(|text| {
+            let given = GivenValue { index: 0, value: Some(text.clone()), unresolved: false };
+            self.value(&given, return_kind, &at.member("return"))
+        });
+        let process = self.process(&spec.process, &at.member("process"));
+        for hook in &hooks {
+            self.complete(hook, &args, returned.is_some(), &spec.process, at);
+        }
+        let denies = denies(&target);
+        let event = Event { target, moment: Moment::Begin, denies, args, returned, process };
+        (self.violations.len() == before).then_some(event)
+    }
+
+    fn target(&mut self, spec: &EventSpec, at: &FieldPath) -> Option<HookTarget> {
+        if let Some(name) = &spec.lsmhook {
+            return Some(HookTarget::Lsm(name.clone()));
+        }
+        if let Some(name) = &spec.kprobe {
+            return Some(HookTarget::Function(name.clone()));
+        }
+        if let Some(name) = &spec.syscall {
+            let bare =
+                ["__x64_sys_", "__arm64_sys_", "sys_"].iter().find_map(|prefix| name.strip_prefix(prefix));
+            return Some(HookTarget::Syscall(bare.unwrap_or(name).to_owned()));
+        }
+        let name = spec.tracepoint.as_ref()?;
+        let Some((subsystem, event)) = name.split_once('/') else {
+            self.refuse(
+                &at.member("tracepoint"),
+                format!("`{name}`"),
+                "a group and a name, as sched/sched_process_exec",
+            );
+            return None;
+        };
+        Some(HookTarget::Tracepoint { subsystem: subsystem.to_owned(), event: event.to_owned() })
+    }
+
+    /// The hooks at a place: a case that no policy hears of proves nothing.
+    fn hooks(&mut self, target: &HookTarget, at: &FieldPath) -> Option<Vec<Hook>> {
+        let all = self.policies.iter().flat_map(Policy::hooks);
+        let here: Vec<Hook> = all.filter(|hook| same_place(&hook.target, target)).cloned().collect();
+        if here.is_empty() {
+            self.refuse(at, "a place that no tested policy hooks", "the place of one of their hooks");
+            return None;
+        }
+        Some(here)
+    }
+
+    fn recorded(&mut self, text: &str, spec: &EventSpec, at: &FieldPath) -> Option<Event> {
+        let at = at.member("line");
+        if !spec.args.is_empty() || spec.returned.is_some() || spec.process != ProcessSpec::default() {
+            self.refuse(&at, "a recorded event and values beside it", "one of the two");
+            return None;
+        }
+        let event: Box<Recorded> = match line::parse(text.trim()) {
+            Ok(Line::Hook(event)) => event,
+            Ok(Line::Exec { .. } | Line::Other) => {
+                self.refuse(
+                    &at,
+                    "an event of no hook",
+                    "a process_kprobe, process_tracepoint or process_lsm event",
+                );
+                return None;
+            }
+            Err(found) => {
+                self.refuse(&at, found, "an event line");
+                return None;
+            }
+        };
+        let hooks = self.hooks(&event.place, &at)?;
+        let made = hooks.iter().find_map(|hook| event.event(&hook.args, Vec::new()));
+        if made.is_none() {
+            self.refuse(
+                &at,
+                "an event whose values fit no hook of the policies",
+                "one with the arguments of the hook",
+            );
+        }
+        made
+    }
+
+    fn value(&mut self, given: &GivenValue, kind: Option<ArgKind>, at: &FieldPath) -> Option<Value> {
+        let at = at.member("value");
+        if given.unresolved && given.value.is_some() {
+            self.refuse(&at, "a value that cannot be read", "`value` or `unresolved`");
+            return None;
+        }
+        let text = match (&given.value, given.unresolved) {
+            (Some(text), _) => Reading::Text(text.clone().into_bytes()),
+            (None, true) => Reading::Unresolved,
+            (None, false) => Reading::Absent,
+        };
+        let number = given.value.as_deref().and_then(|text| {
+            let capability = || CAPABILITIES.iter().position(|name| *name == text).map(|place| place as i128);
+            parse_number(text).or_else(|| (kind == Some(ArgKind::Capability)).then(capability).flatten())
+        });
+        let class = match kind {
+            Some(ArgKind::Int(_) | ArgKind::Capability) => {
+                if number.is_none() {
+                    let found = given
+                        .value
+                        .as_ref()
+                        .map_or("nothing".into(), |text| format!("\"{}\"", text.escape_debug()));
+                    self.refuse(&at, found, "a number: the policy reads one");
+                    return None;
+                }
+                TypeClass::Integer { width: 8, signed: true }
+            }
+            Some(ArgKind::Auto) if number.is_some() => TypeClass::Integer { width: 8, signed: true },
+            Some(_) | None => TypeClass::CharPointer,
+        };
+        Some(Value { class, number: number.unwrap_or(0) as u64, text })
+    }
+
+    fn process(&mut self, spec: &ProcessSpec, at: &FieldPath) -> Process {
+        let mut mask = 0;
+        for (place, name) in spec.capabilities.iter().flatten().enumerate() {
+            match CAPABILITIES.iter().position(|known| known == name) {
+                Some(bit) => mask |= 1_u64 << bit,
+                None => {
+                    let at = at.member("capabilities").index(place);
+                    let mut violation = Violation::new(&at, format!("`{name}`"), "the name of a capability");
+                    violation.hint = did_you_mean(name, CAPABILITIES);
+                    self.violations.push_bounded(violation);
+                }
+            }
+        }
+        let mut namespaces = host();
+        for (name, inode) in &spec.namespaces {
+            match line::NAMESPACES.iter().find(|(_, known)| format!("{known:?}") == *name) {
+                Some((_, namespace)) => drop(namespaces.insert(*namespace, inode.saturating_add(1000))),
+                None => {
+                    let names: Vec<String> =
+                        line::NAMESPACES.iter().map(|(_, known)| format!("{known:?}")).collect();
+                    self.refuse(&at.member("namespaces"), format!("`{name}`"), names.join(", "));
+                }
+            }
+        }
+        let sets = [CapabilitySet::Effective, CapabilitySet::Permitted, CapabilitySet::Inheritable];
+        let global = spec.pid.unwrap_or(0);
+        Process {
+            binary: spec
+                .binary
+                .as_ref()
+                .map_or(Reading::Absent, |path| Reading::Text(path.clone().into_bytes())),
+            id: ProcessId { global, own: spec.namespace_pid.unwrap_or(global) },
+            ancestors: spec.ancestors.iter().map(|id| ProcessId { global: *id, own: *id }).collect(),
+            capabilities: sets.into_iter().map(|set| (set, mask)).collect(),
+            namespaces,
+        }
+    }
+
+    /// Everything that the hook's selectors ask for has to be said: what is left open would be guessed.
+    fn complete(
+        &mut self,
+        hook: &Hook,
+        args: &BTreeMap<u8, Value>,
+        returned: bool,
+        process: &ProcessSpec,
+        at: &FieldPath,
+    ) {
+        let mut missing: Vec<(FieldPath, String)> = Vec::new();
+        for predicate in hook.rules.iter().flat_map(|rule| &rule.predicates) {
+            let found = match predicate {
+                Predicate::Arg { arg, .. } => hook
+                    .args
+                    .get(*arg)
+                    .filter(|arg| !args.contains_key(&arg.index))
+                    .map(|arg| (at.member("args"), format!("nothing for argument {}", arg.index))),
+                Predicate::Return { .. } => (!returned).then(|| (at.member("return"), "nothing".to_owned())),
+                Predicate::Binary(_) => process
+                    .binary
+                    .is_none()
+                    .then(|| (at.member("process").member("binary"), "nothing".to_owned())),
+                Predicate::Pid(_) => {
+                    process.pid.is_none().then(|| (at.member("process").member("pid"), "nothing".to_owned()))
+                }
+                Predicate::Capability(_) => process
+                    .capabilities
+                    .is_none()
+                    .then(|| (at.member("process").member("capabilities"), "nothing".to_owned())),
+                Predicate::Namespace(_) => None,
+            };
+            missing.extend(found.filter(|found| !missing.contains(found)));
+        }
+        for (at, found) in missing {
+            if !self.violations.iter().any(|known| known.path == at && known.found == found) {
+                self.refuse(&at, found, "a value, since a selector asks for it");
+            }
+        }
+    }
+}
+
+/// What the policies read an argument as.
+fn kind_of(hooks: &[Hook], index: u8) -> Option<ArgKind> {
+    hooks.iter().flat_map(|hook| &hook.args).find(|arg| arg.index == index).map(|arg| arg.kind)
+}
+
+/// What was expected and did not come.
+fn failures(expected: &Expected<'_>, judgement: &Judgement, policies: &[Policy]) -> Vec<String> {
+    let mut failures = Vec::new();
+    let verdict = match judgement.verdict {
+        0 => "allow".to_owned(),
+        errno => format!("deny with {errno}"),
+    };
+    match expected.verdict {
+        Some(Ok(0)) if judgement.verdict != 0 => {
+            failures.push(format!("verdict: expected allow, found {verdict}"))
+        }
+        Some(Ok(errno)) if judgement.verdict != errno => {
+            failures.push(format!("verdict: expected deny with {errno}, found {verdict}"));
+        }
+        Some(Err(())) if judgement.verdict == 0 => {
+            failures.push("verdict: expected deny, found allow".to_owned())
+        }
+        Some(_) | None => {}
+    }
+    if let Some(signal) = expected.signal.filter(|signal| *signal != judgement.signal) {
+        let shown = |signal: Option<u8>| signal.map_or("none".to_owned(), |number| number.to_string());
+        failures.push(format!("signal: expected {}, found {}", shown(signal), shown(judgement.signal)));
+    }
+    let Some(wanted) = expected.reports else { return failures };
+    let mut found: Vec<Found> =
+        judgement.fired.iter().filter_map(|fired| Found::of(fired, policies)).collect();
+    for report in wanted {
+        match found.iter().position(|found| found.is(report)) {
+            Some(place) => drop(found.remove(place)),
+            None => failures.push(format!("report: expected {}, which did not come", described(report))),
+        }
+    }
+    failures.extend(
+        found
+            .iter()
+            .map(|found| format!("report: found {} {}, which is not expected", found.policy, found.at)),
+    );
+    failures
+}
+
+/// A report that came.
+struct Found {
+    policy: String,
+    at: String,
+    label: Option<String>,
+    unresolved: bool,
+}
+
+impl Found {
+    /// `None` = the rule fires and reports nothing.
+    fn of(fired: &crate::oracle::Fired, policies: &[Policy]) -> Option<Self> {
+        let policy = policies.iter().find(|policy| *policy.key() == fired.policy)?;
+        let rule = policy.hooks().get(fired.hook)?.rules.get(fired.rule)?;
+        rule.actions.post.then(|| Self {
+            policy: policy.key().to_string(),
+            at: rule.at.to_string(),
+            label: rule.label.clone(),
+            unresolved: fired.unresolved,
+        })
+    }
+
+    fn is(&self, wanted: &ReportSpec) -> bool {
+        let selector = |name: &String| *name == self.at || Some(name) == self.label.as_ref();
+        wanted.policy.as_ref().is_none_or(|name| *name == self.policy)
+            && wanted.selector.as_ref().is_none_or(selector)
+            && wanted.unresolved.is_none_or(|unresolved| unresolved == self.unresolved)
+    }
+}
+
+fn described(report: &ReportSpec) -> String {
+    let mut words = vec!["a report".to_owned()];
+    words.extend(report.policy.as_ref().map(|name| format!("of {name}")));
+    words.extend(report.selector.as_ref().map(|name| format!("by {name}")));
+    words.extend(report.unresolved.map(|unresolved| format!("with unresolved: {unresolved}")));
+    words.join(" ")
+}

@@ -1,0 +1,337 @@
+//! Event lines, as `lictor-node` writes them and as established tools do, back to what happened.
+
+use super::replay::Lack;
+use crate::model::{Arg, ArgKind, CapabilitySet, HookTarget, Namespace};
+use crate::oracle::{Event, Moment, Process, ProcessId, Reading, Value};
+use crate::plan::TypeClass;
+use crate::validate::CAPABILITIES;
+use base64::Engine as _;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// Longest event line that is read, bytes: a record has at most 24 KiB, and JSON writes a byte with at most six.
+pub const LINE_BYTES_MAX: usize = 1 << 18;
+
+/// What an event line tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line {
+    /// A rule of a hook fired.
+    Hook(Box<Recorded>),
+    /// A program was run.
+    Exec {
+        /// Who runs it now.
+        process: RecordedProcess,
+        /// Path of the program that the parent runs.
+        parent_binary: Option<String>,
+    },
+    /// Anything else: an exit, a gap.
+    Other,
+}
+
+/// One operation, as far as a line tells of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Where.
+    pub place: HookTarget,
+    /// Values in the order of the policy that reported them.
+    pub args: Vec<RecordedValue>,
+    /// What the function returned.
+    pub returned: Option<RecordedValue>,
+    /// Who.
+    pub process: RecordedProcess,
+    /// The policy that reported it.
+    pub policy: Option<String>,
+    /// The selector that fired, as `spec.kprobes[0].selectors[1]`.
+    pub rule: Option<String>,
+    /// The operation was made to fail.
+    pub denied: bool,
+}
+
+/// A value of an event line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordedValue {
+    /// An integer.
+    Number(i128),
+    /// A text, or bytes.
+    Text(Vec<u8>),
+    /// The path of a file; `None` = a file without one.
+    Path(Option<String>),
+    /// It could not be read.
+    Unresolved,
+    /// Something that no filter of this version asks about.
+    Other,
+}
+
+/// The process of an event line.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RecordedProcess {
+    /// Names the process image.
+    pub exec_id: String,
+    /// The parent's.
+    pub parent_exec_id: String,
+    /// Process id in the node's first PID namespace.
+    pub pid: u32,
+    /// Path of its executable.
+    pub binary: Option<String>,
+    /// Capability sets; `None` = the line does not tell.
+    pub capabilities: Option<BTreeMap<CapabilitySet, u64>>,
+    /// Inode numbers of its namespaces, and whether each is the node's; `None` = the line does not tell.
+    pub namespaces: Option<BTreeMap<Namespace, (u32, bool)>>,
+}
+
+/// Reads an event line.
+///
+/// # Errors
+/// What is wrong with it, as it continues "found ...".
+pub fn parse(line: &str) -> Result<Line, String> {
+    if line.len() > LINE_BYTES_MAX {
+        return Err(format!("a line of {} bytes, more than the {LINE_BYTES_MAX} of any event", line.len()));
+    }
+    let json: Json = serde_json::from_str(line).map_err(|error| format!("text that is not JSON: {error}"))?;
+    let Json::Object(members) = &json else { return Err("JSON that is no object".to_owned()) };
+    let known = |name: &str| members.get(name).filter(|event| event.is_object());
+    if let Some(exec) = known("process_exec") {
+        let parent = exec.get("parent").and_then(|parent| text(parent, "binary"));
+        return Ok(Line::Exec { process: process(exec), parent_binary: parent.map(str::to_owned) });
+    }
+    let name = |event: &Json, member: &str| match text(event, member) {
+        Some(name) => Ok(name.to_owned()),
+        None => Err(format!("an event without `{member}`")),
+    };
+    let (event, place) = if let Some(event) = known("process_lsm") {
+        (event, HookTarget::Lsm(name(event, "function_name")?))
+    } else if let Some(event) = known("process_kprobe") {
+        let function = name(event, "function_name")?;
+        let call = ["__x64_sys_", "__arm64_sys_"].iter().find_map(|prefix| function.strip_prefix(prefix));
+        let call = call.map(|call| HookTarget::Syscall(call.to_owned()));
+        (event, call.unwrap_or(HookTarget::Function(function)))
+    } else if let Some(event) = known("process_tracepoint") {
+        (event, HookTarget::Tracepoint { subsystem: name(event, "subsys")?, event: name(event, "event")? })
+    } else {
+        let event = members.keys().any(|name| name.starts_with("process_") || name == "rate_limit_info");
+        return if event { Ok(Line::Other) } else { Err("JSON that is no event line".to_owned()) };
+    };
+    let args = event.get("args").and_then(Json::as_array).into_iter().flatten();
+    let own = json.get("lictor");
+    let own_text = |member: &str| own.and_then(|own| text(own, member)).map(str::to_owned);
+    let monitored = own_text("mode").is_some();
+    // Other writers do not tell of the verdict; their action does.
+    let denied = match own {
+        Some(_) => own_text("verdict").is_some() && !monitored,
+        None => text(event, "action") == Some("KPROBE_ACTION_OVERRIDE"),
+    };
+    Ok(Line::Hook(Box::new(Recorded {
+        place,
+        args: args.map(value).collect(),
+        returned: event.get("return").map(value),
+        process: process(event),
+        policy: text(event, "policy_name").map(str::to_owned),
+        rule: own_text("rule"),
+        denied,
+    })))
+}
+
+fn text<'a>(json: &'a Json, member: &str) -> Option<&'a str> {
+    json.get(member)?.as_str()
+}
+
+/// A number, or a number in a text: 64-bit integers are written so.
+fn number(json: &Json) -> Option<i128> {
+    match json {
+        Json::Number(number) => number.as_i128(),
+        Json::String(text) => text.parse().ok(),
+        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+fn value(json: &Json) -> RecordedValue {
+    let Json::Object(members) = json else { return RecordedValue::Other };
+    for (name, inner) in members {
+        let read = match name.as_str() {
+            "int_arg" | "uint_arg" | "long_arg" | "size_arg" => number(inner).map(RecordedValue::Number),
+            "capability_arg" => inner.get("value").and_then(number).map(RecordedValue::Number),
+            "string_arg" => inner.as_str().map(|text| RecordedValue::Text(text.as_bytes().to_vec())),
+            "bytes_arg" => bytes(inner),
+            "truncated_bytes_arg" => inner.get("bytes_arg").and_then(bytes),
+            "file_arg" | "path_arg" | "linux_binprm_arg" => {
+                let cut =
+                    text(inner, "flags").is_some_and(|flags| flags.contains("unresolvedPathComponents"));
+                let path = text(inner, "path").filter(|path| !path.is_empty());
+                Some(if cut {
+                    RecordedValue::Unresolved
+                } else {
+                    RecordedValue::Path(path.map(str::to_owned))
+                })
+            }
+            "error_arg" => Some(RecordedValue::Unresolved),
+            _ => None,
+        };
+        if let Some(read) = read {
+            return read;
+        }
+    }
+    RecordedValue::Other
+}
+
+fn bytes(json: &Json) -> Option<RecordedValue> {
+    base64::engine::general_purpose::STANDARD.decode(json.as_str()?).ok().map(RecordedValue::Text)
+}
+
+/// The process of an event and what it may do.
+fn process(event: &Json) -> RecordedProcess {
+    let Some(process) = event.get("process") else { return RecordedProcess::default() };
+    let owned = |member: &str| text(process, member).unwrap_or_default().to_owned();
+    let pid = process.get("pid").and_then(number).and_then(|pid| u32::try_from(pid).ok());
+    RecordedProcess {
+        exec_id: owned("exec_id"),
+        parent_exec_id: owned("parent_exec_id"),
+        pid: pid.unwrap_or(0),
+        binary: text(process, "binary").filter(|path| !path.is_empty()).map(str::to_owned),
+        capabilities: process.get("cap").map(capabilities),
+        namespaces: process.get("ns").map(namespaces),
+    }
+}
+
+fn capabilities(json: &Json) -> BTreeMap<CapabilitySet, u64> {
+    let sets = [
+        ("effective", CapabilitySet::Effective),
+        ("permitted", CapabilitySet::Permitted),
+        ("inheritable", CapabilitySet::Inheritable),
+    ];
+    let bit = |name: &str| {
+        // Capability 1 is written without its prefix.
+        let place =
+            CAPABILITIES.iter().position(|known| *known == name || known.strip_prefix("CAP_") == Some(name));
+        place.map_or(0, |place| 1 << place)
+    };
+    let mask = |member: &str| {
+        let names = json.get(member).and_then(Json::as_array).into_iter().flatten();
+        names.filter_map(Json::as_str).fold(0, |mask, name| mask | bit(name))
+    };
+    sets.into_iter().map(|(member, set)| (set, mask(member))).collect()
+}
+
+/// Names of namespaces in event lines.
+pub(super) const NAMESPACES: [(&str, Namespace); 10] = [
+    ("uts", Namespace::Uts),
+    ("ipc", Namespace::Ipc),
+    ("mnt", Namespace::Mnt),
+    ("pid", Namespace::Pid),
+    ("pid_for_children", Namespace::PidForChildren),
+    ("net", Namespace::Net),
+    ("time", Namespace::Time),
+    ("time_for_children", Namespace::TimeForChildren),
+    ("cgroup", Namespace::Cgroup),
+    ("user", Namespace::User),
+];
+
+fn namespaces(json: &Json) -> BTreeMap<Namespace, (u32, bool)> {
+    let each = NAMESPACES.iter().filter_map(|(member, namespace)| {
+        let found = json.get(*member)?;
+        let inode = found.get("inum").and_then(number).and_then(|inode| u32::try_from(inode).ok())?;
+        Some((*namespace, (inode, found.get("is_host").and_then(Json::as_bool) == Some(true))))
+    });
+    each.collect()
+}
+
+impl RecordedValue {
+    /// The value as a hook would read it.
+    pub(super) fn read(&self) -> Value {
+        let number_class = TypeClass::Integer { width: 8, signed: true };
+        let (class, number, text) = match self {
+            Self::Number(number) => (number_class, *number as u64, Reading::Absent),
+            Self::Text(bytes) => (TypeClass::CharPointer, 0, Reading::Text(bytes.clone())),
+            Self::Path(Some(path)) => {
+                (TypeClass::StructPointer("file".into()), 0, Reading::Text(path.as_bytes().to_vec()))
+            }
+            Self::Path(None) => (TypeClass::StructPointer("file".into()), 0, Reading::Absent),
+            Self::Unresolved | Self::Other => (TypeClass::CharPointer, 0, Reading::Unresolved),
+        };
+        Value { class, number, text }
+    }
+
+    /// Whether a value of this form can be what an argument of the type reads.
+    pub(super) fn fits(&self, kind: ArgKind) -> bool {
+        match self {
+            Self::Number(_) => matches!(kind, ArgKind::Int(_) | ArgKind::Capability | ArgKind::Auto),
+            Self::Text(_) => matches!(
+                kind,
+                ArgKind::String | ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::Filename | ArgKind::Auto
+            ),
+            Self::Path(_) => matches!(
+                kind,
+                ArgKind::File
+                    | ArgKind::Fd
+                    | ArgKind::Path
+                    | ArgKind::Dentry
+                    | ArgKind::LinuxBinprm
+                    | ArgKind::Auto
+            ),
+            Self::Unresolved => true,
+            Self::Other => false,
+        }
+    }
+}
+
+impl Recorded {
+    /// The operation, with its values under the numbers that `layout` gives them, the arguments of the hook that
+    /// reported it. `None` = these are not the arguments that the line has.
+    pub(super) fn event(&self, layout: &[Arg], ancestors: Vec<ProcessId>) -> Option<Event> {
+        let shown: Vec<&Arg> = layout.iter().filter(|arg| arg.kind != ArgKind::Nop).collect();
+        let fits = shown.len() == self.args.len()
+            && shown
+                .iter()
+                .zip(&self.args)
+                .all(|(arg, value)| value.fits(arg.kind) || *value == RecordedValue::Other);
+        if !fits {
+            return None;
+        }
+        let known = shown.iter().zip(&self.args).filter(|(_, value)| **value != RecordedValue::Other);
+        Some(Event {
+            target: self.place.clone(),
+            moment: Moment::Begin,
+            denies: denies(&self.place),
+            args: known.map(|(arg, value)| (arg.index, value.read())).collect(),
+            returned: self.returned.as_ref().map(RecordedValue::read),
+            process: self.process.judged(ancestors),
+        })
+    }
+}
+
+/// Whether the kernel asks at a place.
+pub(super) fn denies(place: &HookTarget) -> bool {
+    match place {
+        HookTarget::Lsm(_) => true,
+        HookTarget::Function(name) => name.starts_with("security_"),
+        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } => false,
+    }
+}
+
+impl RecordedProcess {
+    fn judged(&self, ancestors: Vec<ProcessId>) -> Process {
+        let binary =
+            self.binary.as_ref().map_or(Reading::Unresolved, |path| Reading::Text(path.clone().into_bytes()));
+        let namespaces = self.namespaces.iter().flatten().map(|(name, (inode, _))| (*name, *inode));
+        Process {
+            binary,
+            id: ProcessId { global: self.pid, own: self.pid },
+            ancestors,
+            capabilities: self.capabilities.clone().unwrap_or_default(),
+            namespaces: namespaces.collect(),
+        }
+    }
+
+    /// Whether the process sees itself under the id that the node sees.
+    pub(super) fn in_first_pid_namespace(&self) -> bool {
+        let namespaces = self.namespaces.as_ref();
+        namespaces.and_then(|found| found.get(&Namespace::Pid)).is_some_and(|(_, is_host)| *is_host)
+    }
+
+    /// What a filter on the process would need and the line does not tell.
+    pub(super) fn lacks(&self, namespaces: bool, capabilities: bool) -> Option<Lack> {
+        if namespaces && self.namespaces.is_none() {
+            return Some(Lack::Namespaces);
+        }
+        (capabilities && self.capabilities.is_none()).then_some(Lack::Capabilities)
+    }
+}

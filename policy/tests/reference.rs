@@ -1,0 +1,312 @@
+//! `docs/policy-reference.md` is made from the types and from examples that load.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p lictor-policy --test reference` writes it anew; read the difference.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails to set up has to fail")]
+
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+const HEAD: &str = "apiVersion: lictor.io/v1alpha1\nkind: TracingPolicy\nmetadata:\n  name: example\n";
+
+/// An object of the language, its heading, and an example that uses each of its fields.
+struct Section {
+    path: &'static str,
+    title: &'static str,
+    example: &'static str,
+}
+
+const SECTIONS: [Section; 18] = [
+    Section {
+        path: "",
+        title: "The document",
+        example: "apiVersion: lictor.io/v1alpha1\nkind: TracingPolicy\nmetadata:\n  name: example\nspec:\n  lsmhooks:\n  - hook: file_open\n",
+    },
+    Section {
+        path: "metadata",
+        title: "metadata",
+        example: "apiVersion: lictor.io/v1alpha1\nkind: TracingPolicy\nmetadata:\n  name: example\n  namespace: ''\n  labels: {team: storage}\n  annotations: {owner: a@example.org}\nspec:\n  lsmhooks:\n  - hook: file_open\n",
+    },
+    Section {
+        path: "spec",
+        title: "spec",
+        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - hook: sb_mount\n",
+    },
+    Section {
+        path: "spec.kprobes[]",
+        title: "spec.kprobes",
+        example: "spec:\n  kprobes:\n  - call: security_inode_follow_link\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: dentry}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Prefix, values: [/tmp/]}\n    message: a link in /tmp is followed\n    tags: [file.link]\n    ignore: {callNotFound: true}\n",
+    },
+    Section {
+        path: "spec.kprobes[].ignore",
+        title: "spec.kprobes.ignore",
+        example: "spec:\n  kprobes:\n  - call: only_in_some_kernels\n    syscall: false\n    ignore: {callNotFound: true}\n",
+    },
+    Section {
+        path: "spec.tracepoints[]",
+        title: "spec.tracepoints",
+        example: "spec:\n  tracepoints:\n  - subsystem: syscalls\n    event: sys_enter_openat\n    args:\n    - {index: 7, type: int}\n    selectors:\n    - matchArgs:\n      - {index: 7, operator: Mask, values: ['0x40']}\n    message: a file is made\n    tags: [file.new]\n",
+    },
+    Section {
+        path: "spec.lsmhooks[]",
+        title: "spec.lsmhooks",
+        example: "spec:\n  lsmhooks:\n  - hook: file_open\n    args:\n    - {index: 0, type: file}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Equal, values: [/etc/shadow]}\n      matchActions:\n      - {action: Override, argError: -13}\n    message: password hashes\n    tags: [file.read]\n",
+    },
+    Section {
+        path: "spec.options[]",
+        title: "spec.options",
+        example: "spec:\n  options:\n  - name: policy-mode\n    value: monitor\n  lsmhooks:\n  - hook: file_open\n",
+    },
+    Section {
+        path: "spec.lsmhooks[].args[]",
+        title: "args, returnArg",
+        example: "spec:\n  kprobes:\n  - call: sys_read\n    return: true\n    returnArg: {index: 0, type: long}\n    args:\n    - index: 1\n      type: char_buf\n      sizeArgIndex: 3\n      returnCopy: true\n      label: what was read\n    selectors:\n    - matchBinaries:\n      - {operator: In, values: [/usr/sbin/sshd]}\n",
+    },
+    Section {
+        path: "spec.lsmhooks[].selectors[]",
+        title: "selectors",
+        example: "spec:\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    selectors:\n    - label: high descriptors\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres]}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchCapabilities:\n      - {operator: In, values: [CAP_SYS_ADMIN]}\n      matchActions:\n      - {action: Post}\n",
+    },
+    Section {
+        path: "spec.lsmhooks[].selectors[].matchArgs[]",
+        title: "matchArgs, matchReturnArgs",
+        example: "spec:\n  lsmhooks:\n  - hook: file_permission\n    args:\n    - {index: 0, type: file}\n    - {index: 1, type: int}\n    selectors:\n    - matchArgs:\n      - index: 0\n        operator: Postfix\n        values: [.key, .pem]\n      - args: [1]\n        operator: Mask\n        values: ['2']\n",
+    },
+    Section {
+        path: "spec.lsmhooks[].selectors[].matchBinaries[]",
+        title: "matchBinaries",
+        example: "spec:\n  lsmhooks:\n  - hook: file_open\n    selectors:\n    - matchBinaries:\n      - operator: Prefix\n        values: [/usr/local/bin/]\n",
+    },
+    Section {
+        path: "spec.lsmhooks[].selectors[].matchPIDs[]",
+        title: "matchPIDs",
+        example: "spec:\n  lsmhooks:\n  - hook: file_open\n    selectors:\n    - matchPIDs:\n      - operator: NotIn\n        values: [1]\n        isNamespacePID: true\n        followForks: true\n",
+    },
+    Section {
+        path: "spec.lsmhooks[].selectors[].matchNamespaces[]",
+        title: "matchNamespaces",
+        example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchNamespaces:\n      - namespace: Mnt\n        operator: NotIn\n        values: [host_ns, '4026531841']\n",
+    },
+    Section {
+        path: "spec.lsmhooks[].selectors[].matchCapabilities[]",
+        title: "matchCapabilities",
+        example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchCapabilities:\n      - type: Effective\n        operator: In\n        isNamespaceCapability: true\n        values: [CAP_SYS_ADMIN]\n",
+    },
+    Section {
+        path: "spec.lsmhooks[].selectors[].matchActions[]",
+        title: "matchActions",
+        example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global}\n",
+    },
+    Section {
+        path: "spec.hostSelector",
+        title: "spec.hostSelector",
+        example: "spec:\n  hostSelector: {}\n  lsmhooks:\n  - hook: file_open\n",
+    },
+    Section {
+        path: "status",
+        title: "status",
+        example: "spec:\n  lsmhooks:\n  - hook: file_open\nstatus: {}\n",
+    },
+];
+
+/// What a field needs beyond what every supported kernel (Linux 6.1 with BTF) has.
+const NEEDS: [(&str, &str); 4] = [
+    ("spec.lsmhooks", "BPF LSM (`lsm=…,bpf`), or a `security_` function that `fmod_ret` attaches to"),
+    ("spec.tracepoints", "tracefs"),
+    ("spec.kprobes[].return", "a function in BTF"),
+    ("spec.lsmhooks[].args[].returnCopy", "a function in BTF"),
+];
+
+fn whole(section: &Section) -> String {
+    if section.example.starts_with("apiVersion") {
+        section.example.to_owned()
+    } else {
+        format!("{HEAD}{}", section.example)
+    }
+}
+
+/// The schema of an `Option`, without its null.
+fn some(schema: &Json) -> &Json {
+    let choices = schema.get("anyOf").and_then(Json::as_array);
+    choices.and_then(|all| all.iter().find(|one| one["type"] != "null")).unwrap_or(schema)
+}
+
+fn lookup<'a>(schema: &'a Json, path: &str) -> Option<&'a Json> {
+    let mut found = some(schema);
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        let name = part.trim_end_matches("[]");
+        found = some(found.get("properties")?.get(name)?);
+        if part.ends_with("[]") {
+            found = some(found.get("items")?);
+        }
+    }
+    Some(found)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
+
+/// Names of an enumeration with what each means.
+fn names(schema: &Json) -> Vec<(String, String)> {
+    let variants = some(schema).get("oneOf").and_then(Json::as_array);
+    let mut found = Vec::new();
+    for variant in variants.into_iter().flatten() {
+        let about = one_line(variant["description"].as_str().unwrap_or_default());
+        let all = variant["enum"].as_array().into_iter().flatten().chain(variant.get("const"));
+        found.extend(all.filter_map(Json::as_str).map(|name| (name.to_owned(), about.clone())));
+    }
+    let plain = some(schema).get("enum").and_then(Json::as_array).into_iter().flatten();
+    found.extend(plain.filter_map(Json::as_str).map(|name| (name.to_owned(), String::new())));
+    found
+}
+
+fn kind(schema: &Json) -> String {
+    if !names(schema).is_empty() {
+        return "name".into();
+    }
+    let schema = some(schema);
+    let word = match &schema["type"] {
+        Json::Array(types) => {
+            types.iter().filter_map(Json::as_str).find(|name| *name != "null").unwrap_or("any")
+        }
+        Json::String(name) => name.as_str(),
+        _ => "any",
+    };
+    match word {
+        "array" => format!("list of {}", plural(&kind(&schema["items"]))),
+        "object" if schema.get("additionalProperties").is_some_and(Json::is_object) => {
+            "mapping of texts".into()
+        }
+        "string" => "text".into(),
+        "boolean" => "true or false".into(),
+        other => other.into(),
+    }
+}
+
+fn plural(word: &str) -> String {
+    if word == "any" { "values".into() } else { format!("{word}s") }
+}
+
+/// Fields that users write: what the cluster writes has no schema of its own.
+fn fields(object: &Json) -> BTreeMap<&String, &Json> {
+    let all = object.get("properties").and_then(Json::as_object).into_iter().flatten();
+    all.filter(|(_, schema)| kind(schema) != "any").collect()
+}
+
+fn section(text: &mut String, section: &Section, schema: &Json) {
+    let object = lookup(schema, section.path).unwrap_or_else(|| panic!("no {} in the schema", section.path));
+    let fields = fields(object);
+    writeln!(text, "\n## {}\n", section.title).unwrap();
+    if let Some(about) = object["description"].as_str() {
+        writeln!(text, "{}\n", one_line(about)).unwrap();
+    }
+    if !fields.is_empty() {
+        text.push_str("| field | type | required | meaning | needs |\n|---|---|---|---|---|\n");
+    }
+    let required = object["required"].as_array().cloned().unwrap_or_default();
+    for (name, field) in &fields {
+        let path = if section.path.is_empty() { (*name).clone() } else { format!("{}.{name}", section.path) };
+        let needs = NEEDS.iter().find(|(known, _)| *known == path).map_or("", |(_, needs)| needs);
+        let must = if required.iter().any(|known| known == *name) { "yes" } else { "" };
+        let about = one_line(field["description"].as_str().unwrap_or_default());
+        let default = match &field["default"] {
+            Json::Null => String::new(),
+            Json::Array(_) | Json::Object(_) => String::new(),
+            value => format!(" Default: `{}`.", value.to_string().trim_matches('"')),
+        };
+        writeln!(text, "| `{name}` | {} | {must} | {about}{default} | {needs} |", kind(field)).unwrap();
+    }
+    for (name, field) in &fields {
+        let names = names(field);
+        if !names.is_empty() {
+            writeln!(text, "\nValues of `{name}`:\n").unwrap();
+            for (value, about) in names {
+                let about = if about.is_empty() { String::new() } else { format!(": {about}") };
+                writeln!(text, "- `{value}`{about}").unwrap();
+            }
+        }
+    }
+    if !fields.is_empty() {
+        writeln!(text, "\n```yaml\n{}```", whole(section)).unwrap();
+    }
+}
+
+fn reference() -> String {
+    let schema = lictor_policy::spec::schema();
+    let mut text = String::from(
+        "# Policy reference\n\nEvery field of the language, made from the types in `policy/src/spec` by a test. What it all means \
+         together is in\n[the policy language](policy-language.md). Every example loads as it stands.\n\nWhat is here works on every \
+         supported kernel: Linux 6.1 and newer with BTF. What a field needs beyond that stands beside it;\nwhat a kernel \
+         lacks is refused by name, and `lictor policy explain` shows what was chosen. `args` and `selectors` are\nthe same in \
+         all hooks.\n",
+    );
+    for one in &SECTIONS {
+        if one.path != "status" {
+            section(&mut text, one, &schema);
+        }
+    }
+    text
+}
+
+#[test]
+fn the_reference_is_what_the_types_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policy-reference.md");
+    let text = reference();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == text, "docs/policy-reference.md is old: UPDATE_EXPECT=1 writes it anew");
+}
+
+#[test]
+fn every_example_loads_and_uses_every_field_of_its_section() {
+    let schema = lictor_policy::spec::schema();
+    for section in &SECTIONS {
+        let text = whole(section);
+        lictor_policy::load(&text, None).unwrap_or_else(|wrong| panic!("{}: {wrong}\n{text}", section.title));
+        for name in fields(lookup(&schema, section.path).unwrap()).keys() {
+            // A word of its own, before a colon.
+            let word = format!("{name}:");
+            let used = text.match_indices(&word).any(|(at, _)| {
+                !text[..at].ends_with(|before: char| before.is_ascii_alphanumeric() || before == '_')
+            });
+            assert!(used, "the example of {} does not show `{name}`", section.title);
+        }
+    }
+}
+
+/// No object of the schema without a section.
+#[test]
+fn every_object_has_a_section() {
+    fn walk(schema: &Json, path: &str, missing: &mut Vec<String>) {
+        let schema = some(schema);
+        if let Some(items) = schema.get("items") {
+            return walk(items, &format!("{path}[]"), missing);
+        }
+        let Some(members) = schema.get("properties").and_then(Json::as_object) else { return };
+        // Arguments and selectors are the same in all hooks.
+        let common = path
+            .replace("kprobes[].args", "lsmhooks[].args")
+            .replace("tracepoints[].args", "lsmhooks[].args");
+        let common = common
+            .replace("kprobes[].selectors", "lsmhooks[].selectors")
+            .replace("tracepoints[].selectors", "lsmhooks[].selectors");
+        let common = common
+            .replace("spec.kprobes[].returnArg", "spec.lsmhooks[].args[]")
+            .replace("matchReturnArgs", "matchArgs");
+        if !SECTIONS.iter().any(|section| section.path == common) {
+            missing.push(path.to_owned());
+        }
+        for (name, member) in members {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            walk(member, &path, missing);
+        }
+    }
+    let mut missing = Vec::new();
+    walk(&lictor_policy::spec::schema(), "", &mut missing);
+    assert!(missing.is_empty(), "{missing:?}");
+}
