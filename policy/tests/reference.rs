@@ -18,7 +18,7 @@ struct Section {
     example: &'static str,
 }
 
-const SECTIONS: [Section; 18] = [
+const SECTIONS: [Section; 20] = [
     Section {
         path: "",
         title: "The document",
@@ -32,7 +32,7 @@ const SECTIONS: [Section; 18] = [
     Section {
         path: "spec",
         title: "spec",
-        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - hook: sb_mount\n",
+        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  podSelector: {}\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - hook: sb_mount\n",
     },
     Section {
         path: "spec.kprobes[]",
@@ -98,6 +98,16 @@ const SECTIONS: [Section; 18] = [
         path: "spec.lsmhooks[].selectors[].matchActions[]",
         title: "matchActions",
         example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global}\n",
+    },
+    Section {
+        path: "spec.podSelector",
+        title: "spec.podSelector",
+        example: "spec:\n  podSelector:\n    matchLabels: {app: web}\n    matchExpressions:\n    - {key: tier, operator: In, values: [front]}\n  lsmhooks:\n  - hook: file_open\n",
+    },
+    Section {
+        path: "spec.podSelector.matchExpressions[]",
+        title: "spec.podSelector.matchExpressions",
+        example: "spec:\n  podSelector:\n    matchExpressions:\n    - key: k8s:io.kubernetes.pod.namespace\n      operator: NotIn\n      values: [kube-system]\n  lsmhooks:\n  - hook: file_open\n",
     },
     Section {
         path: "spec.hostSelector",

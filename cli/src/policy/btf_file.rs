@@ -52,6 +52,7 @@ pub(super) fn facts(path: &Path) -> anyhow::Result<NodeFacts> {
         // Whether BPF LSM is switched on is a matter of the command line; whether it is built in is not.
         bpf_lsm: btf.function_id("bpf_lsm_file_open").is_some(),
         btf: true,
+        no_pods: None,
         // `host_ns` is a number on every machine; which one does not matter here.
         host_namespaces: namespaces.into_iter().zip(1..).collect(),
         symbols: Arc::new(FileSymbols(btf)),

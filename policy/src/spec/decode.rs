@@ -167,7 +167,8 @@ impl Decoder {
                 Some("leave out the quotes".into())
             }
             (ShapeKind::Integer { .. }, Value::Scalar { text, .. })
-                if text.trim_start_matches('-').starts_with('0') =>
+                if text.trim_start_matches('-').starts_with('0')
+                    && text.trim_start_matches('-').bytes().all(|digit| digit.is_ascii_digit()) =>
             {
                 Some("a leading 0 has two meanings in YAML; write decimal, 0x or 0o".into())
             }

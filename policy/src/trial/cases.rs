@@ -2,7 +2,9 @@
 
 use super::judge_operation;
 use super::line::{self, Line, Recorded, denies};
-use crate::model::{ArgKind, CapabilitySet, FieldPath, Hook, HookTarget, Namespace, Policy, Predicate};
+use crate::model::{
+    ArgKind, CapabilitySet, FieldPath, Hook, HookTarget, Namespace, PodLabels, Policy, Predicate, Workload,
+};
 use crate::oracle::{Event, Judgement, Moment, Process, ProcessId, Reading, Value, same_place};
 use crate::parse::{Lines, parse};
 use crate::plan::TypeClass;
@@ -100,9 +102,23 @@ pub struct ProcessSpec {
     /// Its capabilities, in all sets: `CAP_SYS_ADMIN`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Vec<String>>,
+    /// The pod that it is of; without it, it is a process of the node itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSpec>,
     /// Kinds of namespaces of its own, with any number for each: `{Mnt: 5}`. In the others it shares the node's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub namespaces: BTreeMap<String, u32>,
+}
+
+/// A pod, as far as policies select by it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSpec {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What is to come of an event. At least one of its fields.
@@ -471,6 +487,9 @@ impl Maker<'_> {
             ancestors: spec.ancestors.iter().map(|id| ProcessId { global: *id, own: *id }).collect(),
             capabilities: sets.into_iter().map(|set| (set, mask)).collect(),
             namespaces,
+            workload: spec.pod.as_ref().map_or(Workload::Host, |pod| {
+                Workload::Pod(PodLabels { namespace: pod.namespace.clone(), labels: pod.labels.clone() })
+            }),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Event lines, as `lictor-node` writes them and as established tools do, back to what happened.
 
 use super::replay::Lack;
-use crate::model::{Arg, ArgKind, CapabilitySet, HookTarget, Namespace};
+use crate::model::{Arg, ArgKind, CapabilitySet, HookTarget, Namespace, PodLabels, Workload};
 use crate::oracle::{Event, Moment, Process, ProcessId, Reading, Value};
 use crate::plan::TypeClass;
 use crate::validate::CAPABILITIES;
@@ -77,6 +77,8 @@ pub struct RecordedProcess {
     pub capabilities: Option<BTreeMap<CapabilitySet, u64>>,
     /// Inode numbers of its namespaces, and whether each is the node's; `None` = the line does not tell.
     pub namespaces: Option<BTreeMap<Namespace, (u32, bool)>>,
+    /// The pod that it is of; `None` = none, or the line does not tell.
+    pub pod: Option<PodLabels>,
 }
 
 /// Reads an event line.
@@ -189,7 +191,14 @@ fn process(event: &Json) -> RecordedProcess {
         binary: text(process, "binary").filter(|path| !path.is_empty()).map(str::to_owned),
         capabilities: process.get("cap").map(capabilities),
         namespaces: process.get("ns").map(namespaces),
+        pod: process.get("pod").map(pod),
     }
+}
+
+fn pod(json: &Json) -> PodLabels {
+    let labels = json.get("pod_labels").and_then(Json::as_object).into_iter().flatten();
+    let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+    PodLabels { namespace: text(json, "namespace").unwrap_or_default().to_owned(), labels: labels.collect() }
 }
 
 fn capabilities(json: &Json) -> BTreeMap<CapabilitySet, u64> {
@@ -318,6 +327,7 @@ impl RecordedProcess {
             ancestors,
             capabilities: self.capabilities.clone().unwrap_or_default(),
             namespaces: namespaces.collect(),
+            workload: self.pod.clone().map_or(Workload::Host, Workload::Pod),
         }
     }
 
