@@ -258,7 +258,7 @@ fn reference() -> String {
             section(&mut text, one, &schema);
         }
     }
-    text
+    format!("{}\n", text.trim_end())
 }
 
 #[test]

@@ -128,6 +128,11 @@ fn cases_that_prove_nothing_are_refused() {
     for (event, expect, message) in cases {
         assert_eq!(wrong(event, expect), message);
     }
+}
+
+#[test]
+fn cases_that_cannot_be_read_are_refused() {
+    let wrong = |event: &str, expect: &str| run(&case(event, expect)).unwrap_err();
     let twice = format!(
         "{}{}",
         case(OTHER, "{verdict: deny}"),
