@@ -6,6 +6,7 @@
 
 use lictor_policy::{Loaded, Violations, load};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -123,11 +124,11 @@ fn established_policies_are_accepted_or_refused_for_a_named_field() {
 
 /// The outcomes as a page for users: which policies load, and for which fields the others do not.
 fn support_table(summary: &str) -> String {
-    let mut rows: Vec<(&str, bool, std::collections::BTreeSet<String>)> = Vec::new();
+    let mut rows: Vec<(&str, bool, BTreeSet<String>)> = Vec::new();
     for line in summary.lines() {
         match (line.strip_suffix(": accepted"), line.strip_suffix(": refused"), rows.last_mut()) {
-            (Some(name), None, _) => rows.push((name, true, Default::default())),
-            (None, Some(name), _) => rows.push((name, false, Default::default())),
+            (Some(name), None, _) => rows.push((name, true, BTreeSet::new())),
+            (None, Some(name), _) => rows.push((name, false, BTreeSet::new())),
             (None, None, Some((_, false, reasons))) => {
                 let found = line.split_once("found ").map_or(line, |(_, rest)| rest);
                 let reason = match found

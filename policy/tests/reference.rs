@@ -183,7 +183,7 @@ fn kind(schema: &Json) -> String {
             types.iter().filter_map(Json::as_str).find(|name| *name != "null").unwrap_or("any")
         }
         Json::String(name) => name.as_str(),
-        _ => "any",
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => "any",
     };
     match word {
         "array" => format!("list of {}", plural(&kind(&schema["items"]))),
@@ -207,7 +207,7 @@ fn fields(object: &Json) -> BTreeMap<&String, &Json> {
 }
 
 fn section(text: &mut String, section: &Section, schema: &Json) {
-    let object = lookup(schema, section.path).unwrap_or_else(|| panic!("no {} in the schema", section.path));
+    let object = lookup(schema, section.path).unwrap();
     let fields = fields(object);
     writeln!(text, "\n## {}\n", section.title).unwrap();
     if let Some(about) = object["description"].as_str() {
@@ -223,8 +223,7 @@ fn section(text: &mut String, section: &Section, schema: &Json) {
         let must = if required.iter().any(|known| known == *name) { "yes" } else { "" };
         let about = one_line(field["description"].as_str().unwrap_or_default());
         let default = match &field["default"] {
-            Json::Null => String::new(),
-            Json::Array(_) | Json::Object(_) => String::new(),
+            Json::Null | Json::Array(_) | Json::Object(_) => String::new(),
             value => format!(" Default: `{}`.", value.to_string().trim_matches('"')),
         };
         writeln!(text, "| `{name}` | {} | {must} | {about}{default} | {needs} |", kind(field)).unwrap();

@@ -1,4 +1,4 @@
-//! JUnit XML, which build servers show.
+//! `JUnit` XML, which build servers show.
 
 use std::fmt::Write as _;
 

@@ -66,7 +66,7 @@ pub(crate) struct TestOptions {
     /// Files of test cases, or directories of them (*.test.yaml, *.test.yml, *.test.json).
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Also write the outcome as JUnit XML to this file.
+    /// Also write the outcome as `JUnit` XML to this file.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }

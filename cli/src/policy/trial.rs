@@ -233,7 +233,7 @@ fn each_line(path: &Path, err: &mut dyn Write, mut take: impl FnMut(&Line)) -> a
     loop {
         line.clear();
         // One byte more than is allowed, so that too long a line is seen to be one.
-        let read = (&mut reader).take(LINE_BYTES_MAX as u64 + 2).read_until(b'\n', &mut line)?;
+        let read = reader.by_ref().take(LINE_BYTES_MAX as u64 + 2).read_until(b'\n', &mut line)?;
         if read == 0 {
             break;
         }

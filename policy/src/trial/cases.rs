@@ -9,7 +9,7 @@ use crate::oracle::{Event, Judgement, Moment, Process, ProcessId, Reading, Value
 use crate::parse::{Lines, parse};
 use crate::plan::TypeClass;
 use crate::spec::{decode_as, shape_of};
-use crate::validate::{CAPABILITIES, parse_number};
+use crate::validate::{CAPABILITIES, low_bits, parse_number};
 use crate::violation::{Violation, Violations, did_you_mean};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -254,7 +254,8 @@ fn host() -> BTreeMap<Namespace, u32> {
 struct Expected<'a> {
     /// 0, an errno, or any errno.
     verdict: Option<Result<i16, ()>>,
-    signal: Option<Option<u8>>,
+    /// 0 = none.
+    signal: Option<u8>,
     reports: Option<&'a [ReportSpec]>,
 }
 
@@ -286,8 +287,8 @@ impl Maker<'_> {
             }
         });
         let signal = spec.signal.as_deref().and_then(|text| match text {
-            "none" => Some(None),
-            "SIGKILL" => Some(Some(9)),
+            "none" => Some(0),
+            "SIGKILL" => Some(9),
             text => {
                 let number = text.parse::<u8>().ok().filter(|number| (1..=64).contains(number));
                 if number.is_none() {
@@ -297,7 +298,7 @@ impl Maker<'_> {
                         "none, SIGKILL, or a number from 1 to 64",
                     );
                 }
-                number.map(Some)
+                number
             }
         });
         for (place, report) in spec.reports.iter().flatten().enumerate() {
@@ -431,7 +432,12 @@ impl Maker<'_> {
             (None, false) => Reading::Absent,
         };
         let number = given.value.as_deref().and_then(|text| {
-            let capability = || CAPABILITIES.iter().position(|name| *name == text).map(|place| place as i128);
+            let capability = || {
+                CAPABILITIES
+                    .iter()
+                    .position(|name| *name == text)
+                    .and_then(|place| i128::try_from(place).ok())
+            };
             parse_number(text).or_else(|| (kind == Some(ArgKind::Capability)).then(capability).flatten())
         });
         let class = match kind {
@@ -449,7 +455,7 @@ impl Maker<'_> {
             Some(ArgKind::Auto) if number.is_some() => TypeClass::Integer { width: 8, signed: true },
             Some(_) | None => TypeClass::CharPointer,
         };
-        Some(Value { class, number: number.unwrap_or(0) as u64, text })
+        Some(Value { class, number: low_bits(number.unwrap_or(0)), text })
     }
 
     fn process(&mut self, spec: &ProcessSpec, at: &FieldPath) -> Process {
@@ -558,9 +564,10 @@ fn failures(expected: &Expected<'_>, judgement: &Judgement, policies: &[Policy])
         }
         Some(_) | None => {}
     }
-    if let Some(signal) = expected.signal.filter(|signal| *signal != judgement.signal) {
-        let shown = |signal: Option<u8>| signal.map_or("none".to_owned(), |number| number.to_string());
-        failures.push(format!("signal: expected {}, found {}", shown(signal), shown(judgement.signal)));
+    let signal = judgement.signal.unwrap_or(0);
+    if let Some(wanted) = expected.signal.filter(|wanted| *wanted != signal) {
+        let shown = |signal: u8| if signal == 0 { "none".to_owned() } else { signal.to_string() };
+        failures.push(format!("signal: expected {}, found {}", shown(wanted), shown(signal)));
     }
     let Some(wanted) = expected.reports else { return failures };
     let mut found: Vec<Found> =

@@ -4,7 +4,7 @@ use super::replay::Lack;
 use crate::model::{Arg, ArgKind, CapabilitySet, HookTarget, Namespace, PodLabels, Workload};
 use crate::oracle::{Event, Moment, Process, ProcessId, Reading, Value};
 use crate::plan::TypeClass;
-use crate::validate::CAPABILITIES;
+use crate::validate::{CAPABILITIES, low_bits};
 use base64::Engine as _;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -248,7 +248,7 @@ impl RecordedValue {
     pub(super) fn read(&self) -> Value {
         let number_class = TypeClass::Integer { width: 8, signed: true };
         let (class, number, text) = match self {
-            Self::Number(number) => (number_class, *number as u64, Reading::Absent),
+            Self::Number(number) => (number_class, low_bits(*number), Reading::Absent),
             Self::Text(bytes) => (TypeClass::CharPointer, 0, Reading::Text(bytes.clone())),
             Self::Path(Some(path)) => {
                 (TypeClass::StructPointer("file".into()), 0, Reading::Text(path.as_bytes().to_vec()))

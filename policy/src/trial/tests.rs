@@ -191,7 +191,9 @@ fn a_replay_tells_what_changes() {
         "{\"process_exit\":{}}".to_owned(),
     ]);
     let mut replayer = Replayer::new(std::slice::from_ref(&new), std::slice::from_ref(&old));
-    events.iter().for_each(|line| replayer.take(line));
+    for line in &events {
+        replayer.take(line);
+    }
     let found = replayer.finish();
     assert_eq!((found.events, found.elsewhere, found.quiet), (5, 1, 1));
     assert_eq!((found.newly_denied, found.newly_allowed), (1, 1));
@@ -212,7 +214,9 @@ fn what_was_not_recorded_is_not_guessed() {
     );
     let new = policy(&more);
     let mut replayer = Replayer::new(std::slice::from_ref(&new), &[]);
-    lines(&[line("/bin/sh", 7, "/srv/keys/a", 1, true)]).iter().for_each(|line| replayer.take(line));
+    for line in &lines(&[line("/bin/sh", 7, "/srv/keys/a", 1, true)]) {
+        replayer.take(line);
+    }
     let found = replayer.finish();
     assert_eq!(found.undecided.get(&Lack::Capabilities), Some(&1));
     assert_eq!(found.newly_allowed, 0);
@@ -232,18 +236,24 @@ fn an_allow_list_holds_what_was_seen_and_denies_the_rest() {
     );
     let events = lines(&texts);
     let mut list = AllowList::new(wish(3), std::slice::from_ref(&reported));
-    events.iter().for_each(|line| list.take(line));
+    for line in &events {
+        list.take(line);
+    }
     let text = list.policy().unwrap();
     assert!(text.contains("        - /data/  # 5 times, 4 paths\n"), "{text}");
     assert!(text.contains("        - \"/etc/a b: #c\"  # once\n"), "{text}");
     assert!(text.contains("        - /bin/ls  # once\n") && !text.contains("/etc/other"), "{text}");
     let made = policy(&text.replace("mode: monitor", "mode: enforce"));
     let mut replayer = Replayer::new(std::slice::from_ref(&made), std::slice::from_ref(&reported));
-    events.iter().for_each(|line| replayer.take(line));
+    for line in &events {
+        replayer.take(line);
+    }
     let found = replayer.finish();
     assert_eq!((found.events, found.quiet, found.newly_denied), (7, 7, 0));
     let mut replayer = Replayer::new(std::slice::from_ref(&made), std::slice::from_ref(&reported));
-    lines(&[line("/bin/sh", 7, "/etc/shadow", 1, false)]).iter().for_each(|line| replayer.take(line));
+    for line in &lines(&[line("/bin/sh", 7, "/etc/shadow", 1, false)]) {
+        replayer.take(line);
+    }
     assert_eq!(replayer.finish().newly_denied, 1);
     let nothing = AllowList::new(wish(3), &[]).policy().unwrap_err();
     assert_eq!(nothing, AllowListError::Nothing("/bin/sh".into()));

@@ -1,5 +1,6 @@
 //! Filters of one selector that cannot all hold.
 
+use super::number::low_bits;
 use super::report::Report;
 use crate::model::{ArgKind, FieldPath, NumberTest, Predicate, TextMatch, TextTest, ValueTest};
 use std::collections::BTreeMap;
@@ -74,7 +75,7 @@ fn accepts_number(test: &NumberTest, number: i128) -> bool {
         NumberTest::Range { ranges, negated } => {
             ranges.iter().any(|(low, high)| (*low..=*high).contains(&number)) != *negated
         }
-        NumberTest::Mask(bits) => number as u64 & bits != 0,
+        NumberTest::Mask(bits) => low_bits(number) & bits != 0,
     }
 }
 

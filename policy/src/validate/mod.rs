@@ -21,7 +21,7 @@ use report::{Report, quoted};
 
 pub use advice::ADVICE;
 pub use number::CAPABILITIES;
-pub(crate) use number::parse as parse_number;
+pub(crate) use number::{low_bits, parse as parse_number};
 
 /// Longest name of a policy, bytes: that of a DNS name, which Kubernetes demands.
 const NAME_BYTES_MAX: usize = 253;

@@ -70,6 +70,11 @@ pub(crate) fn parse(text: &str) -> Option<i128> {
     Some(sign * i128::from_str_radix(digits, radix).unwrap_or(i128::MAX))
 }
 
+/// The low 64 bits of a number in two's complement.
+pub(crate) fn low_bits(number: i128) -> u64 {
+    u64::try_from(number.rem_euclid(1_i128 << 64)).unwrap_or_default()
+}
+
 /// A number within `span`; says what is wrong otherwise.
 pub(crate) fn within(text: &str, span: Span, at: &FieldPath, report: &mut Report) -> Option<i128> {
     match parse(text) {
