@@ -158,59 +158,61 @@ fn run(code: &[Instruction], mut registers: [u64; 6]) -> Option<u64> {
                 }
                 registers[to] = u64::from_le_bytes(number);
             }
-            class::ALU64 | class::ALU => {
-                let narrow = it.class() == class::ALU;
-                let (left, right) = if narrow {
-                    (registers[to] & 0xffff_ffff, right & 0xffff_ffff)
-                } else {
-                    (registers[to], right)
-                };
-                let bits = if narrow { 31 } else { 63 };
-                let result = match it.operation() {
-                    0x00 => left.wrapping_add(right),
-                    0x10 => left.wrapping_sub(right),
-                    0x20 => left.wrapping_mul(right),
-                    0x30 => left.checked_div(right).unwrap_or(0),
-                    0x40 => left | right,
-                    0x50 => left & right,
-                    0x60 => left << (right & bits),
-                    0x70 => left >> (right & bits),
-                    0xa0 => left ^ right,
-                    0xb0 => right,
-                    0xc0 if narrow => (left as u32 as i32 >> (right & bits)) as u32 as u64,
-                    0xc0 => (left as i64 >> (right & bits)) as u64,
-                    other => unreachable!("{other}"),
-                };
-                registers[to] = if narrow { result & 0xffff_ffff } else { result };
-            }
+            class::ALU64 | class::ALU => registers[to] = computed(it, registers[to], right),
             _ if it.code == EXIT.code => return Some(registers[0]),
             _ if it.code == 0x05 => at = at.checked_add_signed(isize::from(it.offset)).unwrap(),
-            jump => {
-                let narrow = jump == class::JMP32;
-                let cut = |number: u64| if narrow { number & 0xffff_ffff } else { number };
-                let sign = |number: u64| if narrow { i64::from(number as u32 as i32) } else { number as i64 };
-                let left = registers[to];
-                let taken = match it.operation() {
-                    0x10 => cut(left) == cut(right),
-                    0x20 => cut(left) > cut(right),
-                    0x30 => cut(left) >= cut(right),
-                    0x40 => cut(left) & cut(right) != 0,
-                    0x50 => cut(left) != cut(right),
-                    0x60 => sign(left) > sign(right),
-                    0x70 => sign(left) >= sign(right),
-                    0xa0 => cut(left) < cut(right),
-                    0xb0 => cut(left) <= cut(right),
-                    0xc0 => sign(left) < sign(right),
-                    0xd0 => sign(left) <= sign(right),
-                    other => unreachable!("{other}"),
-                };
-                if taken {
+            _ => {
+                if taken(it, registers[to], right) {
                     at = at.checked_add_signed(isize::from(it.offset)).unwrap();
                 }
             }
         }
     }
     None
+}
+
+/// What an arithmetic instruction gives.
+fn computed(it: Instruction, left: u64, right: u64) -> u64 {
+    let narrow = it.class() == class::ALU;
+    let cut = |number: u64| if narrow { number & 0xffff_ffff } else { number };
+    let (left, right) = (cut(left), cut(right));
+    let bits = if narrow { 31 } else { 63 };
+    cut(match it.operation() {
+        0x00 => left.wrapping_add(right),
+        0x10 => left.wrapping_sub(right),
+        0x20 => left.wrapping_mul(right),
+        0x30 => left.checked_div(right).unwrap_or(0),
+        0x40 => left | right,
+        0x50 => left & right,
+        0x60 => left << (right & bits),
+        0x70 => left >> (right & bits),
+        0xa0 => left ^ right,
+        0xb0 => right,
+        0xc0 if narrow => (left as u32 as i32 >> (right & bits)) as u32 as u64,
+        0xc0 => (left as i64 >> (right & bits)) as u64,
+        other => unreachable!("{other}"),
+    })
+}
+
+/// Whether a branch is taken.
+fn taken(it: Instruction, left: u64, right: u64) -> bool {
+    let narrow = it.class() == class::JMP32;
+    let cut = |number: u64| if narrow { number & 0xffff_ffff } else { number };
+    let sign = |number: u64| if narrow { i64::from(number as u32 as i32) } else { number as i64 };
+    match it.operation() {
+        0x10 => cut(left) == cut(right),
+        0x20 => cut(left) > cut(right),
+        0x30 => cut(left) >= cut(right),
+        0x40 => cut(left) & cut(right) != 0,
+        0x50 => cut(left) != cut(right),
+        0x60 => sign(left) > sign(right),
+        0x70 => sign(left) >= sign(right),
+        0xa0 => cut(left) < cut(right),
+        0xb0 => cut(left) <= cut(right),
+        0xc0 => sign(left) < sign(right),
+        0xd0 => sign(left) <= sign(right),
+        other => unreachable!("{other}"),
+    }
 }
 
 /// One step of a made-up program; jumps by a number of steps.
