@@ -63,7 +63,8 @@ struct Recorder {
 impl Recorder {
     /// Whether somebody asked for this row.
     fn wants(&self, operation: Operation, variant: &str) -> bool {
-        (self.operations.is_empty() || self.operations.contains(&operation)) && variant.contains(&self.variant)
+        (self.operations.is_empty() || self.operations.contains(&operation))
+            && variant.contains(&self.variant)
     }
 
     fn put(&mut self, operation: &str, variant: &str, live: (u32, u32), measure: Measure) -> Result<()> {
@@ -85,7 +86,8 @@ impl Recorder {
 /// Measures and records.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let file = File::create(&arguments.rows).with_context(|| arguments.rows.display().to_string())?;
-    let mut recorder = Recorder { file, operations: arguments.operations.clone(), variant: arguments.variant.clone() };
+    let mut recorder =
+        Recorder { file, operations: arguments.operations.clone(), variant: arguments.variant.clone() };
     let effort = if arguments.quick {
         Effort { rounds: 2, operations: 500 }
     } else {
