@@ -100,7 +100,7 @@ fn shortened(value: &Value) -> Value {
                 (name.clone(), value)
             })
             .collect(),
-        other => other.clone(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other.clone(),
     }
 }
 

@@ -100,12 +100,13 @@ impl ExportThreads {
         // The link tells the id in the PID namespace that is mounted there: `7/task/9`.
         let link = std::fs::read_link(procfs.join("thread-self"));
         let id = link.ok().and_then(|link| link.file_name()?.to_str()?.parse().ok());
-        match id {
-            Some(id) => self.0.push(id),
-            None => tracing::warn!(
+        if let Some(id) = id {
+            self.0.push(id);
+        } else {
+            tracing::warn!(
                 procfs = %procfs.display(),
                 "a thread cannot find out its own id: a policy that covers what it writes makes endless events"
-            ),
+            );
         }
     }
 

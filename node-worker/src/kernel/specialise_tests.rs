@@ -1,3 +1,9 @@
+#![allow(
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    clippy::cast_lossless,
+    reason = "an interpreter of instructions takes registers as signed or not, as the instruction says"
+)]
 use super::super::instruction::{LOAD_WIDE, PSEUDO_MAP_VALUE};
 use super::*;
 use proptest::prelude::*;

@@ -461,25 +461,25 @@ impl Maker<'_> {
     fn process(&mut self, spec: &ProcessSpec, at: &FieldPath) -> Process {
         let mut mask = 0;
         for (place, name) in spec.capabilities.iter().flatten().enumerate() {
-            match CAPABILITIES.iter().position(|known| known == name) {
-                Some(bit) => mask |= 1_u64 << bit,
-                None => {
-                    let at = at.member("capabilities").index(place);
-                    let mut violation = Violation::new(&at, format!("`{name}`"), "the name of a capability");
-                    violation.hint = did_you_mean(name, CAPABILITIES);
-                    self.violations.push_bounded(violation);
-                }
+            if let Some(bit) = CAPABILITIES.iter().position(|known| known == name) {
+                mask |= 1_u64 << bit;
+            } else {
+                let at = at.member("capabilities").index(place);
+                let mut violation = Violation::new(&at, format!("`{name}`"), "the name of a capability");
+                violation.hint = did_you_mean(name, CAPABILITIES);
+                self.violations.push_bounded(violation);
             }
         }
         let mut namespaces = host();
         for (name, inode) in &spec.namespaces {
-            match line::NAMESPACES.iter().find(|(_, known)| format!("{known:?}") == *name) {
-                Some((_, namespace)) => drop(namespaces.insert(*namespace, inode.saturating_add(1000))),
-                None => {
-                    let names: Vec<String> =
-                        line::NAMESPACES.iter().map(|(_, known)| format!("{known:?}")).collect();
-                    self.refuse(&at.member("namespaces"), format!("`{name}`"), names.join(", "));
-                }
+            if let Some((_, namespace)) =
+                line::NAMESPACES.iter().find(|(_, known)| format!("{known:?}") == *name)
+            {
+                namespaces.insert(*namespace, inode.saturating_add(1000));
+            } else {
+                let names: Vec<String> =
+                    line::NAMESPACES.iter().map(|(_, known)| format!("{known:?}")).collect();
+                self.refuse(&at.member("namespaces"), format!("`{name}`"), names.join(", "));
             }
         }
         let sets = [CapabilitySet::Effective, CapabilitySet::Permitted, CapabilitySet::Inheritable];
@@ -554,13 +554,13 @@ fn failures(expected: &Expected<'_>, judgement: &Judgement, policies: &[Policy])
     };
     match expected.verdict {
         Some(Ok(0)) if judgement.verdict != 0 => {
-            failures.push(format!("verdict: expected allow, found {verdict}"))
+            failures.push(format!("verdict: expected allow, found {verdict}"));
         }
         Some(Ok(errno)) if judgement.verdict != errno => {
             failures.push(format!("verdict: expected deny with {errno}, found {verdict}"));
         }
         Some(Err(())) if judgement.verdict == 0 => {
-            failures.push("verdict: expected deny, found allow".to_owned())
+            failures.push("verdict: expected deny, found allow".to_owned());
         }
         Some(_) | None => {}
     }

@@ -20,7 +20,7 @@ pub enum Line {
     /// A program was run.
     Exec {
         /// Who runs it now.
-        process: RecordedProcess,
+        process: Box<RecordedProcess>,
         /// Path of the program that the parent runs.
         parent_binary: Option<String>,
     },
@@ -94,7 +94,7 @@ pub fn parse(line: &str) -> Result<Line, String> {
     let known = |name: &str| members.get(name).filter(|event| event.is_object());
     if let Some(exec) = known("process_exec") {
         let parent = exec.get("parent").and_then(|parent| text(parent, "binary"));
-        return Ok(Line::Exec { process: process(exec), parent_binary: parent.map(str::to_owned) });
+        return Ok(Line::Exec { process: Box::new(process(exec)), parent_binary: parent.map(str::to_owned) });
     }
     let name = |event: &Json, member: &str| match text(event, member) {
         Some(name) => Ok(name.to_owned()),

@@ -60,11 +60,11 @@ pub(super) fn refuse(
 
 type Pair<'a> = (&'a FieldPath, &'a FieldPath);
 
-fn accepts_text(test: &TextTest, text: &str) -> bool {
+fn accepts_text(test: &TextTest, tried: &str) -> bool {
     let any = test.values.iter().any(|value| match test.part {
-        TextMatch::Equal => text == value,
-        TextMatch::Prefix => text.starts_with(value),
-        TextMatch::Postfix => text.ends_with(value),
+        TextMatch::Equal => tried == value,
+        TextMatch::Prefix => tried.starts_with(value),
+        TextMatch::Postfix => tried.ends_with(value),
     });
     any != test.negated
 }
