@@ -224,7 +224,9 @@ fn section(text: &mut String, section: &Section, schema: &Json) {
         let about = one_line(field["description"].as_str().unwrap_or_default());
         let default = match &field["default"] {
             Json::Null | Json::Array(_) | Json::Object(_) => String::new(),
-            value => format!(" Default: `{}`.", value.to_string().trim_matches('"')),
+            value @ (Json::Bool(_) | Json::Number(_) | Json::String(_)) => {
+                format!(" Default: `{}`.", value.to_string().trim_matches('"'))
+            }
         };
         writeln!(text, "| `{name}` | {} | {must} | {about}{default} | {needs} |", kind(field)).unwrap();
     }
