@@ -16,7 +16,9 @@ pub struct SelectorSpec {
     /// Name of this selector in counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Filters on arguments.
+    /// Filters on arguments. Each names one value that the hook reads, an operator, and what to compare with; all of
+    /// them must hold. `index: 0, operator: Prefix, values: [/etc/]` selects files below `/etc`, when the hook's `args`
+    /// have an argument with index 0 of a type that is shown as a path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_args: Vec<ValueFilter>,
     /// Filters on the value that the function returned. Needs `return: true`.

@@ -28,6 +28,11 @@ const BANS: &[Ban] = &[
         why: "types and manifests need no runtime",
     },
     Ban {
+        manifest: "operator-core/Cargo.toml",
+        names: &["tokio", "axum", "hyper", "rustix", "libc", "kube-client", "kube-runtime"],
+        why: "what is decided does not depend on a runtime",
+    },
+    Ban {
         manifest: "xtask/Cargo.toml",
         names: HEAVY,
         why: "it is compiled before anything can be installed",
