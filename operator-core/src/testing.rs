@@ -357,7 +357,7 @@ impl World {
     /// Turns until nothing is left to do.
     pub(crate) fn settle(&mut self) {
         for _ in 0..20 {
-            self.now += Duration::from_secs(60);
+            self.now += Duration::from_mins(1);
             let writes = self.api.0.lock().unwrap().writes;
             self.turn();
             self.nodes_follow();

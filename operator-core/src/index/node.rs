@@ -16,7 +16,7 @@ const OS_LABEL: &str = "kubernetes.io/os";
 const HEARTBEATS_MISSED_MAX: u32 = 3;
 
 /// A heartbeat for reports that name none.
-const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(600);
+const HEARTBEAT_DEFAULT: Duration = Duration::from_mins(10);
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

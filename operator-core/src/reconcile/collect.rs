@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// How long something stays after nobody needs it. A node that has just read its assignment may still fetch what it names,
 /// and a policy that is changed back finds its shard.
-pub const COLLECT_AFTER: Duration = Duration::from_secs(600);
+pub const COLLECT_AFTER: Duration = Duration::from_mins(10);
 
 /// Remembers since when objects are not needed.
 #[derive(Debug, Default)]
@@ -42,7 +42,10 @@ impl Collector {
             // The assignment of a node that is gone is of no use to anybody.
             let at_once = match &object.content {
                 ObjectContent::Node(written) => !index.nodes().contains_key(&written.node),
-                _ => false,
+                ObjectContent::Shard(_)
+                | ObjectContent::Assignment(..)
+                | ObjectContent::Kernel(_)
+                | ObjectContent::Damaged(_) => false,
             };
             if at_once || now.saturating_sub(since) >= COLLECT_AFTER {
                 ops.push(Op::Delete { name: name.clone(), uid: object.uid.clone() });

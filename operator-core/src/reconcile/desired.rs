@@ -115,7 +115,7 @@ impl Builder {
                 desired.nodes.extend(nodes.iter().map(|node| ((*node).to_owned(), digest)));
             }
             Err(error) => {
-                desired.problems.push(format!("{} nodes keep what they have: {error}", nodes.len()))
+                desired.problems.push(format!("{} nodes keep what they have: {error}", nodes.len()));
             }
         }
     }

@@ -15,7 +15,7 @@ pub fn diff(
     now_seconds: u64,
 ) -> BTreeMap<Phase, Vec<Op>> {
     let mut ops: BTreeMap<Phase, Vec<Op>> = BTreeMap::new();
-    let mut push = |phase, op| ops.entry(phase).or_insert_with(Vec::new).push(op);
+    let mut push = |phase, op| ops.entry(phase).or_default().push(op);
     for (digest, bytes) in &desired.shards {
         let name = shard_name(digest);
         missing(index.objects().get(&name), &name, &mut push, Phase::Shards, || Op::Shard {
@@ -63,7 +63,11 @@ fn node_op(index: &mut Index, node: &str, wanted: Digest, now_seconds: u64) -> O
     let found = index.objects().get(&node_name(node));
     let written = found.and_then(|object| match &object.content {
         ObjectContent::Node(written) if written.node == node => Some(written),
-        _ => None,
+        ObjectContent::Shard(_)
+        | ObjectContent::Assignment(..)
+        | ObjectContent::Node(_)
+        | ObjectContent::Kernel(_)
+        | ObjectContent::Damaged(_) => None,
     });
     let held = index.reports().get(node).and_then(|entry| entry.report.assignment.as_ref());
     // A node that holds a newer serial with other content refuses what is written. A serial below the one that was given

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use std::time::Duration;
 
 /// First and longest time to wait after failures.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
 
 /// What came of an effect.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ impl BackOff {
         }
         let asked = serious.iter().filter_map(|error| match error {
             OpError::Throttled { retry_after } => *retry_after,
-            _ => None,
+            OpError::Conflict(_) | OpError::Unavailable(_) | OpError::Refused(_) | OpError::NotLeader => None,
         });
         let doubled = BACK_OFF.0 * 2_u32.saturating_pow(self.failures.min(10));
         self.failures += 1;

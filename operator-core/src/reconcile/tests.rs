@@ -25,7 +25,7 @@ fn a_policy_reaches_every_node_and_then_nothing_is_written() {
     assert_eq!(world.status("shadow").nodes.summary, "3/3");
     let writes = world.api.0.lock().unwrap().writes;
     for _ in 0..5 {
-        world.now += Duration::from_secs(60);
+        world.now += Duration::from_mins(1);
         world.turn();
     }
     assert_eq!(world.api.0.lock().unwrap().writes, writes);
@@ -259,7 +259,7 @@ fn failures_are_waited_out() {
     let unavailable = failed(OpError::Unavailable("x".into()));
     let waits: Vec<_> = (0..9).filter_map(|_| back_off.after(&unavailable)).collect();
     assert_eq!(waits[..3], [500, 1000, 2000].map(Duration::from_millis));
-    assert_eq!(waits[8], Duration::from_secs(60));
+    assert_eq!(waits[8], Duration::from_mins(1));
     let asked = failed(OpError::Throttled { retry_after: Some(Duration::from_secs(7)) });
     assert_eq!(BackOff::default().after(&asked), Some(Duration::from_secs(7)));
     // A conflict is no sign of trouble.

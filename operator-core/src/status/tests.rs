@@ -69,7 +69,7 @@ fn nothing_less_is_ready() {
         assert_eq!(flags(&world.status("a")), READY);
         lie(&mut world.nodes[1].report);
         world.index.apply_report(&report(&world.nodes[1]), world.now);
-        world.now += Duration::from_secs(60);
+        world.now += Duration::from_mins(1);
         world.turn();
         let status = world.status("a");
         assert_eq!(flags(&status), ON_ITS_WAY, "{what}");
