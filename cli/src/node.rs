@@ -140,7 +140,7 @@ fn write_head(out: &mut String, status: &Status) -> std::fmt::Result {
         agent.policy_dir
     )?;
     match &status.revision {
-        None => writeln!(out, "Revision  none: nothing is enforced"),
+        None => writeln!(out, "Revision  none: nothing is enforced")?,
         Some(revision) => writeln!(
             out,
             "Revision  {} ({}): {} {}, live for {}, kernel memory {}",
@@ -150,8 +150,30 @@ fn write_head(out: &mut String, status: &Status) -> std::fmt::Result {
             if revision.policies == 1 { "policy" } else { "policies" },
             duration(revision.age_seconds),
             bytes(status.kernel_memory_bytes)
-        ),
+        )?,
     }
+    write_scopes(out, status)
+}
+
+/// What only nodes with a cluster, or with policies that select, have.
+fn write_scopes(out: &mut String, status: &Status) -> std::fmt::Result {
+    if let Some(assignment) = &status.assignment {
+        let digest = assignment.digest.get(..12).unwrap_or(&assignment.digest);
+        writeln!(out, "Assigned  serial {} ({digest})", assignment.serial)?;
+    }
+    let scopes = &status.scopes;
+    if !scopes.cluster && scopes.scopes == 0 {
+        return Ok(());
+    }
+    write!(
+        out,
+        "Scopes    {} of policies, {} classes; {} pods ({} ending), {} cgroups ({} made by pods)",
+        scopes.scopes, scopes.classes, scopes.pods, scopes.pods_ending, scopes.cgroups, scopes.nested_cgroups
+    )?;
+    if scopes.pods_refused > 0 {
+        write!(out, "; {} pods too many, judged as unknown ones", scopes.pods_refused)?;
+    }
+    writeln!(out)
 }
 
 fn push_policies(out: &mut String, policies: &[PolicyStatus]) {
@@ -322,7 +344,9 @@ fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lictor_node_worker::status::{AgentStatus, EventStatus, KernelStatus, RevisionStatus};
+    use lictor_node_worker::status::{
+        AgentStatus, AssignmentStatus, EventStatus, KernelStatus, RevisionStatus, ScopeStatus,
+    };
 
     fn policy(name: &str, state: FileState, reasons: &[&str]) -> PolicyStatus {
         PolicyStatus {
@@ -331,9 +355,23 @@ mod tests {
             state,
             mode: Some("enforce".into()),
             enforces: state == FileState::Live,
+            cause: lictor_node_worker::status::PolicyCause::None,
             reasons: reasons.iter().map(|&reason| reason.to_owned()).collect(),
             warnings: Vec::new(),
             counts: BTreeMap::from([("matched".into(), 1200), ("denied".into(), 7)]),
+        }
+    }
+
+    fn scopes() -> ScopeStatus {
+        ScopeStatus {
+            cluster: true,
+            pods: 4,
+            pods_ending: 1,
+            cgroups: 60,
+            nested_cgroups: 2,
+            scopes: 3,
+            classes: 5,
+            ..Default::default()
         }
     }
 
@@ -371,6 +409,8 @@ mod tests {
                 lines: BTreeMap::from([("process_lsm".into(), 5), ("process_exec".into(), 0)]),
                 ..Default::default()
             },
+            assignment: Some(AssignmentStatus { serial: 9, digest: "cd".repeat(32), plan: String::new() }),
+            scopes: scopes(),
             kernel_memory_bytes: 300_000,
             problems: vec!["something".into()],
             ..Default::default()
@@ -379,6 +419,8 @@ mod tests {
 Node      n1: kernel 6.12.0, BPF LSM yes, BTF yes
 Worker    0.1.0 (process 12), up 1m 1s, memory 4.5 MiB; policies from /p
 Revision  3 (abababababab): 1 policy, live for 1h 6m, kernel memory 293 KiB
+Assigned  serial 9 (cdcdcdcdcdcd)
+Scopes    3 of policies, 5 classes; 4 pods (1 ending), 60 cgroups (2 made by pods)
 
 POLICY  STATE     MODE     MATCHED  POSTED  DENIED  SIGNALLED  MONITORED  LOST  FILE
 deny    live      enforce     1200       0       7          0          0     0  /p/deny.yaml

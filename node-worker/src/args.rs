@@ -14,8 +14,33 @@ const EVENT_FILE_MODE: u32 = 0o600;
 #[command(name = "lictor-node", version, about, max_term_width = 110)]
 pub struct Args {
     /// Folder of policies (*.yaml, *.yml, *.json); changes are applied while running.
-    #[arg(long, env = "LICTOR_POLICY_DIR", value_name = "DIR")]
-    pub policy_dir: PathBuf,
+    #[arg(
+        long,
+        env = "LICTOR_POLICY_DIR",
+        value_name = "DIR",
+        required_unless_present = "cluster",
+        conflicts_with = "cluster"
+    )]
+    pub policy_dir: Option<PathBuf>,
+
+    /// Take policies and pods from the Kubernetes cluster that this node is part of, and report to it. The cluster is
+    /// found by the pod's service account, or by KUBECONFIG.
+    #[arg(long, env = "LICTOR_CLUSTER")]
+    pub cluster: bool,
+
+    /// Namespace of the operator's objects.
+    #[arg(
+        long,
+        env = "LICTOR_CLUSTER_NAMESPACE",
+        value_name = "NAME",
+        default_value = "lictor",
+        requires = "cluster"
+    )]
+    pub cluster_namespace: String,
+
+    /// Where the default cgroup hierarchy (cgroup2) of the machine is mounted.
+    #[arg(long, env = "LICTOR_CGROUP_ROOT", value_name = "DIR", default_value = crate::enrich::proc_scan::CGROUP_ROOT)]
+    pub cgroup_root: PathBuf,
 
     /// Append events to this file, one JSON object per line.
     #[arg(long, env = "LICTOR_EXPORT_FILENAME", value_name = "FILE")]
@@ -157,5 +182,8 @@ mod tests {
         assert!(parse(&["--http-address", "here"]).unwrap_err().contains("or off"));
         assert!(parse(&["--export-file-max-size-mb", "0"]).is_err());
         assert!(Args::try_parse_from(["lictor-node"]).is_err());
+        assert!(parse(&["--cluster"]).is_err(), "policies come from one place");
+        let cluster = Args::try_parse_from(["lictor-node", "--cluster"]).unwrap();
+        assert_eq!((cluster.policy_dir, cluster.cluster_namespace.as_str()), (None, "lictor"));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod args;
+pub mod cluster;
 pub mod control;
 pub mod enrich;
 pub mod events;

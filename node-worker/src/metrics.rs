@@ -76,6 +76,7 @@ fn counters(name: &str, help: &'static str, label: &'static str, values: &BTreeM
 fn metrics(status: &Status) -> Vec<Metric> {
     let mut metrics = of_node(status);
     metrics.extend(of_policies(status));
+    metrics.extend(of_scopes(status));
     metrics.extend(of_hooks(status));
     metrics.extend(of_events(status));
     metrics
@@ -131,6 +132,43 @@ fn of_node(status: &Status) -> Vec<Metric> {
         counter("lictor_get_url_retries", "Attempts of GetUrl after the first one", status.urls.retried),
         gauge("lictor_get_url_waiting", "Calls of GetUrl that wait", status.urls.waiting),
     ]
+}
+
+fn of_scopes(status: &Status) -> Vec<Metric> {
+    let scopes = &status.scopes;
+    let mut metrics = vec![
+        gauge("lictor_pods", "Pods that the kernel knows", scopes.pods),
+        gauge(
+            "lictor_pods_refused",
+            "Pods judged as unknown ones, because there are too many",
+            scopes.pods_refused,
+        ),
+        gauge(
+            "lictor_pods_ending",
+            "Pods deleted in the cluster whose processes are not all gone",
+            scopes.pods_ending,
+        ),
+        gauge("lictor_cgroups", "Cgroups whose pod the kernel remembers", scopes.cgroups),
+        gauge(
+            "lictor_cgroups_nested",
+            "Of these, cgroups that processes of pods have made",
+            scopes.nested_cgroups,
+        ),
+        gauge("lictor_scopes", "Distinct scopes of the live policies", scopes.scopes),
+        gauge(
+            "lictor_scope_classes",
+            "Classes of workloads that the live revision tells apart",
+            scopes.classes,
+        ),
+    ];
+    if let Some(assignment) = &status.assignment {
+        metrics.push(gauge(
+            "lictor_assignment_serial",
+            "Serial of the cluster's assignment that the node holds",
+            assignment.serial,
+        ));
+    }
+    metrics
 }
 
 fn of_policies(status: &Status) -> Vec<Metric> {
@@ -273,6 +311,7 @@ mod tests {
 
     fn status() -> Status {
         let policy = |file: &str, state| PolicyStatus {
+            cause: crate::status::PolicyCause::None,
             file: file.into(),
             policy: Some("a".into()),
             state,

@@ -6,8 +6,12 @@
 
 use crate::actions::get_url::{HttpTransport, UrlCaller, UrlQueue};
 use crate::args::{Args, HttpAddress};
-use crate::control::{COMMANDS_MAX, Command, Control, Health, Parts as ControlParts};
+use crate::cluster::assignment::{AssignmentSource, Inbox};
+use crate::cluster::client::{self, Parts as ClientParts};
+use crate::cluster::report::Constant;
+use crate::control::{COMMANDS_MAX, Command, Control, Health, Parts as ControlParts, Pods, Source};
 use crate::enrich::clock::{BootOffset, boot_now_ns};
+use crate::enrich::pods::{PodTexts, SharedPods};
 use crate::enrich::proc_scan::ProcFs;
 use crate::enrich::process::ProcessTable;
 use crate::events::decoders::Decoders;
@@ -38,6 +42,9 @@ use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 
 /// How often the main thread looks whether the others are still there.
 const SUPERVISE_PAUSE: Duration = Duration::from_millis(250);
+
+/// Until the API server's configuration is looked for again.
+const CONNECT_PAUSE: Duration = Duration::from_secs(10);
 
 /// Clients get this long to read the last lines when the node worker stops.
 const GOODBYE_TIME: Duration = Duration::from_secs(1);
@@ -203,8 +210,10 @@ where
         (Socket::bind(&prepared.args.socket)?, http.map_err(io_error("serve", "HTTP"))?)
     };
     let node: Arc<str> = prepared.node.as_str().into();
+    let cluster = prepared.args.cluster.then(|| ClusterClient::new(&prepared));
+    let facts = NodeFacts { no_pods: no_pods(&prepared.args), ..facts };
     let workers = Workers::start(prepared, facts, notes, port, source)?;
-    let result = runtime.block_on(workers.serve(&socket, http, node, signals));
+    let result = runtime.block_on(workers.serve(&socket, http, node, signals, cluster));
     let shared = workers.stop();
     // Clients that do not read their last lines in time lose them; so be it.
     let _ = runtime.block_on(async { tokio::time::timeout(GOODBYE_TIME, said_goodbye(&shared.hub)).await });
@@ -220,7 +229,7 @@ struct Workers {
     commands: mpsc::SyncSender<Command>,
     reading: JoinHandle<()>,
     controlling: JoinHandle<()>,
-    watch: Watch,
+    watch: Option<Watch>,
     urls: UrlCaller,
     began_boot_ns: u64,
     /// Held as long as the threads run.
@@ -243,12 +252,15 @@ impl Workers {
         let urls = UrlCaller::start(HttpTransport::new()).map_err(io_error("start", "threads for URLs"))?;
         let (requests, served) = mpsc::channel();
         let (commands, orders) = mpsc::sync_channel(COMMANDS_MAX);
+        let pods =
+            Pods::new(Arc::clone(&shared.pods), prepared.args.cgroup_root.clone(), prepared.args.cluster);
         let mut control = Control::new(ControlParts {
             port,
             facts,
             notes,
             node: prepared.node.clone(),
-            directory: Directory::new(&prepared.args.policy_dir),
+            source: policy_source(&prepared.args, &shared.inbox),
+            pods,
             state: StateDir::new(&prepared.args.state_dir),
             boot_id: prepared.boot_id.clone(),
             decoders: Arc::clone(&shared.decoders),
@@ -264,7 +276,7 @@ impl Workers {
         let policy_dir = prepared.args.policy_dir.clone();
         let lock = Arc::clone(&prepared.lock);
         let procfs = prepared.args.procfs.clone();
-        let mut pipeline = pipeline(prepared, source, &shared, urls.queue(), served);
+        let mut pipeline = pipeline(prepared, source, &shared, urls.queue(), served, commands.clone());
         let stop = Arc::clone(&shared.stop_reading);
         let reading = spawn("lictor-events", move || {
             pipeline.runs_here(&procfs);
@@ -276,11 +288,13 @@ impl Workers {
             control.run(&orders, &stop);
         })?;
         let orderer = commands.clone();
-        let watch = Watch::start(policy_dir, move || {
-            // A full queue holds a look already, or is served later: the next one comes soon.
-            !matches!(orderer.try_send(Command::Look), Err(mpsc::TrySendError::Disconnected(_)))
+        let watch = policy_dir.map(|policy_dir| {
+            Watch::start(policy_dir, move || {
+                // A full queue holds a look already, or is served later: the next one comes soon.
+                !matches!(orderer.try_send(Command::Look), Err(mpsc::TrySendError::Disconnected(_)))
+            })
         });
-        let watch = watch.map_err(io_error("start", "the watch"))?;
+        let watch = watch.transpose().map_err(io_error("start", "the watch"))?;
         Ok(Self {
             shared,
             commands,
@@ -300,7 +314,12 @@ impl Workers {
         http: Option<tokio::net::TcpListener>,
         node: Arc<str>,
         signals: impl SignalSource,
+        cluster: Option<ClusterClient>,
     ) -> Result<(), RunError> {
+        if let Some(cluster) = cluster {
+            let parts = cluster.parts(&self.shared, self.commands.clone());
+            tokio::spawn(cluster_client(parts));
+        }
         let service = Service {
             commands: self.commands.clone(),
             health: Arc::clone(&self.shared.health),
@@ -355,7 +374,9 @@ impl Workers {
         // Wakes the control thread; when its queue is full, it is awake.
         let _ = self.commands.try_send(Command::Look);
         drop(self.commands);
-        self.watch.stop();
+        if let Some(watch) = self.watch {
+            watch.stop();
+        }
         // Threads that panicked have said so on standard error.
         let _ = self.controlling.join();
         self.shared.stop_reading.store(true, Ordering::Relaxed);
@@ -373,6 +394,8 @@ struct Shared {
     output: Arc<OutputCounts>,
     hub: Arc<Hub>,
     health: Arc<Health>,
+    pods: Arc<SharedPods>,
+    inbox: Arc<Inbox>,
     stop_reading: Arc<AtomicBool>,
     stop_control: Arc<AtomicBool>,
 }
@@ -383,9 +406,12 @@ fn pipeline<S: RecordSource>(
     shared: &Shared,
     urls: UrlQueue,
     requests: mpsc::Receiver<Request>,
+    commands: mpsc::SyncSender<Command>,
 ) -> Pipeline<S> {
     let offset = BootOffset::now();
-    let proc = ProcFs::new(&prepared.args.procfs).with_images(source.images());
+    let proc = ProcFs::new(&prepared.args.procfs)
+        .with_images(source.images())
+        .with_cgroups(&prepared.args.cgroup_root);
     let processes = scan(&prepared, &proc, offset);
     let stdout: Option<Box<dyn Write + Send>> =
         if prepared.args.no_stdout { None } else { Some(Box::new(io::stdout())) };
@@ -402,6 +428,8 @@ fn pipeline<S: RecordSource>(
         counts: Arc::clone(&shared.counts),
         requests,
         export_threads,
+        pods: PodTexts::new(Arc::clone(&shared.pods)),
+        read_cgroups: Box::new(move || commands.try_send(Command::Cgroups).is_ok()),
     };
     let notes = Notes::open(&prepared.args.state_dir, &prepared.boot_id);
     let mut pipeline = Pipeline::new(source, parts, offset);
@@ -416,6 +444,86 @@ fn pipeline<S: RecordSource>(
 
 fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, RunError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(io_error("start thread", name))
+}
+
+/// Where policies come from.
+fn policy_source(args: &Args, inbox: &Arc<Inbox>) -> Source {
+    match &args.policy_dir {
+        Some(directory) if !args.cluster => Source::Directory(Directory::new(directory)),
+        Some(_) | None => {
+            // What was enforced last, as long as the API server says nothing.
+            match StateDir::new(&args.state_dir).load_assignment() {
+                Ok(Some(accepted)) => inbox.accept(accepted),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "the kept assignment cannot be used"),
+            }
+            Source::Cluster(AssignmentSource::new(Arc::clone(inbox)))
+        }
+    }
+}
+
+/// Why nobody can tell here which process is of which pod.
+fn no_pods(args: &Args) -> Option<String> {
+    /// `CGROUP2_SUPER_MAGIC`
+    const CGROUP2: i64 = 0x6367_7270;
+    if !args.cluster {
+        return Some(
+            "this node worker knows no pods: it runs with --policy-dir, not with --cluster".to_owned(),
+        );
+    }
+    let root = args.cgroup_root.display();
+    match rustix::fs::statfs(&args.cgroup_root) {
+        Ok(found) if found.f_type == CGROUP2 => None,
+        Ok(_) => Some(format!(
+            "{root} is not a cgroup2 file system: pods in version 1 of cgroups cannot be told apart"
+        )),
+        Err(error) => {
+            Some(format!("{root} cannot be read ({error}): mount the node's cgroup2 file system there"))
+        }
+    }
+}
+
+/// What a client of the API server needs, before there is anything to share.
+struct ClusterClient {
+    node: String,
+    namespace: String,
+    constant: Constant,
+}
+
+impl ClusterClient {
+    fn new(prepared: &Prepared) -> Self {
+        let constant = Constant {
+            architecture: std::env::consts::ARCH.to_owned(),
+            boot_id: prepared.boot_id.clone(),
+            names: None,
+        };
+        Self { node: prepared.node.clone(), namespace: prepared.args.cluster_namespace.clone(), constant }
+    }
+
+    fn parts(self, shared: &Shared, commands: mpsc::SyncSender<Command>) -> ClientParts {
+        ClientParts {
+            node: self.node,
+            namespace: self.namespace,
+            inbox: Arc::clone(&shared.inbox),
+            pods: Arc::clone(&shared.pods),
+            commands,
+            constant: self.constant,
+        }
+    }
+}
+
+/// Connects to the API server, and serves it from then on.
+async fn cluster_client(parts: ClientParts) {
+    loop {
+        match client::connect().await {
+            Ok(found) => return client::run(found, parts).await,
+            Err(error) => {
+                tracing::error!(%error, "no API server is configured; what is live stays live");
+                parts.inbox.problem(Some(format!("no API server is configured: {error}")));
+            }
+        }
+        tokio::time::sleep(CONNECT_PAUSE).await;
+    }
 }
 
 /// The table with the processes that already run.

@@ -1,6 +1,8 @@
 //! What a node worker leaves for the next one on the same machine: the policies that are live, so that a folder with a
 //! slip in it does not lose them, and which losses have been told. Nothing in here takes part in a verdict.
 
+use crate::cluster::assignment::Accepted;
+use crate::enrich::pods::Pod;
 use crate::events::loss::LossLedger;
 use crate::source::set::Version;
 use serde::de::DeserializeOwned;
@@ -16,6 +18,8 @@ const FORMAT: u32 = 1;
 
 const LIVE: &str = "live.json";
 const LOSSES: &str = "losses.json";
+const ASSIGNMENT: &str = "assignment.json";
+const PODS: &str = "pods.json";
 
 /// The folder that outlives the process.
 #[derive(Debug, Clone)]
@@ -93,9 +97,38 @@ impl StateDir {
         Ok(same.map(|losses| losses.ledger).unwrap_or_default())
     }
 
+    /// Keeps the assignment that was accepted last.
+    pub fn save_assignment(&self, accepted: &Accepted) -> io::Result<()> {
+        self.save(ASSIGNMENT, accepted)
+    }
+
+    /// The assignment that was accepted last; `None` = none was kept.
+    ///
+    /// # Errors
+    /// Also when it is not whole: a part of it would be less than what was enforced.
+    pub fn load_assignment(&self) -> io::Result<Option<Accepted>> {
+        let broken =
+            || io::Error::new(io::ErrorKind::InvalidData, "it does not have the digest that it claims");
+        match self.load::<Accepted>(ASSIGNMENT)? {
+            Some(accepted) if accepted.is_whole() => Ok(Some(accepted)),
+            Some(_) => Err(broken()),
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps the pods of this node.
+    pub fn save_pods(&self, pods: &[Pod]) -> io::Result<()> {
+        self.save(PODS, &pods)
+    }
+
+    /// The pods that were kept.
+    pub fn load_pods(&self) -> io::Result<Option<Vec<Pod>>> {
+        self.load(PODS)
+    }
+
     /// Removes everything: nothing is live any more.
     pub fn forget(&self) -> io::Result<()> {
-        for name in [LIVE, LOSSES] {
+        for name in [LIVE, LOSSES, ASSIGNMENT, PODS] {
             match std::fs::remove_file(self.path.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}

@@ -1,6 +1,7 @@
 //! The status document: what the node worker knows about itself and what it reads back from the kernel. The socket
 //! serves it, metrics are made from it.
 
+pub use crate::source::set::Cause as PolicyCause;
 use crate::source::set::FileState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +23,10 @@ pub struct Status {
     pub kernel: KernelStatus,
     /// The live revision as the kernel holds it; `None` = nothing is enforced.
     pub revision: Option<RevisionStatus>,
+    /// The assignment of the cluster that policies come from; `None` = they come from a folder, or none has come yet.
+    pub assignment: Option<AssignmentStatus>,
+    /// Pods, cgroups and scopes.
+    pub scopes: ScopeStatus,
     /// Each policy file.
     pub policies: Vec<PolicyStatus>,
     /// Each hook point that holds a slot.
@@ -51,7 +56,7 @@ pub struct AgentStatus {
     pub version: String,
     /// Its process id.
     pub pid: u32,
-    /// The folder that it reads.
+    /// The folder that it reads, or the cluster's objects.
     pub policy_dir: String,
     /// Seconds since it began.
     pub uptime_seconds: u64,
@@ -87,6 +92,40 @@ pub struct RevisionStatus {
     pub age_seconds: u64,
 }
 
+/// An assignment of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AssignmentStatus {
+    /// Rises with each change.
+    pub serial: u64,
+    /// Digest of its list of policies, hexadecimal.
+    pub digest: String,
+    /// Digest of the plan that it compiles to on this node, hexadecimal; empty = it has not been applied.
+    pub plan: String,
+}
+
+/// Pods, cgroups and scopes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScopeStatus {
+    /// The node worker is told of pods.
+    pub cluster: bool,
+    /// Pods that the kernel knows.
+    pub pods: u64,
+    /// Pods that it does not, because there are too many: they are judged as unknown ones.
+    pub pods_refused: u64,
+    /// Pods that the API server has no more, and whose processes are not all gone.
+    pub pods_ending: u64,
+    /// Cgroups whose pod the kernel remembers.
+    pub cgroups: u64,
+    /// Of these, cgroups that processes of pods have made.
+    pub nested_cgroups: u64,
+    /// Distinct scopes of the live policies.
+    pub scopes: u64,
+    /// Classes of workloads that the live revision tells apart.
+    pub classes: u64,
+}
+
 /// One policy file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyStatus {
@@ -102,7 +141,10 @@ pub struct PolicyStatus {
     /// Some rule denies or signals.
     #[serde(default)]
     pub enforces: bool,
-    /// Why the file as it is now is not live.
+    /// Why the file as it is now is not live: in a word.
+    #[serde(default)]
+    pub cause: PolicyCause,
+    /// Why, one line each.
     #[serde(default)]
     pub reasons: Vec<String>,
     /// What its author will want to know.

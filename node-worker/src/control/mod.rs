@@ -4,6 +4,7 @@
 //! once and a status is of one moment.
 
 use crate::actions::get_url::UrlQueue;
+use crate::cluster::assignment::Accepted;
 use crate::enrich::clock::boot_now_ns;
 use crate::events::decoders::Decoders;
 use crate::events::loss::LossLedger;
@@ -11,7 +12,7 @@ use crate::events::pipeline::{PipelineCounts, Request};
 use crate::port::{KernelPort, error_chain};
 use crate::sinks::hub::Hub;
 use crate::sinks::output::OutputCounts;
-use crate::source::directory::{Change, Directory};
+use crate::source::directory::Change;
 use crate::source::live::{WentLive, adopt, bring_live};
 use crate::source::set::{FileState, PolicySet};
 use crate::state::StateDir;
@@ -23,7 +24,12 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
+mod pods;
 mod report;
+mod source;
+
+pub use pods::Pods;
+pub use source::Source;
 
 /// Losses are looked for, and a failed apply is tried again, this often at most.
 const TICK: Duration = Duration::from_secs(1);
@@ -42,6 +48,12 @@ pub enum Command {
     Look,
     /// Read every file again, and open the event file anew.
     Reload,
+    /// Pods may have changed.
+    Pods,
+    /// Cgroups are not what they were thought to be.
+    Cgroups,
+    /// What is there to report to the cluster?
+    Report(oneshot::Sender<(Box<Status>, Option<Arc<Accepted>>)>),
     /// What is the state of things?
     Status(oneshot::Sender<Status>),
     /// Detach everything, forget everything.
@@ -70,7 +82,9 @@ pub struct Parts<K> {
     /// The node's name.
     pub node: String,
     /// Where policies come from.
-    pub directory: Directory,
+    pub source: Source,
+    /// Which pods there are.
+    pub pods: Pods,
     /// What outlives the process.
     pub state: StateDir,
     /// The machine's boot.
@@ -94,6 +108,10 @@ pub struct Parts<K> {
 /// The control thread's state.
 pub struct Control<K> {
     parts: Parts<K>,
+    /// Digest of the plan that the assignment compiled to when it was applied.
+    plan: Option<[u8; 32]>,
+    /// Serial of the assignment that was kept last.
+    kept: Option<u64>,
     set: PolicySet,
     ledger: LossLedger,
     began: Instant,
@@ -118,6 +136,8 @@ impl<K: KernelPort> Control<K> {
         });
         Self {
             parts,
+            plan: None,
+            kept: None,
             set: PolicySet::default(),
             ledger,
             began: Instant::now(),
@@ -159,6 +179,9 @@ impl<K: KernelPort> Control<K> {
 
     /// Applies the folder as it is now. Failures are kept as problems: what can be done is done.
     pub fn begin(&mut self) {
+        self.restore_pods();
+        self.read_cgroups();
+        self.update_pods();
         self.look(true);
     }
 
@@ -188,10 +211,17 @@ impl<K: KernelPort> Control<K> {
             Command::Look => self.look(false),
             Command::Reload => {
                 tracing::info!("reading every policy again");
-                self.parts.directory.forget();
+                self.parts.source.forget();
                 // The pipeline's thread outlives this one.
                 let _ = self.parts.requests.send(Request::Reopen);
                 self.look(true);
+            }
+            Command::Pods => self.update_pods(),
+            Command::Cgroups => self.read_cgroups(),
+            Command::Report(answer) => {
+                let accepted = self.parts.source.assignment().cloned();
+                // The client may have gone away.
+                let _ = answer.send((Box::new(self.status()), accepted));
             }
             Command::Status(answer) => {
                 // The client may have gone away.
@@ -209,6 +239,7 @@ impl<K: KernelPort> Control<K> {
         if self.retry_at.is_some_and(|at| at <= Instant::now()) {
             self.apply();
         }
+        self.update_pods();
         self.watch_losses();
         let live = matches!(self.parts.port.live(), Ok(Some(_)));
         let reads = self.parts.counts.last_read_boot_ns.load(Ordering::Relaxed) != 0;
@@ -218,14 +249,18 @@ impl<K: KernelPort> Control<K> {
 
     /// Reads what changed in the folder and applies it; `always` = also when nothing changed.
     pub fn look(&mut self, always: bool) {
-        let found = match self.parts.directory.scan() {
+        let found = match self.parts.source.scan() {
             Ok(found) => {
                 self.folder_problem = None;
                 found
             }
             Err(error) => {
-                let path = self.parts.directory.path().display();
-                let problem = format!("policy folder {path} cannot be read: {error}");
+                let problem = match &self.parts.source {
+                    Source::Directory(directory) => {
+                        format!("policy folder {} cannot be read: {error}", directory.path().display())
+                    }
+                    Source::Cluster(_) => error.to_string(),
+                };
                 if self.folder_problem.as_ref() != Some(&problem) {
                     tracing::error!("{problem}; what is live stays live");
                     self.folder_problem = Some(problem);
@@ -257,13 +292,14 @@ impl<K: KernelPort> Control<K> {
 
     fn drop_missing(&mut self) {
         let missing: Vec<String> =
-            self.set.names().filter(|file| !self.parts.directory.has(file)).map(str::to_owned).collect();
+            self.set.names().filter(|file| !self.parts.source.has(file)).map(str::to_owned).collect();
         for file in &missing {
             self.set.delete(file);
         }
     }
 
     fn apply(&mut self) {
+        self.plan = None;
         let began = Instant::now();
         let decoders = Arc::clone(&self.parts.decoders);
         let mut announce = |decoder| decoders.announce(decoder);
@@ -291,6 +327,7 @@ impl<K: KernelPort> Control<K> {
 
     fn went_live(&mut self, live: WentLive, elapsed: Duration) {
         let WentLive { applied, plan } = live;
+        self.plan = Some(plan.digest);
         tracing::info!(
             revision = applied.revision,
             unchanged = applied.unchanged,
@@ -307,6 +344,24 @@ impl<K: KernelPort> Control<K> {
             saved.err().map(|error| format!("state folder {path} cannot be written: {error}"));
         if let Some(problem) = &self.state_problem {
             tracing::warn!("{problem}; a restart with a broken policy file would lose its last good version");
+        }
+        self.keep_assignment();
+    }
+
+    /// Keeps the assignment that is live now, for a start without the API server.
+    fn keep_assignment(&mut self) {
+        let Some(accepted) = self.parts.source.assignment() else { return };
+        if self.kept == Some(accepted.held.serial) {
+            return;
+        }
+        match self.parts.state.save_assignment(accepted) {
+            Ok(()) => self.kept = Some(accepted.held.serial),
+            Err(error) => {
+                let path = self.parts.state.path().display();
+                let problem = format!("the assignment cannot be kept in {path}: {error}");
+                tracing::warn!("{problem}; a start without the API server would take an older one");
+                self.state_problem = Some(problem);
+            }
         }
     }
 
@@ -347,6 +402,8 @@ impl<K: KernelPort> Control<K> {
             let _ = self.parts.requests.send(Request::Gap(gap));
             self.save_losses();
         }
+        let lost = |name: &str| sites.iter().find(|site| site.name == name).map_or(0, |site| site.count);
+        self.watch_cgroups(lost("cgroup_lost"));
         let exits_lost = sites.iter().find(|site| site.name == "exit_lost").map_or(0, |site| site.count);
         if exits_lost != self.exits_lost {
             self.exits_lost = exits_lost;
@@ -370,5 +427,7 @@ impl<K: KernelPort> Control<K> {
     }
 }
 
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(test)]
 mod tests;

@@ -2,12 +2,12 @@
 
 use super::Control;
 use crate::enrich::clock::boot_now_ns;
-use crate::port::{HookState, KernelError, KernelPort, NamedCount, error_chain};
+use crate::port::{HookState, KernelError, KernelPort, NamedCount, ScopeFacts, error_chain};
 use crate::source::set::FileStatus;
 use crate::state::hexadecimal;
 use crate::status::{
-    AgentStatus, EventStatus, HookStatus, KernelStatus, PolicyStatus, ProcessStatus, RevisionStatus,
-    STATUS_VERSION, Status, UrlStatus,
+    AgentStatus, AssignmentStatus, EventStatus, HookStatus, KernelStatus, PolicyStatus, ProcessStatus,
+    RevisionStatus, STATUS_VERSION, ScopeStatus, Status, UrlStatus,
 };
 use lictor_node_worker_ebpf::lictor_policy_counts;
 use lictor_policy::model::{Mode, PolicyKey};
@@ -41,13 +41,15 @@ impl<K: KernelPort> Control<K> {
     /// The status at this moment.
     pub fn status(&self) -> Status {
         let port = &self.parts.port;
-        let own = [&self.folder_problem, &self.apply_problem, &self.state_problem];
+        let own = [&self.folder_problem, &self.apply_problem, &self.state_problem, &self.parts.pods.problem];
         let mut problems: Vec<String> = own.into_iter().flatten().cloned().collect();
+        problems.extend(self.parts.source.problem());
         let hooks = or_problem(&mut problems, port.hook_states());
         let policies = or_problem(&mut problems, port.policy_counts());
         let sites = or_problem(&mut problems, port.site_counts());
         let stats = or_problem(&mut problems, port.stat_counts());
         let live = or_problem(&mut problems, port.live());
+        let scopes = or_problem(&mut problems, port.scope_facts());
         let counts = |list: &[NamedCount]| {
             list.iter().map(|named| (named.name.to_owned(), named.count)).collect::<BTreeMap<_, _>>()
         };
@@ -58,7 +60,7 @@ impl<K: KernelPort> Control<K> {
             agent: AgentStatus {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: std::process::id(),
-                policy_dir: self.parts.directory.path().display().to_string(),
+                policy_dir: self.parts.source.name(),
                 uptime_seconds: self.began.elapsed().as_secs(),
                 resident_bytes: resident_bytes().unwrap_or(0),
             },
@@ -74,6 +76,12 @@ impl<K: KernelPort> Control<K> {
                 policies: live.policy_count,
                 age_seconds: now_ns.saturating_sub(live.applied_boot_ns) / 1_000_000_000,
             }),
+            assignment: self.parts.source.assignment().map(|accepted| AssignmentStatus {
+                serial: accepted.held.serial,
+                digest: accepted.held.assignment.to_string(),
+                plan: self.plan.as_ref().map(|digest| hexadecimal(digest)).unwrap_or_default(),
+            }),
+            scopes: self.scope_status(scopes),
             policies: self.set.status().iter().map(|status| policy_status(status, &policies)).collect(),
             events: self.event_status(&hooks, &sites),
             hooks: hooks.into_iter().map(hook_status).collect(),
@@ -83,6 +91,19 @@ impl<K: KernelPort> Control<K> {
             urls: self.url_status(),
             kernel_memory_bytes: port.memory_bytes(),
             problems,
+        }
+    }
+
+    fn scope_status(&self, facts: ScopeFacts) -> ScopeStatus {
+        ScopeStatus {
+            cluster: self.parts.pods.cluster,
+            pods: facts.pods,
+            pods_refused: facts.pods_refused,
+            pods_ending: self.parts.pods.ending(),
+            cgroups: facts.cgroups,
+            nested_cgroups: facts.nested_cgroups,
+            scopes: facts.scopes,
+            classes: facts.classes,
         }
     }
 
@@ -158,6 +179,7 @@ fn policy_status(status: &FileStatus, counts: &BTreeMap<PolicyKey, lictor_policy
         enforces: policy.is_some_and(|policy| {
             policy.hooks().iter().flat_map(|hook| &hook.rules).any(|rule| rule.actions.enforces())
         }),
+        cause: status.cause,
         reasons: status.reasons.clone(),
         warnings: status.warnings.clone(),
         counts: counts.map(policy_counts).unwrap_or_default(),

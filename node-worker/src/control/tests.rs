@@ -2,6 +2,7 @@ use super::*;
 use crate::actions::get_url::{Attempt, Transport, UrlCaller};
 use crate::events::loss::Gap;
 use crate::fake::FakeKernel;
+use crate::source::directory::Directory;
 use crate::testing::{facts, policy};
 use tempfile::TempDir;
 
@@ -31,13 +32,16 @@ fn bench() -> Bench {
 /// A node worker on a machine.
 fn bench_of(kernel: FakeKernel, folder: TempDir, state: TempDir) -> Bench {
     let (sender, requests) = mpsc::channel();
+    let cgroups = state.path().join("cgroups");
+    std::fs::create_dir_all(&cgroups).unwrap();
     let (health, decoders, counts) = (Arc::default(), Arc::default(), Arc::default());
     let control = Control::new(Parts {
         port: kernel.clone(),
         facts: facts(),
         notes: vec!["a note".into()],
         node: "n".into(),
-        directory: Directory::new(folder.path()),
+        source: Source::Directory(Directory::new(folder.path())),
+        pods: Pods::new(Arc::default(), cgroups, false),
         state: StateDir::new(state.path()),
         boot_id: "boot".into(),
         decoders: Arc::clone(&decoders),

@@ -6,11 +6,13 @@
 //! [`Image`] (one process running one program). Writing one is eight copies of bytes.
 
 use super::names;
+use super::pods::PodText;
 use crate::sinks::text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Capabilities and namespaces of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -268,6 +270,10 @@ pub struct Image {
     pub program: Arc<Program>,
     /// Within a container: a descendant of its first process.
     pub in_init_tree: bool,
+    /// Process id in its own PID namespace; 0 = unknown.
+    pub namespace_pid: u32,
+    /// The cgroup that it was last seen in; 0 = unknown.
+    cgroup: AtomicU64,
     /// `{"exec_id":..,"pid":..`
     begin: Box<[u8]>,
     /// `"flags":..,"start_time":..`
@@ -291,6 +297,10 @@ pub struct ImageFacts<'a> {
     pub start_epoch_ns: u64,
     /// See [`Image::in_init_tree`].
     pub in_init_tree: bool,
+    /// See [`Image::namespace_pid`].
+    pub namespace_pid: u32,
+    /// The cgroup that it is in; 0 = unknown.
+    pub cgroup: u64,
 }
 
 impl Image {
@@ -312,18 +322,33 @@ impl Image {
             pid: facts.pid,
             program,
             in_init_tree: facts.in_init_tree,
+            namespace_pid: facts.namespace_pid,
+            cgroup: AtomicU64::new(facts.cgroup),
             begin: begin.into(),
             middle: middle.into(),
             parent: parent.into(),
         }
     }
 
-    /// Appends the process object, as seen from the thread `tid`.
-    pub fn push(&self, out: &mut Vec<u8>, tid: u32) {
+    /// The cgroup that it was last seen in; 0 = unknown.
+    pub fn cgroup(&self) -> u64 {
+        self.cgroup.load(Ordering::Relaxed)
+    }
+
+    /// It was seen in this cgroup.
+    pub fn seen_in(&self, cgroup: u64) {
+        self.cgroup.store(cgroup, Ordering::Relaxed);
+    }
+
+    /// Appends the process object, as seen from the thread `tid`; `pod` is the pod of its cgroup.
+    pub fn push(&self, out: &mut Vec<u8>, tid: u32, pod: Option<&PodText>) {
         out.extend_from_slice(&self.begin);
         out.extend_from_slice(&self.program.identity);
         out.extend_from_slice(&self.middle);
         out.extend_from_slice(&self.program.login);
+        if let Some(pod) = pod {
+            pod.push(out, self.namespace_pid);
+        }
         out.extend_from_slice(&self.parent);
         out.extend_from_slice(&self.program.security);
         out.extend_from_slice(b",\"tid\":");
@@ -487,9 +512,11 @@ mod tests {
             flags: "execve",
             start_epoch_ns: 0,
             in_init_tree: true,
+            namespace_pid: 1,
+            cgroup: 0,
         };
         let mut out = Vec::new();
-        Image::new(&facts, program).push(&mut out, 6);
+        Image::new(&facts, program).push(&mut out, 6, None);
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["tid"], 6);
         assert_eq!(value["in_init_tree"], true);

@@ -125,6 +125,7 @@ pub struct PodIndex {
     pod_cgroups: BTreeMap<String, BTreeSet<u64>>,
     removed: VecDeque<(u64, u64)>,
     refused: u64,
+    told: bool,
 }
 
 impl PodIndex {
@@ -149,6 +150,7 @@ impl PodIndex {
 
     /// The API server has exactly these pods. `true` = something has changed.
     pub fn reset(&mut self, pods: Vec<Pod>) -> bool {
+        self.told = true;
         let listed: BTreeSet<&String> = pods.iter().map(|pod| &pod.uid).collect();
         let gone: Vec<String> = self.pods.keys().filter(|uid| !listed.contains(uid)).cloned().collect();
         let mut changed = false;
@@ -201,17 +203,11 @@ impl PodIndex {
         self.ending.remove(&uid) && self.pods.remove(&uid).is_some()
     }
 
-    /// Only these cgroups are there; the others were removed while nobody listened.
-    pub fn retain_cgroups(&mut self, there: &BTreeSet<u64>, now_ns: u64) -> bool {
-        let gone: Vec<u64> = self
-            .cgroups
-            .iter()
-            .filter(|(id, cgroup)| cgroup.removed_ns.is_none() && !there.contains(id))
-            .map(|(id, _)| *id)
-            .collect();
+    /// These cgroups were removed while nobody listened. `true` as for [`PodIndex::cgroup_removed`].
+    pub fn cgroups_removed(&mut self, gone: &BTreeSet<u64>, now_ns: u64) -> bool {
         let mut forgotten = false;
         for id in gone {
-            forgotten |= self.cgroup_removed(id, now_ns);
+            forgotten |= self.cgroup_removed(*id, now_ns);
         }
         forgotten
     }
@@ -231,6 +227,17 @@ impl PodIndex {
             CgroupKind::Pod { uid, .. } if self.pods.contains_key(uid) => CgroupOwner::Pod(uid.clone()),
             CgroupKind::Kubepods | CgroupKind::Pod { .. } => CgroupOwner::UnknownPod,
         }
+    }
+
+    /// Whether anybody has told which pods there are; until then, that none is known says nothing.
+    pub fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// The cgroups that are there.
+    pub fn cgroups(&self) -> BTreeSet<u64> {
+        let there = self.cgroups.iter().filter(|(_, cgroup)| cgroup.removed_ns.is_none());
+        there.map(|(id, _)| *id).collect()
     }
 
     /// What policies select pods by, of each pod.
@@ -378,6 +385,11 @@ impl PodTexts {
     /// Asks `shared`.
     pub fn new(shared: Arc<SharedPods>) -> Self {
         Self { shared, version: u64::MAX, kept: HashMap::new() }
+    }
+
+    /// The index that is asked.
+    pub fn shared(&self) -> &SharedPods {
+        &self.shared
     }
 
     /// The pod of a cgroup's processes.

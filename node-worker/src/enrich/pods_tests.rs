@@ -155,7 +155,9 @@ fn what_was_missed_is_made_up_for() {
     index.apply(pod(1));
     index.cgroup_made(10, 2, &format!("pod{}", uid(1)));
     index.delete(&uid(1));
-    assert!(index.retain_cgroups(&BTreeSet::from([1, 2]), 9), "its processes are gone");
+    assert_eq!(index.cgroups(), BTreeSet::from([1, 2, 10]));
+    assert!(index.cgroups_removed(&BTreeSet::from([10, 77]), 9), "its processes are gone");
+    assert_eq!(index.cgroups(), BTreeSet::from([1, 2]));
     assert!(index.labels().is_empty());
 }
 

@@ -11,6 +11,9 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Where the default cgroup hierarchy is, unless told otherwise.
+pub const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+
 /// `PF_KTHREAD` of `task_struct.flags`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
@@ -22,18 +25,36 @@ const FILE_BYTES_MAX: u64 = 16 * 1024;
 pub struct ProcFs {
     root: PathBuf,
     images: Option<Arc<dyn ImageClock>>,
+    /// The default cgroup hierarchy.
+    cgroups: PathBuf,
 }
 
 impl ProcFs {
     /// The proc file system mounted at `root`, which must show the node's first PID namespace.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), images: None }
+        Self { root: root.into(), cgroups: PathBuf::from(CGROUP_ROOT), images: None }
     }
 
     /// The same, asking `images` for what `/proc` does not tell: since when a process runs its program.
     #[must_use]
     pub fn with_images(self, images: Option<Arc<dyn ImageClock>>) -> Self {
         Self { images, ..self }
+    }
+
+    /// The same, with the default cgroup hierarchy mounted at `cgroups`.
+    #[must_use]
+    pub fn with_cgroups(self, cgroups: impl Into<PathBuf>) -> Self {
+        Self { cgroups: cgroups.into(), ..self }
+    }
+
+    /// The id of a process's cgroup in the default hierarchy: the inode number of its directory.
+    fn cgroup(&self, directory: &Path) -> u64 {
+        use std::os::unix::fs::MetadataExt as _;
+        let text = read_some(&directory.join("cgroup")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let path = text.lines().find_map(|line| line.strip_prefix("0::/"));
+        let metadata = path.and_then(|path| std::fs::metadata(self.cgroups.join(path)).ok());
+        metadata.map_or(0, |metadata| metadata.ino())
     }
 
     /// All processes, in no order. Those that end while they are read are left out.
@@ -81,6 +102,7 @@ impl ProcFs {
             login_uid: login_uid(&directory),
             security: SecurityIds { namespaces: namespaces(&directory), ..status.capabilities },
             namespace_pid: status.namespace_pid.unwrap_or(pid),
+            cgroup: self.cgroup(&directory),
         })
     }
 }

@@ -66,6 +66,8 @@ pub struct ProcessFacts {
     pub security: SecurityIds,
     /// Process id within its own PID namespace.
     pub namespace_pid: u32,
+    /// Id of its cgroup in the default hierarchy; 0 = unknown.
+    pub cgroup: u64,
 }
 
 impl ProcessFacts {
@@ -210,6 +212,8 @@ impl ProcessTable {
             flags: if in_init_tree { "execve inInitTree" } else { "execve" },
             start_epoch_ns: self.offset.epoch_ns(head.boot_ns),
             in_init_tree,
+            namespace_pid: record.namespace_pid,
+            cgroup: head.cgroup_id,
         };
         let process = Arc::new(Image::new(&facts, Arc::clone(&parent.program)));
         let mut entry = Entry::new(ticks, Actor { process, parent });
@@ -237,6 +241,8 @@ impl ProcessTable {
             flags: &exec_flags(fixed.flags, forked, in_init_tree),
             start_epoch_ns: self.offset.epoch_ns(head.boot_ns),
             in_init_tree,
+            namespace_pid: fixed.namespace_pid,
+            cgroup: head.cgroup_id,
         };
         let actor = Actor { process: Arc::new(Image::new(&facts, Arc::new(program))), parent };
         let mut entry = Entry::new(ticks, actor.clone());
@@ -262,9 +268,11 @@ impl ProcessTable {
             && entry.ticks == ticks
             && !entry.exec_is_overdue(head)
         {
+            entry.actor.process.seen_in(head.cgroup_id);
             return entry.actor.clone();
         }
         let actor = self.miss(head.tgid, ticks, head.boot_ns, reader, 0);
+        actor.process.seen_in(head.cgroup_id);
         if let Some(entry) = self.entries.get_mut(&head.tgid) {
             entry.exec_count = Some(head.exec_id);
         }
@@ -402,6 +410,8 @@ impl ProcessTable {
             flags: "miss unknown",
             start_epoch_ns: self.offset.epoch_ns(start_ns),
             in_init_tree: false,
+            namespace_pid: 0,
+            cgroup: 0,
         };
         let process = Arc::new(Image::new(&facts, program));
         let actor = Actor { process, parent: Arc::clone(&self.kernel) };
@@ -443,6 +453,8 @@ impl ProcessTable {
             flags: &flags,
             start_epoch_ns: self.offset.epoch_ns(start_ns),
             in_init_tree,
+            namespace_pid: facts.namespace_pid,
+            cgroup: facts.cgroup,
         };
         Image::new(&image_facts, Arc::new(program))
     }
@@ -551,6 +563,8 @@ fn kernel_image(node: &str, offset: BootOffset, texts: &mut SecurityTexts) -> Im
         flags: "procFS",
         start_epoch_ns: offset.epoch_ns(1),
         in_init_tree: false,
+        namespace_pid: 0,
+        cgroup: 0,
     };
     Image::new(&facts, Arc::new(program))
 }

@@ -31,6 +31,7 @@ fn facts(pid: u32, parent_pid: u32, start_ticks: u64, executable: &str) -> Proce
         login_uid: u32::MAX,
         security: SecurityIds { namespaces: HOST_NAMESPACES, ..Default::default() },
         namespace_pid: pid,
+        cgroup: 0,
         ..Default::default()
     }
 }
@@ -47,7 +48,7 @@ const CHILD: Task = Task { pid: 241, start_boot_ns: 13_100_000_000, exec_id: 3 }
 
 fn shown(image: &Image) -> Value {
     let mut out = Vec::new();
-    image.push(&mut out, image.pid);
+    image.push(&mut out, image.pid, None);
     serde_json::from_slice(&out).unwrap()
 }
 

@@ -3,17 +3,18 @@
 //! One thread does all of it, so lines come in the order in which the kernel wrote the records. Nothing in here waits
 //! for anything but the ring and the sinks.
 
-use super::decode::{HookRecord, Record, decode};
+use super::decode::{CgroupRecord, HookRecord, Record, decode};
 use super::decoders::Decoders;
 use super::loss::Gap;
 use crate::actions::get_url::UrlQueue;
 use crate::enrich::clock::{BootOffset, boot_now_ns};
+use crate::enrich::pods::{PodText, PodTexts};
 use crate::enrich::process::{Actor, ProcessCounts, ProcessReader, ProcessTable};
-use crate::port::{Batch, HookDecoder, KernelError, RecordSource, RevisionDecoder, error_chain};
-use crate::sinks::json::{EventType, EventWriter, FiredGroup};
+use crate::port::{Batch, CgroupOwner, HookDecoder, KernelError, RecordSource, RevisionDecoder, error_chain};
+use crate::sinks::json::{EventType, EventWriter, FiredGroup, Seen};
 use crate::sinks::note::{Notes, Records};
 use crate::sinks::output::{LinesOf, Output};
-use lictor_node_worker_ebpf as wire;
+use lictor_node_worker_ebpf::{self as wire, lictor_record};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,8 +37,20 @@ const CLOCK_JUMP_NS: u64 = 1_000_000;
 /// Of the reads that fail, every how many-th is logged: one a minute at five tries a second.
 const READ_ERRORS_PER_LOG: u64 = 300;
 
+/// Cgroups are looked at because of records this often at most.
+const CGROUPS_PAUSE_NS: u64 = 1_000_000_000;
+
 /// Batches read at most when the node worker stops, so that a busy node lets it.
 const FINAL_BATCHES: usize = 64;
+
+/// The pods of a process and of its parent.
+fn pods_of(texts: &mut PodTexts, actor: &Actor, head: &lictor_record) -> [Option<Arc<PodText>>; 2] {
+    [texts.get(head.cgroup_id), texts.get(actor.parent.cgroup())]
+}
+
+fn seen<'a>(actor: &'a Actor, pods: &'a [Option<Arc<PodText>>; 2]) -> Seen<'a> {
+    Seen { actor, pods: [pods[0].as_deref(), pods[1].as_deref()] }
+}
 
 /// What happened to records so far, for metrics and health. Written by the pipeline's thread only.
 #[derive(Debug, Default)]
@@ -135,6 +148,10 @@ pub struct Parts {
     pub requests: mpsc::Receiver<Request>,
     /// Whose doings are not told.
     pub export_threads: ExportThreads,
+    /// Which pods there are.
+    pub pods: PodTexts,
+    /// Has the tree of cgroups read again; `false` = not now.
+    pub read_cgroups: Box<dyn Fn() -> bool + Send>,
 }
 
 /// What the pipeline asks the system.
@@ -166,6 +183,8 @@ struct State {
     records: Records,
     /// Of those, how many have their lines in the file already.
     written: u64,
+    cgroups_wrong: bool,
+    cgroups_told_ns: u64,
 }
 
 impl<S: RecordSource> Pipeline<S> {
@@ -180,6 +199,8 @@ impl<S: RecordSource> Pipeline<S> {
             line_count: 0,
             records: Records::default(),
             written: 0,
+            cgroups_wrong: false,
+            cgroups_told_ns: 0,
         };
         Self { source, state }
     }
@@ -278,16 +299,18 @@ impl State {
             }
         };
         match record {
-            Record::Cgroup(_) => {}
+            Record::Cgroup(record) => self.cgroup(&record),
             Record::Fork(record) => parts.processes.fork(&record, &mut *parts.reader),
             Record::Exec(record) => {
                 let actor = parts.processes.exec(&record, &mut *parts.reader);
-                parts.writer.exec(&mut self.lines, &actor, &record.fixed.head);
+                let pods = pods_of(&mut parts.pods, &actor, &record.fixed.head);
+                parts.writer.exec(&mut self.lines, &seen(&actor, &pods), &record.fixed.head);
                 self.count(EventType::Exec);
             }
             Record::Exit(record) => {
                 let actor = parts.processes.exit(&record, &mut *parts.reader);
-                parts.writer.exit(&mut self.lines, &actor, &record);
+                let pods = pods_of(&mut parts.pods, &actor, &record.head);
+                parts.writer.exit(&mut self.lines, &seen(&actor, &pods), &record);
                 self.count(EventType::Exit);
             }
             Record::Hook(record) if parts.export_threads.caused(&record.fixed) => {
@@ -295,12 +318,39 @@ impl State {
             }
             Record::Hook(record) => {
                 let actor = parts.processes.find(&record.fixed.head, &mut *parts.reader);
-                self.hook(&record, &actor);
+                let pods = pods_of(&mut parts.pods, &actor, &record.fixed.head);
+                self.hook(&record, &seen(&actor, &pods));
             }
         }
     }
 
-    fn hook(&mut self, record: &HookRecord<'_>, actor: &Actor) {
+    /// A cgroup came or went. Where the kernel and the index disagree on whose it is, the tree has to be read again: the
+    /// pod was not known yet, or a record was lost.
+    fn cgroup(&mut self, record: &CgroupRecord<'_>) {
+        let fixed = &record.fixed;
+        let name = String::from_utf8_lossy(record.name);
+        self.cgroups_wrong |= self.parts.pods.shared().change(|index| {
+            if fixed.removed != 0 {
+                return index.cgroup_removed(fixed.cgroup_id, fixed.head.boot_ns);
+            }
+            match index.cgroup_made(fixed.cgroup_id, fixed.parent_id, &name) {
+                CgroupOwner::Host => fixed.pod != wire::LICTOR_POD_HOST,
+                CgroupOwner::UnknownPod => fixed.pod != wire::LICTOR_POD_UNKNOWN,
+                CgroupOwner::Pod(_) => fixed.pod < wire::LICTOR_POD_FIRST,
+            }
+        });
+    }
+
+    /// Tells of cgroups that have to be looked at, once a second at most.
+    fn tell_of_cgroups(&mut self, now_ns: u64) {
+        if self.cgroups_wrong && now_ns.saturating_sub(self.cgroups_told_ns) >= CGROUPS_PAUSE_NS {
+            self.cgroups_told_ns = now_ns;
+            // When it cannot be told now, it is the next time.
+            self.cgroups_wrong = !(self.parts.read_cgroups)();
+        }
+    }
+
+    fn hook(&mut self, record: &HookRecord<'_>, actor: &Seen<'_>) {
         let fixed = &record.fixed;
         if self.decoder.as_ref().is_none_or(|decoder| decoder.revision() != fixed.head.revision) {
             self.decoder = self.parts.decoders.get(fixed.head.revision);
@@ -326,7 +376,7 @@ impl State {
     fn groups(
         &mut self,
         record: &HookRecord<'_>,
-        actor: &Actor,
+        actor: &Seen<'_>,
         decoder: &RevisionDecoder,
         hook: &HookDecoder,
     ) -> bool {
@@ -405,6 +455,7 @@ impl State {
             }
         }
         self.parts.processes.expire(now_ns);
+        self.tell_of_cgroups(now_ns);
         let counts = &self.parts.counts;
         counts.waiting_bytes.store(batch.waiting_bytes, Ordering::Relaxed);
         counts.last_read_boot_ns.store(now_ns, Ordering::Relaxed);

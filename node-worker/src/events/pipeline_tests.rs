@@ -77,6 +77,8 @@ fn bench_with(kernel: FakeKernel, directory: tempfile::TempDir) -> Bench {
         counts: Arc::clone(&counts),
         requests: receiver,
         export_threads: ExportThreads(vec![EXPORT.pid]),
+        pods: PodTexts::new(Arc::default()),
+        read_cgroups: Box::new(|| true),
     };
     let mut pipeline = Pipeline::new(kernel.clone(), parts, offset);
     pipeline.take_notes(Notes::open(directory.path(), "boot").unwrap());

@@ -10,6 +10,7 @@
 use super::text;
 use crate::enrich::clock::BootOffset;
 use crate::enrich::names;
+use crate::enrich::pods::PodText;
 use crate::enrich::process::Actor;
 use crate::events::decode::{Field, FieldStatus, FieldValue, HookRecord};
 use crate::events::loss::Gap;
@@ -61,6 +62,21 @@ pub struct EventWriter {
     offset: BootOffset,
 }
 
+/// The processes of an event, with their pods.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// The process and its parent.
+    pub actor: &'a Actor,
+    /// The pod of each; `None` = of no pod that is known.
+    pub pods: [Option<&'a PodText>; 2],
+}
+
+impl<'a> From<&'a Actor> for Seen<'a> {
+    fn from(actor: &'a Actor) -> Self {
+        Self { actor, pods: [None; 2] }
+    }
+}
+
 /// One group of a hook record that fired, with what its revision says about it.
 #[derive(Debug, Clone, Copy)]
 pub struct FiredGroup<'a> {
@@ -91,17 +107,17 @@ impl EventWriter {
     }
 
     /// Appends the line of an execve.
-    pub fn exec(&self, out: &mut Vec<u8>, actor: &Actor, head: &lictor_record) {
+    pub fn exec(&self, out: &mut Vec<u8>, seen: &Seen<'_>, head: &lictor_record) {
         out.extend_from_slice(b"{\"process_exec\":{");
-        push_actor(out, actor, head.tid);
+        push_actor(out, seen, head.tid);
         out.push(b'}');
         self.end(out, head.boot_ns);
     }
 
     /// Appends the line of a process's end.
-    pub fn exit(&self, out: &mut Vec<u8>, actor: &Actor, record: &lictor_exit_record) {
+    pub fn exit(&self, out: &mut Vec<u8>, seen: &Seen<'_>, record: &lictor_exit_record) {
         out.extend_from_slice(b"{\"process_exit\":{");
-        push_actor(out, actor, record.head.tid);
+        push_actor(out, seen, record.head.tid);
         // As wait(2) tells it: a signal in the low seven bits (the eighth: memory was dumped), or an exit status.
         let signal = record.status & 0x7f;
         if signal != 0 {
@@ -138,7 +154,7 @@ impl EventWriter {
     }
 
     /// Appends the line of one group that fired.
-    pub fn hook(&self, out: &mut Vec<u8>, actor: &Actor, event: &FiredGroup<'_>) -> EventType {
+    pub fn hook(&self, out: &mut Vec<u8>, seen: &Seen<'_>, event: &FiredGroup<'_>) -> EventType {
         let kind = match event.group.event {
             EventKind::Kprobe => EventType::Kprobe,
             EventKind::Tracepoint => EventType::Tracepoint,
@@ -146,7 +162,7 @@ impl EventWriter {
         };
         let head = &event.record.fixed.head;
         begin(out, kind);
-        push_actor(out, actor, head.tid);
+        push_actor(out, seen, head.tid);
         push_target(out, kind, &event.group.function_name);
         match kind {
             EventType::Lsm => {
@@ -184,7 +200,7 @@ impl EventWriter {
     pub fn unknown_hook(
         &self,
         out: &mut Vec<u8>,
-        actor: &Actor,
+        seen: &Seen<'_>,
         record: &HookRecord<'_>,
         hook: Option<&HookDecoder>,
     ) -> EventType {
@@ -196,7 +212,7 @@ impl EventWriter {
         };
         let fixed = &record.fixed;
         begin(out, kind);
-        push_actor(out, actor, fixed.head.tid);
+        push_actor(out, seen, fixed.head.tid);
         push_target(out, kind, point.map_or("", |point: &HookPoint| point.symbol.as_str()));
         for (position, field) in record.fields().iter().enumerate() {
             out.extend_from_slice(if position == 0 { b",\"args\":[{" } else { b",{" });
@@ -233,11 +249,12 @@ fn begin(out: &mut Vec<u8>, kind: EventType) {
     out.extend_from_slice(b"\":{");
 }
 
-fn push_actor(out: &mut Vec<u8>, actor: &Actor, tid: u32) {
+fn push_actor(out: &mut Vec<u8>, seen: &Seen<'_>, tid: u32) {
+    let actor = seen.actor;
     out.extend_from_slice(b"\"process\":");
-    actor.process.push(out, tid);
+    actor.process.push(out, tid, seen.pods[0]);
     out.extend_from_slice(b",\"parent\":");
-    actor.parent.push(out, actor.parent.pid);
+    actor.parent.push(out, actor.parent.pid, seen.pods[1]);
 }
 
 fn push_target(out: &mut Vec<u8>, kind: EventType, name: &str) {

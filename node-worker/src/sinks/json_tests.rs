@@ -42,6 +42,7 @@ fn facts(pid: u32, parent_pid: u32, start_ticks: u64, argv: &[u8]) -> ProcessFac
         login_uid: u32::MAX,
         security: capabilities,
         namespace_pid: pid,
+        cgroup: 0,
         ..Default::default()
     }
 }
@@ -89,7 +90,7 @@ fn line(plan: HookPlan, mode: Mode, flags: u32, build: impl FnOnce(Hook) -> Hook
         fired: record.fired().next().unwrap(),
     };
     let mut out = Vec::new();
-    EventWriter::new(NODE, BOOT).hook(&mut out, &child().1, &event);
+    EventWriter::new(NODE, BOOT).hook(&mut out, &(&child().1).into(), &event);
     let text = String::from_utf8(out).unwrap();
     assert!(text.ends_with("}\n"), "{text}");
     text
@@ -140,14 +141,14 @@ fn exec_and_exit_lines() {
     let (mut table, actor) = child();
     let writer = EventWriter::new(NODE, BOOT);
     let mut out = Vec::new();
-    writer.exec(&mut out, &actor, &CHILD.head(117_830_535_270));
+    writer.exec(&mut out, &(&actor).into(), &CHILD.head(117_830_535_270));
     golden("exec", std::str::from_utf8(&out).unwrap());
     for (name, status) in [("exit-signal", 9 | 0x80), ("exit-status", 3 << 8)] {
         let bytes = testing::exit(CHILD, 117_840_000_000, status);
         let Ok(Record::Exit(record)) = decode(&bytes) else { panic!("not an exit record") };
         let actor = table.exit(&record, &mut NoProc);
         let mut out = Vec::new();
-        writer.exit(&mut out, &actor, &record);
+        writer.exit(&mut out, &(&actor).into(), &record);
         golden(name, std::str::from_utf8(&out).unwrap());
     }
 }
@@ -158,7 +159,7 @@ fn first_process_line() {
     let init = Task { pid: 1, start_boot_ns: 1_080_000_000, exec_id: 1 };
     let actor = table.find(&init.head(2_000_000_000), &mut NoProc);
     let mut out = Vec::new();
-    EventWriter::new(NODE, BOOT).exec(&mut out, &actor, &init.head(1_080_000_000));
+    EventWriter::new(NODE, BOOT).exec(&mut out, &(&actor).into(), &init.head(1_080_000_000));
     golden("exec-init", std::str::from_utf8(&out).unwrap());
 }
 
@@ -352,7 +353,7 @@ fn a_record_of_an_unknown_revision_is_still_told() {
     let decoder = RevisionDecoder::new(3, &plan, &[(5, 11)]);
     let writer = EventWriter::new(NODE, BOOT);
     let mut out = Vec::new();
-    assert_eq!(writer.unknown_hook(&mut out, &child().1, &record, decoder.hook(5)), EventType::Lsm);
+    assert_eq!(writer.unknown_hook(&mut out, &(&child().1).into(), &record, decoder.hook(5)), EventType::Lsm);
     let text = String::from_utf8(out).unwrap();
     let event = &value(&text)["process_lsm"];
     assert_eq!(event["function_name"], "file_open");
@@ -362,7 +363,7 @@ fn a_record_of_an_unknown_revision_is_still_told() {
         json!({"verdict": "deny", "errno": -1, "revision": 2, "unknown_revision": true, "hook_slot": 5})
     );
     let mut out = Vec::new();
-    assert_eq!(writer.unknown_hook(&mut out, &child().1, &record, None), EventType::Kprobe);
+    assert_eq!(writer.unknown_hook(&mut out, &(&child().1).into(), &record, None), EventType::Kprobe);
     assert_eq!(value(std::str::from_utf8(&out).unwrap())["process_kprobe"].get("function_name"), None);
 }
 

@@ -3,7 +3,7 @@
 //! What cannot be enforced is set aside, one policy after the other, until the rest goes live: the good policies of a
 //! folder work, whatever stands beside them. A policy that is set aside keeps the version of it that is live.
 
-use super::set::{Attempt, PolicySet};
+use super::set::{Attempt, Cause, PolicySet};
 use crate::port::{Applied, ApplyError, KernelError, KernelPort, RevisionDecoder, error_chain};
 use lictor_policy::model::PolicyKey;
 use lictor_policy::plan::{Compiled, HookPoint, NodeFacts, Plan, compile};
@@ -65,7 +65,7 @@ pub fn bring_live(
                 }
                 let reasons = [format!("hook point {point}: {reason}")];
                 for key in culprits {
-                    attempt.refuse(&key, &reasons);
+                    attempt.refuse(&key, Cause::Kernel, &reasons);
                 }
             }
             Err(error @ ApplyError::Limit { .. }) => {
@@ -75,7 +75,7 @@ pub fn bring_live(
                 }
                 let reasons = [error_chain(&error)];
                 for key in last {
-                    attempt.refuse(&key, &reasons);
+                    attempt.refuse(&key, Cause::Kernel, &reasons);
                 }
                 step *= 2;
             }
@@ -93,7 +93,7 @@ fn refuse_uncompiled(attempt: &mut Attempt, compiled: &Compiled) -> bool {
     }
     let mut replaced = false;
     for (key, reasons) in reasons {
-        replaced |= attempt.refuse(key, &reasons);
+        replaced |= attempt.refuse(key, Cause::Unsupported, &reasons);
     }
     replaced
 }

@@ -70,6 +70,21 @@ impl FileState {
     }
 }
 
+/// Why the file as it is now is not live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// It is, or nothing is known against it.
+    #[default]
+    None,
+    /// It is no policy that this node worker understands, or not the only one of its name.
+    Invalid,
+    /// This node cannot do what it asks for.
+    Unsupported,
+    /// The kernel did not take it.
+    Kernel,
+}
+
 /// What is known about one file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileStatus {
@@ -79,7 +94,9 @@ pub struct FileStatus {
     pub state: FileState,
     /// The version that is live, or else the one that wants to be; `None` = no version could be read.
     pub version: Option<Arc<Version>>,
-    /// Why the file as it is now is not live; one line each.
+    /// Why the file as it is now is not live: in a word.
+    pub cause: Cause,
+    /// Why, one line each.
     pub reasons: Vec<String>,
     /// What the policy's author will want to know.
     pub warnings: Vec<String>,
@@ -98,6 +115,7 @@ struct File {
     live: Option<Arc<Version>>,
     /// Why `current` was not made live, though it passed validation.
     refused: Vec<String>,
+    cause: Cause,
     /// Said by the compiler about the live version.
     warnings: Vec<String>,
     /// The file was deleted; its policy is live until the next attempt.
@@ -129,6 +147,7 @@ impl PolicySet {
         }
         file.current = Some(current);
         file.refused.clear();
+        file.cause = Cause::None;
         true
     }
 
@@ -188,11 +207,13 @@ impl PolicySet {
             let Some(file) = self.files.get_mut(&name) else { continue };
             file.live = unique.get(&name).and_then(|place| place.version.clone());
             file.refused = candidate.refused;
+            file.cause = candidate.cause;
             file.warnings.clear();
         }
         for (name, place) in unique {
             for Duplicate { key, owner } in place.lost_to {
                 if let Some(file) = self.files.get_mut(&name) {
+                    file.cause = Cause::Invalid;
                     file.refused.push(format!(
                         "{name}: metadata.name: found `{key}` a second time; allowed: each name once; {owner} has the \
                          same name"
@@ -247,7 +268,12 @@ impl File {
             warnings.extend(version.warnings.iter().cloned());
         }
         warnings.extend(self.warnings.iter().cloned());
-        FileStatus { file: name.to_owned(), state, version: version.cloned(), reasons, warnings }
+        let cause = match (state, &self.current) {
+            (FileState::Live | FileState::Pending, _) => Cause::None,
+            (_, Some(Ok(_))) => self.cause,
+            (_, Some(Err(_)) | None) => Cause::Invalid,
+        };
+        FileStatus { file: name.to_owned(), state, version: version.cloned(), cause, reasons, warnings }
     }
 }
 
@@ -274,6 +300,7 @@ struct Candidate {
     /// The name of the policy that is live from this file.
     holds: Option<PolicyKey>,
     refused: Vec<String>,
+    cause: Cause,
 }
 
 /// What a file has after names that are there twice have been given to one of their files.
@@ -352,11 +379,12 @@ impl Attempt {
 
     /// The version of the policy `key` cannot be enforced, for these reasons. It is replaced by the live version, or
     /// left out when that is the one, or there is none. `true` = an older version takes its place.
-    pub fn refuse(&mut self, key: &PolicyKey, reasons: &[String]) -> bool {
+    pub fn refuse(&mut self, key: &PolicyKey, cause: Cause, reasons: &[String]) -> bool {
         let unique = self.unique();
         let has = |place: &Place| place.version.as_ref().is_some_and(|version| version.key() == key);
         let Some((name, place)) = unique.iter().find(|(_, place)| has(place)) else { return false };
         let Some(candidate) = self.candidates.get_mut(name) else { return false };
+        candidate.cause = cause;
         candidate.refused.extend(reasons.iter().cloned());
         candidate.refused.truncate(REASONS_MAX);
         let fallback = candidate.fallback.take();

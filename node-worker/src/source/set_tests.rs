@@ -138,7 +138,7 @@ fn a_file_that_takes_a_name_of_another_keeps_what_is_live() {
     assert_eq!((set.status()[0].state, set.status()[1].state), (FileState::Stale, FileState::Live));
     assert!(set.status()[0].reasons[0].contains("b.yaml has the same name"));
     // What was kept so can be refused too.
-    assert!(!attempt.refuse(&key("one"), &["gone".into()]));
+    assert!(!attempt.refuse(&key("one"), Cause::Unsupported, &["gone".into()]));
     assert_eq!(names(&attempt), ["two"]);
     // Both change their names at once: nobody is in the way.
     set.apply("b.yaml", text("one", "vfs_read"));
@@ -154,7 +154,7 @@ fn a_name_goes_on_when_its_first_file_is_refused() {
     set.apply("a.yaml", text("same", "no_such_function"));
     set.apply("b.yaml", text("same", "fd_install"));
     let mut attempt = set.attempt();
-    assert!(!attempt.refuse(&key("same"), &["no such function".into()]));
+    assert!(!attempt.refuse(&key("same"), Cause::Unsupported, &["no such function".into()]));
     assert_eq!(names(&attempt), ["same"]);
     set.settle(attempt);
     assert_eq!((set.status()[0].state, set.status()[1].state), (FileState::Rejected, FileState::Live));
@@ -167,8 +167,8 @@ fn a_refused_version_falls_back_to_the_live_one() {
     set.apply("b.yaml", text("b", "no_such_function"));
     let mut attempt = set.attempt();
     assert_eq!(attempt.new_keys(), [key("a"), key("b")]);
-    assert!(attempt.refuse(&key("a"), &["no such function".into()]));
-    assert!(!attempt.refuse(&key("b"), &["no such function".into()]));
+    assert!(attempt.refuse(&key("a"), Cause::Unsupported, &["no such function".into()]));
+    assert!(!attempt.refuse(&key("b"), Cause::Unsupported, &["no such function".into()]));
     assert!(attempt.new_keys().is_empty());
     assert_eq!(names(&attempt), ["a"]);
     assert!(attempt.policies()[0].hooks()[0].at.as_str().contains("kprobes[0]"));
@@ -186,7 +186,7 @@ fn a_refused_version_falls_back_to_the_live_one() {
 fn a_live_version_that_is_refused_is_left_out() {
     let set = live_set(&[("a.yaml", "a")]);
     let mut attempt = set.attempt();
-    assert!(!attempt.refuse(&key("a"), &["gone".into()]));
+    assert!(!attempt.refuse(&key("a"), Cause::Unsupported, &["gone".into()]));
     assert!(names(&attempt).is_empty());
 }
 
