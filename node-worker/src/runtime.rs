@@ -210,7 +210,7 @@ where
         (Socket::bind(&prepared.args.socket)?, http.map_err(io_error("serve", "HTTP"))?)
     };
     let node: Arc<str> = prepared.node.as_str().into();
-    let cluster = prepared.args.cluster.then(|| ClusterClient::new(&prepared));
+    let cluster = prepared.args.cluster.then(|| ClusterClient::new(&prepared, &facts));
     let facts = NodeFacts { no_pods: no_pods(&prepared.args), ..facts };
     let workers = Workers::start(prepared, facts, notes, port, source)?;
     let result = runtime.block_on(workers.serve(&socket, http, node, signals, cluster));
@@ -488,16 +488,23 @@ struct ClusterClient {
     node: String,
     namespace: String,
     constant: Constant,
+    /// The machine as it was found.
+    facts: NodeFacts,
 }
 
 impl ClusterClient {
-    fn new(prepared: &Prepared) -> Self {
+    fn new(prepared: &Prepared, facts: &NodeFacts) -> Self {
         let constant = Constant {
             architecture: std::env::consts::ARCH.to_owned(),
             boot_id: prepared.boot_id.clone(),
             names: None,
         };
-        Self { node: prepared.node.clone(), namespace: prepared.args.cluster_namespace.clone(), constant }
+        Self {
+            node: prepared.node.clone(),
+            namespace: prepared.args.cluster_namespace.clone(),
+            constant,
+            facts: facts.clone(),
+        }
     }
 
     fn parts(self, shared: &Shared, commands: mpsc::SyncSender<Command>) -> ClientParts {
@@ -508,6 +515,7 @@ impl ClusterClient {
             pods: Arc::clone(&shared.pods),
             commands,
             constant: self.constant,
+            names: Arc::new(move || crate::kernel::names::read(Path::new("/"), &self.facts)),
         }
     }
 }

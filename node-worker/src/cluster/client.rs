@@ -13,17 +13,19 @@ use crate::status::Status;
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod as ApiPod};
-use kube::api::{Patch, PatchParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client};
 use lictor_crds::{API_VERSION, NodeReport, Report};
 use lictor_policy::bundle::{
-    ASSIGNMENT_KEY, Assignment, BundleError, Digest, Held, NODE_KEY, NodeAssignment, Offer, SHARD_KEY, Shard,
-    assignment_name, node_name, shard_name,
+    ASSIGNMENT_KEY, Assignment, BundleError, COMPONENT_LABEL, Component, Digest, Held, KERNEL_KEY,
+    KernelNames, MANAGED_BY_LABEL, MANAGED_BY_VALUE, NODE_KEY, NodeAssignment, Offer, SHARD_KEY, Shard,
+    assignment_name, kernel_name, node_name, shard_name,
 };
 use std::collections::BTreeMap;
-use std::sync::{Arc, mpsc};
+use std::io;
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch as latest};
 
@@ -57,6 +59,8 @@ pub struct Parts {
     pub commands: mpsc::SyncSender<Command>,
     /// What does not change.
     pub constant: Constant,
+    /// Reads the kernel's names, which policies are checked against. It takes a while.
+    pub names: Arc<dyn Fn() -> io::Result<KernelNames> + Send + Sync>,
 }
 
 /// Why something was not had from the API server.
@@ -94,11 +98,13 @@ pub async fn connect() -> Result<Client, String> {
 /// Runs until it is dropped.
 pub async fn run(client: Client, parts: Parts) {
     let (offers, offered) = latest::channel(None);
+    let names = OnceLock::new();
     tokio::join!(
         watch_offers(client.clone(), &parts, offers),
         take_offers(client.clone(), &parts, offered),
         watch_pods(client.clone(), &parts),
-        write_reports(client, &parts),
+        write_names(client.clone(), &parts, &names),
+        write_reports(client, &parts, &names),
     );
 }
 
@@ -253,8 +259,56 @@ async fn watch_pods(client: Client, parts: &Parts) {
     }
 }
 
+/// Writes the names of the kernel, unless another node with the same kernel has. Once they are there, reports name them.
+async fn write_names(client: Client, parts: &Parts, written: &OnceLock<String>) {
+    let read = Arc::clone(&parts.names);
+    let encoded = tokio::task::spawn_blocking(move || {
+        let names = read().map_err(|error| error.to_string())?;
+        names.encode().map_err(|error| error.to_string())
+    });
+    let (digest, bytes) = match encoded.await.map_err(|error| error.to_string()).flatten() {
+        Ok(encoded) => encoded,
+        Err(error) => {
+            tracing::warn!(
+                error,
+                "the kernel's names do not go to the cluster: the webhook cannot check against them"
+            );
+            return;
+        }
+    };
+    let api: Api<ConfigMap> = Api::namespaced(client, &parts.namespace);
+    let labels = [(MANAGED_BY_LABEL, MANAGED_BY_VALUE), (COMPONENT_LABEL, Component::Kernel.label())];
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(kernel_name(&digest)),
+            labels: Some(labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
+            ..ObjectMeta::default()
+        },
+        immutable: Some(true),
+        binary_data: Some([(KERNEL_KEY.to_owned(), ByteString(bytes))].into()),
+        ..ConfigMap::default()
+    };
+    let mut pause = FETCH_RETRY;
+    loop {
+        let params = PostParams::default();
+        let answer = tokio::time::timeout(REQUEST_TIME, api.create(&params, &map)).await;
+        let error = match answer {
+            Ok(Ok(_)) => None,
+            // Another node was first.
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("no answer in time".to_owned()),
+        };
+        let Some(error) = error else { break };
+        tracing::warn!(%error, "the kernel's names cannot be written; tried again");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(FETCH_RETRY_MAX);
+    }
+    drop(written.set(digest.to_string()));
+}
+
 /// Writes the report when something changed.
-async fn write_reports(client: Client, parts: &Parts) {
+async fn write_reports(client: Client, parts: &Parts, names: &OnceLock<String>) {
     let api: Api<NodeReport> = Api::all(client);
     let params = PatchParams::apply(&format!("lictor-node/{}", parts.node)).force();
     let began = Instant::now();
@@ -264,7 +318,8 @@ async fn write_reports(client: Client, parts: &Parts) {
     loop {
         tokio::time::sleep(REPORT_TICK).await;
         let Some((status, accepted)) = status(parts).await else { continue };
-        let now = report(&status, accepted.as_deref(), &parts.constant, now_text());
+        let constant = Constant { names: names.get().cloned(), ..parts.constant.clone() };
+        let now = report(&status, accepted.as_deref(), &constant, now_text());
         if !pacer.is_due(began.elapsed(), difference(written.as_ref(), &now)) {
             continue;
         }

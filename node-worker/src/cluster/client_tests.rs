@@ -38,6 +38,8 @@ struct Objects {
     version: u64,
     events: Vec<Event>,
     reports: Vec<(HashMap<String, String>, Value)>,
+    /// Objects that were to be created.
+    created: Vec<Value>,
     /// Requests for single objects, by name.
     asked: Vec<String>,
 }
@@ -154,10 +156,37 @@ async fn report_patch(
     json_answer(StatusCode::OK, &object)
 }
 
+/// Takes an object the first time only.
+async fn create_config_map(State(api): State<FakeApi>, body: Bytes) -> Response {
+    let object: Value = serde_json::from_slice(&body).unwrap();
+    let is_new = api.with(|objects| {
+        let is_new = objects.created.is_empty();
+        objects.created.push(object.clone());
+        is_new
+    });
+    if is_new {
+        return json_answer(StatusCode::CREATED, &object);
+    }
+    let status = json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "AlreadyExists", "code": 409, "message": "there",
+    });
+    json_answer(StatusCode::CONFLICT, &status)
+}
+
+/// The kernel of this node.
+fn kernel() -> KernelNames {
+    KernelNames {
+        release: "6.12.0".into(),
+        functions: ["fd_install".into()].into(),
+        ..KernelNames::default()
+    }
+}
+
 /// A running client with what it shares.
 struct World {
     api: FakeApi,
     parts: Parts,
+    client: Client,
     stop: tokio::task::JoinHandle<()>,
 }
 
@@ -166,7 +195,7 @@ impl World {
     async fn start() -> Self {
         let api = FakeApi::default();
         let routes = Router::new()
-            .route("/api/v1/namespaces/lictor/configmaps", get(config_maps))
+            .route("/api/v1/namespaces/lictor/configmaps", get(config_maps).post(create_config_map))
             .route("/api/v1/namespaces/lictor/configmaps/{name}", get(config_map))
             .route("/api/v1/pods", get(pods))
             .route("/apis/lictor.io/v1alpha1/nodereports/{name}", patch(report_patch))
@@ -185,10 +214,12 @@ impl World {
             pods: Arc::default(),
             commands,
             constant: Constant::default(),
+            names: Arc::new(|| Ok(kernel())),
         };
         let config = kube::Config::new(url.parse().unwrap());
-        let stop = tokio::spawn(run(Client::try_from(config).unwrap(), parts.clone()));
-        Self { api, parts, stop }
+        let client = Client::try_from(config).unwrap();
+        let stop = tokio::spawn(run(client.clone(), parts.clone()));
+        Self { api, parts, client, stop }
     }
 
     /// Offers a list with one policy for each name.
@@ -374,6 +405,33 @@ fn what_is_not_what_it_claims_is_refused_and_what_is_held_stays() {
         }));
         until("gone", || world.problem().contains("is not there")).await;
         assert_eq!(world.names(), ["b"], "what was held is held");
+        world.stop.abort();
+    });
+}
+
+#[test]
+fn the_kernels_names_are_written_once_and_reported() {
+    let (digest, bytes) = kernel().encode().unwrap();
+    let reported = |world: &World| {
+        world.api.with(|objects| {
+            let last = objects.reports.last();
+            last.is_some_and(|(_, report)| report["report"]["kernel"]["names"] == digest.to_string())
+        })
+    };
+    in_world(|world| async move {
+        until("reported", || reported(&world)).await;
+        let created = world.api.with(|objects| objects.created.clone());
+        assert_eq!(created.len(), 1);
+        assert_eq!(created[0]["metadata"]["name"], kernel_name(&digest));
+        assert_eq!(created[0]["immutable"], true);
+        assert_eq!(created[0]["binaryData"][KERNEL_KEY], STANDARD.encode(bytes));
+        // Another node with the same kernel: they are there already.
+        let second = tokio::spawn(run(world.client.clone(), world.parts.clone()));
+        until("asked for", || world.api.with(|objects| objects.created.len()) == 2).await;
+        world.api.with(|objects| objects.reports.clear());
+        until("reported again", || reported(&world)).await;
+        assert_eq!(world.api.with(|objects| objects.created.len()), 2, "it was tried again");
+        second.abort();
         world.stop.abort();
     });
 }

@@ -16,6 +16,7 @@ mod maps;
 #[cfg(feature = "measure")]
 pub mod measure;
 mod memory;
+pub mod names;
 mod object;
 mod pins;
 mod ring;
