@@ -89,7 +89,9 @@ fn kernels(accepted: &Accepted, view: &View, violations: &mut Violations, warnin
         let Some(kernel) = view.kernels.get(*digest) else { continue };
         for violation in kernel.missing(&accepted.policy) {
             let place = (violation.path.to_string(), violation.found.clone());
-            let entry = missing.entry(place).or_insert_with(|| (violation, 0, BTreeSet::new()));
+            let entry = missing.entry(place).or_insert_with(|| (violation.clone(), 0, BTreeSet::new()));
+            // The name that was meant may be in one kernel only.
+            entry.0.hint = entry.0.hint.take().or(violation.hint);
             entry.1 += count;
             entry.2.insert(&kernel.release);
         }

@@ -135,3 +135,15 @@ fn a_label_that_no_node_has_is_a_warning() {
     some["nodeSelector"] = json!({"matchLabels": {"pool": "x"}});
     assert_eq!(reviewed(&some, &view()).1, ["spec.nodeSelector: no node has the label `pool` now"]);
 }
+
+#[test]
+fn a_name_that_one_kernel_has_is_suggested() {
+    for (first, second) in [(["fd_install"], ["another"]), (["another"], ["fd_install"])] {
+        let (first, second) = (kernel("6.1.0", &first), kernel("6.12.0", &second));
+        let nodes = [first.0, second.0].map(|kernel| (BTreeMap::new(), kernel));
+        let kernels = [first, second].into();
+        let view = View { policies: BTreeSet::new(), nodes: nodes.into(), kernels };
+        let (violations, _) = reviewed(&call("fd_instal"), &view);
+        assert!(violations[0].ends_with("did you mean `fd_install`?"), "{violations:?}");
+    }
+}
