@@ -18,7 +18,7 @@ pub fn suite() -> Vec<LabTest> {
 
 /// Every test that needs a cluster, in the order in which they are run.
 pub fn cluster_suite() -> Vec<ClusterTest> {
-    cluster::TESTS.to_vec()
+    cluster::tests()
 }
 
 /// The guest is what the other tests take it for.

@@ -253,6 +253,9 @@ fn cluster_tests(arguments: &Arguments, programs: PathBuf, tally: &mut Tally) {
     if let Err(error) = cluster::fetch() {
         return tally.case("cluster: get the programs", Some(&format!("{error:#}")));
     }
+    if let Err(error) = build_cluster_programs(&programs) {
+        return tally.case("cluster: build the programs", Some(&format!("{error:#}")));
+    }
     let options = lictor_e2e::cluster::Options { report: progress::line, ..Default::default() };
     let context = ClusterContext::new(programs, options);
     for test in lictor_e2e::cluster_suite().iter().filter(|test| arguments.wants(test.name)) {
@@ -296,12 +299,25 @@ pub(crate) fn build_programs() -> Result<PathBuf> {
     })?;
     let directory = target.join("lab");
     std::fs::create_dir_all(&directory)?;
-    for program in ["lictor-node", "lictor", "lictor-lab"] {
-        // Debug information is most of a program's size, and a guest keeps its files in memory.
-        let built = target.join("debug").join(program);
+    strip(&["lictor-node", "lictor", "lictor-lab"], &directory)?;
+    Ok(directory)
+}
+
+/// Builds the programs that run beside a cluster only: guests do not wait for them.
+fn build_cluster_programs(directory: &Path) -> Result<()> {
+    progress::step("building lictor-operator and lictor-sim-nodes", || {
+        quiet(cargo().args(["build", "--quiet", "-p", "lictor-operator", "-p", "lictor-e2e-nodes", "--bins"]))
+    })?;
+    strip(&["lictor-operator", "lictor-sim-nodes"], directory)
+}
+
+/// Copies built programs without debug information, which is most of their size: a guest keeps its files in memory.
+fn strip(programs: &[&str], directory: &Path) -> Result<()> {
+    for program in programs {
+        let built = crate::target_directory().join("debug").join(program);
         quiet(Command::new("strip").arg("-o").arg(directory.join(program)).arg(built))?;
     }
-    Ok(directory)
+    Ok(())
 }
 
 #[cfg(test)]

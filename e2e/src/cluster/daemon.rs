@@ -17,6 +17,9 @@ const LOG_LINES: usize = 15;
 /// How often something that is waited for is looked at.
 pub(super) const POLL: Duration = Duration::from_millis(100);
 
+/// The longest pause between two looks.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
 type Request = (Command, Sender<std::io::Result<Child>>);
 
 /// Starts a program that the kernel ends when this one ends, however that happens.
@@ -157,9 +160,14 @@ impl Daemon {
     /// When it is not running; the error has the last lines of its log.
     pub fn ensure_running(&mut self) -> Result<()> {
         if !self.is_running()? {
-            bail!("{} is not running; the end of its log:\n{}", self.name, tail(&self.log(), LOG_LINES));
+            bail!("{} is not running; the end of its log:\n{}", self.name, self.last_lines());
         }
         Ok(())
+    }
+
+    /// The last lines that it has written so far.
+    pub fn last_lines(&self) -> String {
+        tail(&self.log(), LOG_LINES)
     }
 
     /// Everything that it has written so far.
@@ -175,20 +183,23 @@ impl Drop for Daemon {
     }
 }
 
-/// Repeats `attempt` until it succeeds, for at most `limit`.
+/// Repeats `attempt` until it succeeds, for at most `limit`; ever less often, since an attempt may cost what is waited for
+/// the time that it needs.
 ///
 /// # Errors
 /// When the time is up: what was waited for, and why the last attempt failed.
 pub fn eventually<T>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let started = Instant::now();
+    let mut pause = POLL;
     loop {
         match attempt() {
             Ok(value) => return Ok(value),
             Err(error) if started.elapsed() >= limit => {
                 return Err(error.context(format!("waited {} s for {what}", limit.as_secs())));
             }
-            Err(_) => thread::sleep(POLL),
+            Err(_) => thread::sleep(pause),
         }
+        pause = (pause * 3 / 2).min(PAUSE_MAX);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::lab::Report;
 
 pub mod binaries;
 mod cases;
+mod chart;
 mod client;
 mod control;
 mod daemon;
@@ -23,6 +24,7 @@ mod image;
 mod images;
 pub mod node;
 mod nodetest;
+mod operator;
 mod pki;
 mod ports;
 mod prometheus;
@@ -41,7 +43,11 @@ pub use images::{NODE_WORKER, TOOLBOX};
 pub use node::{Node, NodeOptions};
 pub use pki::{Pair, Pki, Subject};
 pub use prometheus::Prometheus;
-pub(crate) use selftest::TESTS;
+
+/// The tests of all modules.
+pub(crate) fn tests() -> Vec<ClusterTest> {
+    [selftest::TESTS, operator::TESTS].concat()
+}
 
 /// How long a component may take to be ready; a busy machine takes several times what an idle one does.
 const READY: Duration = Duration::from_mins(5);
@@ -185,12 +191,14 @@ impl Cluster {
     /// When it does not come up; the error has the end of its log.
     pub fn start_api_server(&self) -> Result<()> {
         self.component(Component::ApiServer)?.start()?;
-        eventually("the API server", READY, || {
+        let ready = eventually("the API server", READY, || {
             self.component(Component::Etcd)?.ensure_running()?;
             self.component(Component::ApiServer)?.ensure_running()?;
             self.admin.kubectl(&["get", "--raw", "/readyz"])
-        })
-        .map(drop)
+        });
+        let log =
+            || self.component(Component::ApiServer).map(|daemon| daemon.last_lines()).unwrap_or_default();
+        ready.map(drop).with_context(|| format!("the end of the API server's log:\n{}", log()))
     }
 
     /// Ends a component at once, as a crash would; it is gone when this returns.

@@ -11,7 +11,9 @@ use super::{Cases, Client, ClusterContext, Node, eventually};
 use crate::lab::CaseResult;
 
 /// How long a pod may take: an emulated node needs half a minute for its first one, on a busy machine several times that.
-const POD_ARGUMENT: &str = "--timeout=900s";
+pub(super) const POD_ARGUMENT: &str = "--timeout=900s";
+/// A pod with a shell that waits, and one that serves HTTP.
+pub(super) const PODS: &str = include_str!("testdata/pods.yaml");
 /// How long a change in the kernel may take to be seen.
 const SETTLE: Duration = Duration::from_mins(5);
 
@@ -29,8 +31,8 @@ pub(super) fn node(context: &ClusterContext) -> Result<Vec<CaseResult>> {
         Ok(())
     });
     cases.run("pods-run", || {
-        admin.apply(include_str!("testdata/pods.yaml"))?;
-        admin.kubectl(&["wait", "--for=condition=Ready", "pod/plain", "pod/web", POD_ARGUMENT]).map(drop)
+        admin.apply(PODS)?;
+        wait_for_pods(admin)
     });
     cases.run("exec", || {
         let text = admin.kubectl(&["exec", "plain", "--", "cat", "/etc/lsb-release"])?;
@@ -72,6 +74,11 @@ pub(super) fn node(context: &ClusterContext) -> Result<Vec<CaseResult>> {
     });
     cases.run("helm", || helm(&shared.cluster));
     Ok(cases.done())
+}
+
+/// Waits for [`PODS`].
+pub(super) fn wait_for_pods(admin: &Client) -> Result<()> {
+    admin.kubectl(&["wait", "--for=condition=Ready", "pod/plain", "pod/web", POD_ARGUMENT]).map(drop)
 }
 
 /// The path of the cgroup of a pod's only container, in the guest.
@@ -126,8 +133,8 @@ pub(super) fn node_worker_pod(context: &ClusterContext) -> Result<Vec<CaseResult
     let shared = context.node()?;
     let admin = shared.cluster.admin();
     let mut cases = Cases::default();
-    admin.apply(include_str!("testdata/pods.yaml"))?;
-    admin.kubectl(&["wait", "--for=condition=Ready", "pod/plain", POD_ARGUMENT])?;
+    admin.apply(PODS)?;
+    wait_for_pods(admin)?;
     cases.run("starts", || {
         admin.apply(include_str!("testdata/node-worker.yaml"))?;
         admin.kubectl(&["rollout", "status", "daemonset/node-worker", POD_ARGUMENT]).map(drop)

@@ -14,7 +14,8 @@ const IMPURE: &[&str] =
     &["tokio", "aya", "aya-obj", "kube", "k8s-openapi", "libc", "nix", "rustix", "axum", "hyper"];
 
 /// What takes long to compile or needs a C compiler that makes BPF programs.
-const HEAVY: &[&str] = &["lictor-node-worker", "lictor", "bindgen", "tokio", "axum", "kube"];
+const HEAVY: &[&str] =
+    &["lictor-node-worker", "lictor-operator", "lictor", "bindgen", "tokio", "axum", "kube"];
 
 const BANS: &[Ban] = &[
     Ban {

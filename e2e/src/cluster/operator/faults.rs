@@ -1,0 +1,236 @@
+//! What goes wrong around an operator, and what must hold then.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::super::chart::{Chart, Operator, SETTLE, policy};
+use super::super::{Cases, Component, eventually};
+
+/// Policies that come while the operator is away.
+const CROWD: usize = 12;
+/// How long the API server is away.
+const OUTAGE: Duration = Duration::from_secs(12);
+/// The operator's own objects.
+const OURS: [&str; 2] = ["-n", "lictor"];
+
+/// Objects of the operator that somebody else changes.
+pub(super) fn objects(cases: &mut Cases, chart: &Chart<'_>) {
+    cases.run("a-shard-that-is-deleted-comes-again", || {
+        for name in chart.objects("lictor-policies-")? {
+            chart.admin().kubectl(&[&OURS[..], &["delete", "configmap", &name]].concat())?;
+        }
+        eventually("a shard", SETTLE, || {
+            ensure!(!chart.objects("lictor-policies-")?.is_empty(), "there is none");
+            Ok(())
+        })?;
+        chart.ready("write", "3/3")
+    });
+    cases.run("a-shard-that-holds-something-else-is-repaired", || forged_shard(chart));
+    cases.run("a-forged-assignment-is-replaced", || forged_assignment(chart));
+}
+
+/// An object with a shard's name and label, and other content.
+fn forged_shard(chart: &Chart<'_>) -> Result<()> {
+    let admin = chart.admin();
+    let name = chart.objects("lictor-policies-")?.into_iter().next().context("there is no shard")?;
+    let mut object = admin.json(&[&OURS[..], &["get", "configmap", &name]].concat())?;
+    let data = object["binaryData"].as_object_mut().context("a shard without data")?;
+    let (key, good) = data.iter().next().map(|(key, good)| (key.clone(), good.clone())).context("empty")?;
+    data[&key] = STANDARD.encode("somebody else").into();
+    let uid = object["metadata"]["uid"].clone();
+    object["metadata"] = json!({
+        "name": name, "namespace": "lictor", "labels": object["metadata"]["labels"],
+    });
+    eventually("the forged shard to be in", SETTLE, || {
+        let ran = admin.try_with_input(&["replace", "--force", "-f", "-"], &object.to_string())?;
+        ensure!(ran.code == 0, "{}", ran.text());
+        Ok(())
+    })?;
+    eventually("the operator's own shard", SETTLE, || {
+        let now = admin.json(&[&OURS[..], &["get", "configmap", &name]].concat())?;
+        ensure!(now["binaryData"][&key] == good && now["metadata"]["uid"] != uid, "{now}");
+        Ok(())
+    })?;
+    chart.ready("write", "3/3")
+}
+
+/// An assignment with an older serial, and half of one.
+fn forged_assignment(chart: &Chart<'_>) -> Result<()> {
+    let name = "lictor-node-sim-0001";
+    let output = "jsonpath={.data.node\\.json}";
+    let read = || chart.admin().kubectl(&[&OURS[..], &["get", "configmap", name, "-o", output]].concat());
+    let before: Value = serde_json::from_str(&read()?)?;
+    let mut forged = before.clone();
+    forged["serial"] = json!(1);
+    let mut serial = before["serial"].as_u64();
+    for text in [forged.to_string(), "{\"format\":1".to_owned()] {
+        let change = json!({"data": {"node.json": text}}).to_string();
+        let edit = ["patch", "configmap", name, "--type=merge", "-p", &change];
+        chart.admin().kubectl(&[&OURS[..], &edit[..]].concat())?;
+        serial = eventually("the operator's own words", SETTLE, || {
+            let now: Value = serde_json::from_str(&read()?)?;
+            let newer = now["serial"].as_u64() > serial;
+            ensure!(now["assignment"] == before["assignment"] && newer, "{now}");
+            Ok(now["serial"].as_u64())
+        })?;
+    }
+    chart.ready("write", "3/3")
+}
+
+/// The webhook is away, or its certificate is.
+pub(super) fn webhook(cases: &mut Cases, chart: &Chart<'_>, operator: &mut Operator) {
+    cases.run("a-lost-authority-is-made-anew", || {
+        let known = authorities(chart)?;
+        chart.admin().kubectl(&[&OURS[..], &["delete", "secret", "lictor-webhook-authority"]].concat())?;
+        eventually("another authority", SETTLE, || {
+            ensure!(authorities(chart)? != known, "the API server is told the old one");
+            Ok(())
+        })?;
+        asked(chart)
+    });
+    cases.run("a-certificate-that-ends-is-renewed-without-a-restart", || {
+        let read = || -> Result<Value> {
+            let get =
+                ["get", "secret", "lictor-webhook-authority", "-o", "jsonpath={.data.authority\\.json}"];
+            let text = chart.admin().kubectl(&[&OURS[..], &get[..]].concat())?;
+            Ok(serde_json::from_slice(&STANDARD.decode(text.trim())?)?)
+        };
+        let mut authority = read()?;
+        let (old, known) = (authority["leaf"]["certificate"].clone(), authorities(chart)?);
+        authority["leaf"]["ends"] = json!(1);
+        let data = json!({"data": {"authority.json": STANDARD.encode(authority.to_string())}}).to_string();
+        let edit = ["patch", "secret", "lictor-webhook-authority", "--type=merge", "-p", &data];
+        chart.admin().kubectl(&[&OURS[..], &edit[..]].concat())?;
+        eventually("another certificate", SETTLE, || {
+            let now = read()?;
+            ensure!(now["leaf"]["certificate"] != old && now["leaf"]["ends"] != 1, "it is the old one");
+            Ok(())
+        })?;
+        ensure!(authorities(chart)? == known, "the authority is another one, too");
+        asked(chart)
+    });
+    cases.run("without-the-webhook-nothing-gets-in-and-what-is-live-stays", || {
+        let before = chart.objects("lictor-")?;
+        operator.program.stop()?;
+        let ran = chart.admin().try_with_input(&["apply", "-f", "-"], &policy("late", "/etc").to_string())?;
+        ran.refused("failed calling webhook")?;
+        ensure!(chart.objects("lictor-")? == before, "something was taken away");
+        operator.program.start()?;
+        chart.admit(&policy("late", "/etc"))?;
+        chart.ready("late", "3/3")?;
+        chart.admin().kubectl(&["delete", "tracingpolicy", "late"]).map(drop)
+    });
+}
+
+/// The authorities that the API server trusts for the webhook.
+fn authorities(chart: &Chart<'_>) -> Result<String> {
+    let output = "jsonpath={.webhooks[0].clientConfig.caBundle}";
+    let bundle = chart.admin().kubectl(&["get", "validatingwebhookconfiguration", "lictor", "-o", output])?;
+    ensure!(!bundle.is_empty(), "the API server is told no authority");
+    Ok(bundle)
+}
+
+/// The webhook answers.
+fn asked(chart: &Chart<'_>) -> Result<()> {
+    let mut wrong = policy("wrong", "/etc");
+    wrong["spec"]["kprobes"][0]["selector"] = json!([]);
+    eventually("the webhook", SETTLE, || chart.dry_run(&wrong)?.refused("found the unknown field `selector`"))
+}
+
+/// A policy that got in while the webhook was off.
+pub(super) fn slipped(cases: &mut Cases, chart: &Chart<'_>) {
+    cases.run("what-slipped-past-the-webhook-is-stalled-and-not-live", || {
+        chart.admin().kubectl(&["delete", "validatingwebhookconfiguration", "lictor"])?;
+        let mut wrong = policy("slipped", "/etc");
+        wrong["spec"]["kprobes"][0]["selector"] = json!([]);
+        chart.admit(&wrong)?;
+        let message = chart.condition("slipped", "Stalled", "True", "0/0")?;
+        ensure!(message.contains("spec.kprobes[0].selector"), "{message}");
+        chart.ready("write", "3/3")?;
+        for node in ["sim-0000", "sim-0001", "sim-0002"] {
+            let report = chart.admin().json(&["get", "nodereport", node])?;
+            let names: Vec<&Value> = report["report"]["policies"].as_array().into_iter().flatten().collect();
+            ensure!(names.iter().all(|policy| policy["name"] != "slipped"), "{report}");
+        }
+        chart.admin().kubectl(&["delete", "tracingpolicy", "slipped"])?;
+        chart.helm("upgrade", &[])?;
+        asked(chart)
+    });
+}
+
+/// The operator or the API server goes.
+pub(super) fn crashes(cases: &mut Cases, chart: &Chart<'_>, operator: &mut Operator) {
+    let admin = chart.admin();
+    cases.run("an-operator-that-is-killed-while-it-writes-loses-nothing", || {
+        let crowd: Vec<String> =
+            (0..CROWD).map(|number| policy(&format!("more-{number}"), "/etc/more").to_string()).collect();
+        eventually("the policies to be taken", SETTLE, || admin.apply(&crowd.join("\n---\n")))?;
+        // In the middle of what follows from that, a few times, at another moment each time.
+        for pause in [50, 300, 700] {
+            thread::sleep(Duration::from_millis(pause));
+            operator.program.stop()?;
+            operator.program.start()?;
+        }
+        for number in 0..CROWD {
+            chart.ready(&format!("more-{number}"), "3/3")?;
+        }
+        chart.ready("write", "3/3")?;
+        let names: Vec<String> = (0..CROWD).map(|number| format!("more-{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        admin.kubectl(&[&["delete", "tracingpolicies"], &names[..]].concat()).map(drop)
+    });
+    cases.run("the-api-server-goes-and-comes-back", || {
+        chart.cluster.stop(Component::ApiServer)?;
+        thread::sleep(OUTAGE);
+        operator.program.ensure_running()?;
+        chart.cluster.restart(Component::ApiServer)?;
+        chart.admit(&policy("write", "/etc/back"))?;
+        chart.ready("write", "3/3")
+    });
+}
+
+/// Two operators: the second one takes over from one that hangs, and the first one does not write when it goes on.
+pub(super) fn lease(cases: &mut Cases, chart: &Chart<'_>, first: &mut Operator) {
+    let holder = || chart.admin().json(&[&OURS[..], &["get", "lease", "lictor-operator"]].concat());
+    let held = |by: &str| {
+        eventually("the lease", SETTLE, || {
+            let lease = holder()?;
+            ensure!(lease["spec"]["holderIdentity"] == by, "{lease}");
+            Ok(())
+        })
+    };
+    cases.run("of-two-operators-one-leads", || {
+        held("operator-a")?;
+        let mut second = chart.operator("operator-b")?;
+        second.program.start()?;
+        eventually("the second one's webhook", SETTLE, || second.get("/readyz"))?;
+        asked(chart)?;
+        ensure!(first.leads()?, "the first one does not lead");
+        ensure!(!second.leads()?, "both lead");
+
+        first.program.signal("STOP")?;
+        held("operator-b")?;
+        chart.admit(&policy("write", "/etc/second"))?;
+        chart.ready("write", "3/3")?;
+        first.program.signal("CONT")?;
+        eventually("the first one to see that it does not lead", SETTLE, || {
+            ensure!(!first.leads()?, "it thinks that it leads");
+            Ok(())
+        })?;
+        chart.admit(&policy("write", "/etc/third"))?;
+        chart.ready("write", "3/3")?;
+        held("operator-b")?;
+
+        second.program.signal("TERM")?;
+        second.program.wait_for_end(SETTLE)?;
+        chart.ask(first);
+        held("operator-a")?;
+        chart.admit(&policy("write", "/etc/first"))?;
+        chart.ready("write", "3/3")
+    });
+}
