@@ -5,8 +5,9 @@
 mod events;
 mod node;
 mod policy;
+mod shell;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -28,6 +29,10 @@ enum Command {
     Node(node::Command),
     /// Show events of this machine as they happen.
     Events(events::Options),
+    /// Print what makes a shell complete this program's arguments.
+    Completions(shell::CompletionsOptions),
+    /// Print or write manual pages.
+    Man(shell::ManOptions),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +40,8 @@ fn main() -> ExitCode {
         Command::Policy(command) => policy::run(&command),
         Command::Node(command) => node::run(&command),
         Command::Events(options) => events::run(&options),
+        Command::Completions(options) => shell::completions(&options, Cli::command()),
+        Command::Man(options) => shell::man(&options, Cli::command()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

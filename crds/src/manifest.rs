@@ -102,12 +102,14 @@ fn spec() -> Json {
     let any: Vec<String> =
         hooks.iter().map(|hook| format!("has(self.{hook}) && size(self.{hook}) > 0")).collect();
     rule(&mut spec, &any.join(" || "), &format!("at least one of {} is needed", hooks.join(", ")));
-    if let Some(kprobe) = spec.pointer_mut("/properties/kprobes/items") {
-        rule(
-            kprobe,
-            "!has(self.__return__) || !self.__return__ || has(self.returnArg)",
-            "`return: true` needs `returnArg`: how to read what the function returned",
-        );
+    for list in ["kprobes", "fentries"] {
+        if let Some(hook) = spec.pointer_mut(&format!("/properties/{list}/items")) {
+            rule(
+                hook,
+                "!has(self.__return__) || !self.__return__ || has(self.returnArg)",
+                "`return: true` needs `returnArg`: how to read what the function returned",
+            );
+        }
     }
     spec
 }

@@ -39,6 +39,21 @@ pub fn convert(text: &str) -> Result<Converted, Violations> {
         }
     }
     respelled(&root, document_shape(), &mut edits);
+    apply(text, edits)
+}
+
+/// Gives the fields of a policy the names that the schema has, and changes nothing else.
+///
+/// # Errors
+/// As [`convert`].
+pub(crate) fn respell(text: &str) -> Result<Converted, Violations> {
+    let root = parse(text)?;
+    let mut edits = Vec::new();
+    respelled(&root, document_shape(), &mut edits);
+    apply(text, edits)
+}
+
+fn apply(text: &str, edits: Vec<Edit>) -> Result<Converted, Violations> {
     let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
     let mut changes = Vec::new();
     for Edit { line, from, to } in edits {

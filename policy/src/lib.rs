@@ -12,6 +12,7 @@ pub mod model;
 pub mod oracle;
 mod parse;
 pub mod plan;
+mod pretty;
 pub mod spec;
 pub mod trial;
 mod validate;
@@ -20,6 +21,7 @@ mod violation;
 pub use convert::{Converted, convert};
 pub use load::{Loaded, check_unique, load};
 pub use parse::{DOCUMENT_BYTES_MAX, Lines};
+pub use pretty::pretty;
 pub use validate::{ADVICE, CAPABILITIES, validate};
 pub use violation::{Violation, Violations, Warning, did_you_mean, nearest};
 

@@ -114,6 +114,9 @@ fn follows(path: &str, broken: &str) -> bool {
     if within(path, broken) {
         return true;
     }
+    if names_what_is_broken(path, broken) {
+        return true;
+    }
     let object = parent(broken);
     // The items of a list do not depend on each other.
     if broken.ends_with(']') {
@@ -135,7 +138,7 @@ fn follows(path: &str, broken: &str) -> bool {
     }
     match name {
         // What a hook is decides what its actions can do and whether it has a returned value.
-        "kprobes" | "tracepoints" | "lsmhooks" => {
+        "kprobes" | "fentries" | "tracepoints" | "lsmhooks" => {
             let depends = ["call", "returnArg", "returnCopy", "action"]
                 .iter()
                 .any(|name| path.rsplit('.').next() == Some(*name));
@@ -148,6 +151,19 @@ fn follows(path: &str, broken: &str) -> bool {
         "selectors" => false,
         _ => object.ends_with(']') && within(path, object),
     }
+}
+
+/// Whether a field may name a list or a macro whose name could not be read.
+fn names_what_is_broken(path: &str, broken: &str) -> bool {
+    let field = path.trim_end_matches(|end: char| "[]".contains(end) || end.is_ascii_digit());
+    [("spec.lists", "values"), ("spec.lists", "call"), ("spec.selectorsMacros", "macros")].iter().any(
+        |(shared, name)| {
+            let nameless = broken == *shared
+                || parent(broken) == *shared
+                || (within(broken, shared) && broken.rsplit('.').next() == Some("name"));
+            nameless && !within(path, shared) && field.ends_with(&format!(".{name}"))
+        },
+    )
 }
 
 /// Whether a field is `around` or lies within it.

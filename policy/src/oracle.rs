@@ -296,6 +296,11 @@ fn number(number: i128, kind: (u8, bool), test: &NumberTest) -> bool {
         NumberTest::Range { ranges, negated } => {
             ranges.iter().any(|(low, high)| (*low..=*high).contains(&number)) != *negated
         }
+        NumberTest::Members { values, ranges, negated } => {
+            let listed = values.iter().any(|value| wrap(*value, kind) == number);
+            let within = ranges.iter().any(|(low, high)| (*low..=*high).contains(&number));
+            (listed || within) != *negated
+        }
         NumberTest::Mask(bits) => wrap(number, (8, false)) & i128::from(*bits) != 0,
     }
 }

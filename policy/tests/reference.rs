@@ -18,7 +18,7 @@ struct Section {
     example: &'static str,
 }
 
-const SECTIONS: [Section; 20] = [
+const SECTIONS: [Section; 23] = [
     Section {
         path: "",
         title: "The document",
@@ -32,12 +32,27 @@ const SECTIONS: [Section; 20] = [
     Section {
         path: "spec",
         title: "spec",
-        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  podSelector: {}\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - hook: sb_mount\n",
+        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  podSelector: {}\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  fentries:\n  - {call: \"list:mounts\"}\n  lists:\n  - {name: mounts, type: syscalls, values: [sys_mount, sys_umount]}\n  selectorsMacros:\n    shells: {matchBinaries: [{operator: In, values: [/bin/sh]}]}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - {hook: sb_mount, selectors: [{macros: [shells]}]}\n",
     },
     Section {
         path: "spec.kprobes[]",
         title: "spec.kprobes",
         example: "spec:\n  kprobes:\n  - call: security_inode_follow_link\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: dentry}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Prefix, values: [/tmp/]}\n    message: a link in /tmp is followed\n    tags: [file.link]\n    ignore: {callNotFound: true}\n",
+    },
+    Section {
+        path: "spec.fentries[]",
+        title: "spec.fentries",
+        example: "spec:\n  fentries:\n  - call: tcp_connect\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: nop}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: InMap, values: ['-111', '-113:-110']}\n    message: a connection that fails\n    tags: [net.fail]\n    ignore: {callNotFound: true}\n",
+    },
+    Section {
+        path: "spec.lists[]",
+        title: "spec.lists",
+        example: "spec:\n  lists:\n  - name: mounts\n    type: syscalls\n    values: [sys_mount, sys_umount]\n  kprobes:\n  - call: list:mounts\n",
+    },
+    Section {
+        path: "spec.selectorsMacros",
+        title: "spec.selectorsMacros",
+        example: "spec:\n  selectorsMacros:\n    not-by-root-tools:\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/mount, /usr/bin/umount]}\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - macros: [not-by-root-tools]\n      matchActions:\n      - {action: Override, argError: -1}\n",
     },
     Section {
         path: "spec.kprobes[].ignore",
@@ -67,7 +82,7 @@ const SECTIONS: [Section; 20] = [
     Section {
         path: "spec.lsmhooks[].selectors[]",
         title: "selectors",
-        example: "spec:\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    selectors:\n    - label: high descriptors\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres]}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchCapabilities:\n      - {operator: In, values: [CAP_SYS_ADMIN]}\n      matchActions:\n      - {action: Post}\n",
+        example: "spec:\n  selectorsMacros:\n    unprivileged:\n      matchCapabilities:\n      - {operator: NotIn, values: [CAP_SYS_ADMIN]}\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    selectors:\n    - label: high descriptors\n      macros: [unprivileged]\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres]}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchActions:\n      - {action: Post}\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchArgs[]",
@@ -188,7 +203,7 @@ fn kind(schema: &Json) -> String {
     match word {
         "array" => format!("list of {}", plural(&kind(&schema["items"]))),
         "object" if schema.get("additionalProperties").is_some_and(Json::is_object) => {
-            "mapping of texts".into()
+            format!("mapping of {}", plural(&kind(&schema["additionalProperties"])))
         }
         "string" => "text".into(),
         "boolean" => "true or false".into(),
@@ -240,7 +255,7 @@ fn section(text: &mut String, section: &Section, schema: &Json) {
             }
         }
     }
-    if !fields.is_empty() {
+    if !section.example.is_empty() {
         writeln!(text, "\n```yaml\n{}```", whole(section)).unwrap();
     }
 }
@@ -301,6 +316,7 @@ fn every_object_has_a_section() {
         let Some(members) = schema.get("properties").and_then(Json::as_object) else { return };
         // Arguments and selectors are the same in all hooks.
         let common = path
+            .replace("fentries[]", "kprobes[]")
             .replace("kprobes[].args", "lsmhooks[].args")
             .replace("tracepoints[].args", "lsmhooks[].args");
         let common = common

@@ -34,18 +34,6 @@ pub(super) fn facts(path: &Path) -> anyhow::Result<NodeFacts> {
     let Some(prefix) = prefix else {
         bail!("{name} has no system calls: it is a module's BTF, or that of another architecture");
     };
-    let namespaces = [
-        Namespace::Uts,
-        Namespace::Ipc,
-        Namespace::Mnt,
-        Namespace::Pid,
-        Namespace::PidForChildren,
-        Namespace::Net,
-        Namespace::Time,
-        Namespace::TimeForChildren,
-        Namespace::Cgroup,
-        Namespace::User,
-    ];
     Ok(NodeFacts {
         kernel_release: format!("of {name}"),
         syscall_prefix: prefix.to_owned(),
@@ -54,7 +42,7 @@ pub(super) fn facts(path: &Path) -> anyhow::Result<NodeFacts> {
         btf: true,
         no_pods: None,
         // `host_ns` is a number on every machine; which one does not matter here.
-        host_namespaces: namespaces.into_iter().zip(1..).collect(),
+        host_namespaces: Namespace::ALL.into_iter().zip(1..).collect(),
         symbols: Arc::new(FileSymbols(btf)),
     })
 }

@@ -33,7 +33,7 @@ pub(super) fn read(paths: &[PathBuf]) -> Vec<Input> {
 }
 
 /// The file itself, or the policies in a directory, in order.
-fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

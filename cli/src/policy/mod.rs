@@ -2,11 +2,11 @@
 
 mod btf_file;
 mod check;
-mod convert;
 mod explain;
 mod input;
 mod junit;
 mod machine;
+mod rewrite;
 mod sarif;
 mod sizes;
 mod trial;
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Generate(GenerateOptions),
     /// Convert policies of the established implementation: API group and names of fields. Comments stay.
     Convert(ConvertOptions),
+    /// Format policies: indentation, blank lines, ends of lines, spelling of fields. Comments and order stay.
+    Fmt(FmtOptions),
 }
 
 /// What `check` takes.
@@ -121,6 +123,20 @@ pub(crate) struct ConvertOptions {
     write: bool,
 }
 
+/// What `fmt` takes.
+#[derive(Debug, Args)]
+pub(crate) struct FmtOptions {
+    /// A policy file, or `-` for standard input; several files, or directories of them, with `--write` or `--check`.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Change the files instead of printing.
+    #[arg(long, conflicts_with = "check")]
+    write: bool,
+    /// Change nothing: name the files that are laid out otherwise, and end with exit code 1 if there are any.
+    #[arg(long)]
+    check: bool,
+}
+
 /// What `explain` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -164,6 +180,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<bool> {
         Command::Test(options) => trial::test(options, out, err),
         Command::Replay(options) => trial::replay(options, out, err),
         Command::Generate(options) => trial::generate(options, out, err),
-        Command::Convert(options) => convert::run(options, out, err),
+        Command::Convert(options) => rewrite::convert_files(options, out, err),
+        Command::Fmt(options) => rewrite::fmt_files(options, out, err),
     }
 }

@@ -171,15 +171,20 @@ fn value_test(test: &ValueTest) -> String {
 fn number_test(test: &NumberTest) -> String {
     match test {
         NumberTest::Equal { values, negated } => is(*negated, values.iter()),
-        NumberTest::Range { ranges, negated } => {
-            let ranges = ranges.iter().map(|(low, high)| match (*low, *high) {
-                (i128::MIN, high) => format!("at most {high}"),
-                (low, i128::MAX) => format!("at least {low}"),
-                (low, high) => format!("from {low} to {high}"),
-            });
-            is(*negated, ranges)
+        NumberTest::Range { ranges, negated } => is(*negated, ranges.iter().map(range)),
+        NumberTest::Members { values, ranges, negated } => {
+            let members = values.iter().map(ToString::to_string).chain(ranges.iter().map(range));
+            is(*negated, members.collect::<Vec<_>>().into_iter())
         }
         NumberTest::Mask(mask) => format!("has a bit of {mask:#x}"),
+    }
+}
+
+fn range(range: &(i128, i128)) -> String {
+    match *range {
+        (i128::MIN, high) => format!("at most {high}"),
+        (low, i128::MAX) => format!("at least {low}"),
+        (low, high) => format!("from {low} to {high}"),
     }
 }
 

@@ -65,6 +65,15 @@ pub enum NumberTest {
         /// `NotInRange`
         negated: bool,
     },
+    /// Any of these values or within any of these ranges (`InMap`), or nothing of the kind when `negated` (`NotInMap`).
+    Members {
+        /// Values; with `ranges` not empty.
+        values: Vec<i128>,
+        /// Inclusive ranges, each with low < high.
+        ranges: Vec<(i128, i128)>,
+        /// `NotInMap`
+        negated: bool,
+    },
     /// Any of these bits is set.
     Mask(u64),
 }
@@ -129,6 +138,22 @@ pub enum Namespace {
     TimeForChildren,
     Cgroup,
     User,
+}
+
+impl Namespace {
+    /// All of them, in their order.
+    pub const ALL: [Self; 10] = [
+        Self::Uts,
+        Self::Ipc,
+        Self::Mnt,
+        Self::Pid,
+        Self::PidForChildren,
+        Self::Net,
+        Self::Time,
+        Self::TimeForChildren,
+        Self::Cgroup,
+        Self::User,
+    ];
 }
 
 /// A namespace as a policy names it.

@@ -170,19 +170,6 @@ const FILTERS: usize = 9;
 /// Names of functions that end processes; their numbers are what matters.
 const SIGNALS: [u8; 3] = [9, 9, 15];
 
-const NAMESPACES: [Namespace; 10] = [
-    Namespace::Uts,
-    Namespace::Ipc,
-    Namespace::Mnt,
-    Namespace::Pid,
-    Namespace::PidForChildren,
-    Namespace::Net,
-    Namespace::Time,
-    Namespace::TimeForChildren,
-    Namespace::Cgroup,
-    Namespace::User,
-];
-
 struct Maker {
     random: Random,
     places: Vec<usize>,
@@ -339,12 +326,22 @@ impl Maker {
         let random = &mut self.random;
         let negated = random.chance(35);
         let count = 1 + random.below(3);
-        match random.below(5) {
+        match random.below(7) {
             0 | 1 => {
                 let values = (0..count).map(|_| number(random, width, signed)).collect();
                 NumberTest::Equal { values, negated }
             }
-            2 | 3 => {
+            2 => {
+                let values = (0..count).map(|_| number(random, width, signed)).collect();
+                let ranges = (0..random.below(3))
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .map(|_| (number(random, width, signed), number(random, width, signed)))
+                    .filter(|(low, high)| low != high)
+                    .map(|(low, high)| (low.min(high), low.max(high)));
+                NumberTest::Members { values, ranges: ranges.collect(), negated }
+            }
+            3 | 4 => {
                 let mut end = |open| if random.chance(15) { open } else { number(random, width, signed) };
                 let ranges = (0..count)
                     .map(|_| (end(i128::MIN), end(i128::MAX)))
@@ -496,7 +493,7 @@ fn process(random: &mut Random) -> Process {
         ancestors,
         capabilities: sets.map(|set| (set, random.number() & random.number() & random.number())).into(),
         namespaces: (0..)
-            .zip(NAMESPACES)
+            .zip(Namespace::ALL)
             .map(|(place, namespace): (u32, _)| {
                 let other = random.below(12) as u32;
                 (namespace, HOST_NAMESPACE + if random.chance(50) { place } else { other })

@@ -13,10 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a rule asks of a column's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Test {
-    /// NUMBER: one of these values.
-    Exact { values: Vec<u64>, negated: bool },
-    /// NUMBER: within one of these inclusive ranges, which are sorted and neither overlap nor touch.
-    Ranges { ranges: Vec<(u64, u64)>, negated: bool },
+    /// NUMBER: one of these values, or within one of these inclusive ranges, which are sorted and neither overlap nor
+    /// touch.
+    Numbers { values: Vec<u64>, ranges: Vec<(u64, u64)>, negated: bool },
     /// MASK: one of these bits is set.
     Mask { bits: u64, negated: bool },
     /// ANCESTORS: one of these processes is among them.
@@ -28,22 +27,22 @@ pub(super) enum Test {
 }
 
 impl Test {
+    /// NUMBER: one of these values.
+    pub(super) fn numbers(values: Vec<u64>, negated: bool) -> Self {
+        Self::Numbers { values, ranges: Vec::new(), negated }
+    }
+
     /// How many more intervals a NUMBER column can have for this test.
     pub(super) fn interval_ends(&self) -> usize {
         match self {
-            Self::Ranges { ranges, .. } => 2 * ranges.len(),
-            Self::Exact { .. }
-            | Self::Mask { .. }
-            | Self::Ancestors { .. }
-            | Self::Scope
-            | Self::Text { .. } => 0,
+            Self::Numbers { ranges, .. } => 2 * ranges.len(),
+            Self::Mask { .. } | Self::Ancestors { .. } | Self::Scope | Self::Text { .. } => 0,
         }
     }
 
     fn negated(&self) -> bool {
         match self {
-            Self::Exact { negated, .. }
-            | Self::Ranges { negated, .. }
+            Self::Numbers { negated, .. }
             | Self::Mask { negated, .. }
             | Self::Ancestors { negated, .. }
             | Self::Text { negated, .. } => *negated,
@@ -197,15 +196,13 @@ fn number_changes(asking: &[Asking<'_>], board: &Switchboard) -> (Changes<u64>, 
     let tests = asking.iter().flat_map(|one| &one.tests);
     for (test, switch) in tests.zip(&board.switches) {
         match test {
-            Test::Ranges { ranges, negated } => {
+            Test::Numbers { values: named, ranges, negated } => {
                 for (low, high) in ranges {
                     edges.entry(*low).or_default().push((*switch, !negated));
                     if let Some(after) = high.checked_add(1) {
                         edges.entry(after).or_default().push((*switch, *negated));
                     }
                 }
-            }
-            Test::Exact { values: named, negated } => {
                 for value in named.iter().collect::<BTreeSet<_>>() {
                     values.entry(*value).or_default().push((*switch, !negated));
                 }
@@ -252,11 +249,7 @@ fn elements<K: Ord + Copy>(
 pub(super) fn mask(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
     let named = |test: &Test| match test {
         Test::Mask { bits, .. } => (0..64).filter(|bit| bits >> bit & 1 == 1).collect(),
-        Test::Exact { .. }
-        | Test::Ranges { .. }
-        | Test::Ancestors { .. }
-        | Test::Scope
-        | Test::Text { .. } => Vec::new(),
+        Test::Numbers { .. } | Test::Ancestors { .. } | Test::Scope | Test::Text { .. } => Vec::new(),
     };
     let (default_vector, table) = elements(asking, vectors, named);
     let unresolved_vector = unresolved(asking, vectors);
@@ -267,9 +260,7 @@ pub(super) fn mask(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan
 pub(super) fn ancestors(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
     let named = |test: &Test| match test {
         Test::Ancestors { pids, .. } => pids.clone(),
-        Test::Exact { .. } | Test::Ranges { .. } | Test::Mask { .. } | Test::Scope | Test::Text { .. } => {
-            Vec::new()
-        }
+        Test::Numbers { .. } | Test::Mask { .. } | Test::Scope | Test::Text { .. } => Vec::new(),
     };
     let (default_vector, table) = elements(asking, vectors, named);
     let unresolved_vector = unresolved(asking, vectors);
@@ -312,11 +303,7 @@ pub(super) fn text(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan
 pub(super) fn test_keys(test: &Test) -> impl Iterator<Item = &[u8]> {
     let keys = match test {
         Test::Text { keys, .. } => keys.as_slice(),
-        Test::Exact { .. }
-        | Test::Ranges { .. }
-        | Test::Mask { .. }
-        | Test::Ancestors { .. }
-        | Test::Scope => &[],
+        Test::Numbers { .. } | Test::Mask { .. } | Test::Ancestors { .. } | Test::Scope => &[],
     };
     keys.iter().map(Vec::as_slice)
 }

@@ -28,34 +28,49 @@ impl Domain {
     pub(super) fn test(self, test: &NumberTest) -> Result<Test, Problem> {
         match test {
             NumberTest::Equal { values, negated } => {
-                let mut wanted = Vec::with_capacity(values.len());
-                for value in values {
-                    let value = self.representable(*value)?;
-                    wanted.extend(self.preimage(value, value).map(|(low, _)| low));
-                }
-                wanted.sort_unstable();
-                wanted.dedup();
-                Ok(Test::Exact { values: wanted, negated: *negated })
+                Ok(Test::Numbers { values: self.values(values)?, ranges: Vec::new(), negated: *negated })
             }
             NumberTest::Range { ranges, negated } => {
-                let mut wanted = Vec::with_capacity(ranges.len());
-                for (low, high) in ranges {
-                    let (least, greatest) = limits(self.kind);
-                    self.check_end(*low)?;
-                    self.check_end(*high)?;
-                    let (low, high) = ((*low).max(least), (*high).min(greatest));
-                    if low <= high {
-                        wanted.extend(self.preimage(low, high));
-                    }
-                }
-                Ok(Test::Ranges { ranges: merged(wanted), negated: *negated })
+                Ok(Test::Numbers { values: Vec::new(), ranges: self.ranges(ranges)?, negated: *negated })
             }
+            NumberTest::Members { values, ranges, negated } => Ok(Test::Numbers {
+                values: self.values(values)?,
+                ranges: self.ranges(ranges)?,
+                negated: *negated,
+            }),
             NumberTest::Mask(bits) => {
                 // What an unsigned kind does not have, a negative field would show as set.
                 let own = if self.kind.1 { u64::MAX } else { u64::MAX >> (64 - 8 * u32::from(self.kind.0)) };
                 Ok(Test::Mask { bits: bits & own, negated: false })
             }
         }
+    }
+
+    /// The table's values for these integers, sorted.
+    fn values(self, values: &[i128]) -> Result<Vec<u64>, Problem> {
+        let mut wanted = Vec::with_capacity(values.len());
+        for value in values {
+            let value = self.representable(*value)?;
+            wanted.extend(self.preimage(value, value).map(|(low, _)| low));
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        Ok(wanted)
+    }
+
+    /// The table's ranges for these ranges of integers, as [`merged`] leaves them.
+    fn ranges(self, ranges: &[(i128, i128)]) -> Result<Vec<(u64, u64)>, Problem> {
+        let mut wanted = Vec::with_capacity(ranges.len());
+        for (low, high) in ranges {
+            let (least, greatest) = limits(self.kind);
+            self.check_end(*low)?;
+            self.check_end(*high)?;
+            let (low, high) = ((*low).max(least), (*high).min(greatest));
+            if low <= high {
+                wanted.extend(self.preimage(low, high));
+            }
+        }
+        Ok(merged(wanted))
     }
 
     /// `value` as an integer of the kind; written as its two's complement bits, it may look like one of the other sign.
@@ -130,9 +145,13 @@ mod tests {
 
     fn equal(domain: Domain, value: i128) -> Vec<u64> {
         match domain.test(&NumberTest::Equal { values: vec![value], negated: false }) {
-            Ok(Test::Exact { values, .. }) => values,
+            Ok(Test::Numbers { values, .. }) => values,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn ranges(ranges: Vec<(u64, u64)>) -> Test {
+        Test::Numbers { values: Vec::new(), ranges, negated: false }
     }
 
     #[test]
@@ -158,10 +177,22 @@ mod tests {
         let wide = Domain { kind: (8, false), field: (4, true) };
         let test = NumberTest::Range { ranges: vec![(i128::MIN, i128::MAX)], negated: false };
         let range = (SIGN - (1 << 31), SIGN + (1 << 31) - 1);
-        assert_eq!(wide.test(&test), Ok(Test::Ranges { ranges: vec![range], negated: false }));
+        assert_eq!(wide.test(&test), Ok(ranges(vec![range])));
         let test = NumberTest::Range { ranges: vec![(7, i128::from(u64::MAX) - 1)], negated: false };
         let parts = vec![(SIGN - (1 << 31), SIGN - 2), (SIGN + 7, SIGN + (1 << 31) - 1)];
-        assert_eq!(wide.test(&test), Ok(Test::Ranges { ranges: parts, negated: false }));
+        assert_eq!(wide.test(&test), Ok(ranges(parts)));
+    }
+
+    #[test]
+    fn members_are_values_and_ranges() {
+        let byte = Domain { kind: (1, true), field: (1, true) };
+        let test = NumberTest::Members { values: vec![3, -1], ranges: vec![(5, 9)], negated: true };
+        let expected = Test::Numbers {
+            values: vec![SIGN - 1, SIGN + 3],
+            ranges: vec![(SIGN + 5, SIGN + 9)],
+            negated: true,
+        };
+        assert_eq!(byte.test(&test), Ok(expected));
     }
 
     #[test]
@@ -177,6 +208,6 @@ mod tests {
     fn touching_ranges_are_one() {
         let byte = Domain { kind: (1, false), field: (1, false) };
         let test = NumberTest::Range { ranges: vec![(5, 9), (10, 20), (0, 3)], negated: false };
-        assert_eq!(byte.test(&test), Ok(Test::Ranges { ranges: vec![(0, 3), (5, 20)], negated: false }));
+        assert_eq!(byte.test(&test), Ok(ranges(vec![(0, 3), (5, 20)])));
     }
 }

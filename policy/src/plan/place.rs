@@ -102,7 +102,6 @@ impl<'a> Placer<'a> {
                     continue;
                 }
             };
-            self.warn_about_truncate(policy, hook, &mut placed.warnings);
             let mut placing = Placing { policy, hook, site, facts: self.facts, refusals: Vec::new() };
             let done = placing.hook();
             placed.refusals.append(&mut placing.refusals);
@@ -117,22 +116,6 @@ impl<'a> Placer<'a> {
         let found = self.sites.entry((hook.target.clone(), wants));
         let entry = found.or_insert_with_key(|(target, wants)| Rc::new(site(target, wants, facts)));
         Rc::clone(entry)
-    }
-
-    /// Since 6.2 ftruncate has a check of its own, which a policy on truncate alone does not see.
-    fn warn_about_truncate(&self, policy: &Policy, hook: &Hook, warnings: &mut Vec<Warning>) {
-        let is = |hook: &Hook, function: &str, lsm: &str| match &hook.target {
-            HookTarget::Function(name) => name == function,
-            HookTarget::Lsm(name) => name == lsm,
-            HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } => false,
-        };
-        if is(hook, "security_path_truncate", "path_truncate")
-            && !policy.hooks.iter().any(|other| is(other, "security_file_truncate", "file_truncate"))
-            && self.facts.symbols.function("security_file_truncate").is_some()
-        {
-            let advice = "ftruncate(2) passes security_file_truncate on this kernel: add a hook on it";
-            warnings.push(warning(&policy.key, &hook.at, "truncate(2) alone".to_owned(), advice));
-        }
     }
 }
 
@@ -329,7 +312,7 @@ impl Placing<'_> {
             signal: signal.map_or(0, u16::from),
             limit_interval_ns: rate_limit.map_or(0, |limit| limit.interval_ns),
             limit_scope,
-            limit_id: limit_id(&self.policy.key, &self.hook.at, number),
+            limit_id: limit_id(&self.policy.key, &self.hook.at, &self.site.point.symbol, number),
             post: *post,
             get_urls: get_urls.clone(),
             shown: *shown,
@@ -389,11 +372,9 @@ impl Placing<'_> {
             Ok(test) => {
                 let kind = match test {
                     Test::Mask { .. } => column::LICTOR_COLUMN_MASK,
-                    Test::Exact { .. }
-                    | Test::Ranges { .. }
-                    | Test::Ancestors { .. }
-                    | Test::Scope
-                    | Test::Text { .. } => column::LICTOR_COLUMN_NUMBER,
+                    Test::Numbers { .. } | Test::Ancestors { .. } | Test::Scope | Test::Text { .. } => {
+                        column::LICTOR_COLUMN_NUMBER
+                    }
                 };
                 tests.add(kind, Source::Field(field), test);
             }
@@ -436,7 +417,7 @@ impl Placing<'_> {
             }
         }
         let source = Source::Process(namespace_source(test.namespace));
-        tests.add(column::LICTOR_COLUMN_NUMBER, source, Test::Exact { values, negated: test.negated });
+        tests.add(column::LICTOR_COLUMN_NUMBER, source, Test::numbers(values, test.negated));
     }
 
     fn capability(&mut self, test: &CapabilityTest, tests: &mut Tests) {
@@ -450,11 +431,7 @@ impl Placing<'_> {
             && let Some(inode) = self.host_namespace(Namespace::User, &test.at)
         {
             let source = Source::Process(from::LICTOR_FROM_NS_USER);
-            tests.add(
-                column::LICTOR_COLUMN_NUMBER,
-                source,
-                Test::Exact { values: vec![inode], negated: true },
-            );
+            tests.add(column::LICTOR_COLUMN_NUMBER, source, Test::numbers(vec![inode], true));
         }
     }
 
@@ -539,7 +516,7 @@ fn pid(test: &PidTest, tests: &mut Tests) {
         let test = Test::Ancestors { pids: values, negated: test.negated };
         tests.add(column::LICTOR_COLUMN_ANCESTORS, source, test);
     } else {
-        let test = Test::Exact { values, negated: test.negated };
+        let test = Test::numbers(values, test.negated);
         tests.add(column::LICTOR_COLUMN_NUMBER, source, test);
     }
 }
@@ -559,10 +536,11 @@ fn namespace_source(namespace: Namespace) -> from::Type {
     }
 }
 
-/// FNV-1a over what names a rule: the same in each revision.
-fn limit_id(policy: &PolicyKey, at: &FieldPath, rule: usize) -> u32 {
+/// FNV-1a over what names a rule: the same in each revision. Hooks that a list stands for are all written at one place,
+/// and differ by what they attach to.
+fn limit_id(policy: &PolicyKey, at: &FieldPath, symbol: &str, rule: usize) -> u32 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let parts = [policy.namespace.as_deref().unwrap_or(""), &policy.name, at.as_str()];
+    let parts = [policy.namespace.as_deref().unwrap_or(""), &policy.name, at.as_str(), symbol];
     let number = (rule as u64).to_le_bytes();
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0])).chain(number);
     for byte in bytes {

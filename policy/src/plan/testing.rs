@@ -185,24 +185,15 @@ pub fn facts() -> NodeFacts {
 
 /// A node with these symbols, BTF and BPF LSM.
 pub fn facts_with(symbols: FakeSymbols) -> NodeFacts {
-    let namespaces = [
-        Namespace::Uts,
-        Namespace::Ipc,
-        Namespace::Mnt,
-        Namespace::Pid,
-        Namespace::PidForChildren,
-        Namespace::Net,
-        Namespace::Time,
-        Namespace::TimeForChildren,
-        Namespace::Cgroup,
-        Namespace::User,
-    ];
     NodeFacts {
         kernel_release: "6.12.95-test".to_owned(),
         syscall_prefix: "__x64_sys_".to_owned(),
         bpf_lsm: true,
         btf: true,
-        host_namespaces: (0..).zip(namespaces).map(|(number, one)| (one, HOST_NAMESPACE + number)).collect(),
+        host_namespaces: (0..)
+            .zip(Namespace::ALL)
+            .map(|(number, one)| (one, HOST_NAMESPACE + number))
+            .collect(),
         no_pods: None,
         symbols: Arc::new(symbols),
     }

@@ -43,7 +43,7 @@ pub enum ActionName {
     NoPost,
     /// Kill the process. Where the hook can deny the operation, it is denied too.
     Sigkill,
-    /// Send a signal to the process.
+    /// Send a signal to the process. Signal 9 does what `Sigkill` does.
     Signal,
     /// Return an error instead of performing the operation.
     Override,

@@ -24,7 +24,7 @@ pub struct ValueFilter {
 /// How a value is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-lictor-later" = [
-    "SubString", "SubStringIgnCase", "InMap", "NotInMap", "CapabilitiesGained", "SPort", "NotSPort", "SPortPriv",
+    "SubString", "SubStringIgnCase", "CapabilitiesGained", "SPort", "NotSPort", "SPortPriv",
     "NotSportPriv", "DPort", "NotDPort", "DPortPriv", "NotDPortPriv", "SAddr", "NotSAddr", "DAddr", "NotDAddr",
     "Protocol", "Family", "State", "FileType", "NotFileType", "CelExpr",
 ]))]
@@ -57,6 +57,10 @@ pub enum Operator {
     NotInRange,
     /// Numbers: has a bit of one of the values.
     Mask,
+    /// Numbers: is one of the values, each a number, a range `low:high`, or `list:NAME`.
+    InMap,
+    /// Numbers: is none of the values, each a number, a range `low:high`, or `list:NAME`.
+    NotInMap,
 }
 
 /// A filter on the path of the program that the process runs; for scripts that is the interpreter.

@@ -14,6 +14,7 @@ mod document;
 mod filter;
 mod hook;
 mod label_selector;
+mod list;
 mod option;
 mod policy;
 mod selector;
@@ -29,6 +30,7 @@ pub use filter::{
 };
 pub use hook::{IgnoreSpec, KprobeSpec, LsmHookSpec, TracepointSpec};
 pub use label_selector::{LabelOperator, LabelRequirement, LabelSelector};
+pub use list::{ListKind, ListSpec};
 pub use option::OptionSpec;
 pub use policy::{HostSelector, ModeName, OnUnresolvedName, PolicySpec};
 pub use selector::SelectorSpec;

@@ -1,15 +1,15 @@
 //! The policy itself.
 
-use super::{KprobeSpec, LabelSelector, LsmHookSpec, OptionSpec, TracepointSpec};
+use super::{KprobeSpec, LabelSelector, ListSpec, LsmHookSpec, OptionSpec, SelectorSpec, TracepointSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What to watch and what to do. At least one hook; hooks of different kinds may stand together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "fentries", "uprobes", "usdts", "loader", "containerSelector", "nodeSelector", "lists", "enforcers",
-    "selectorsMacros",
+    "uprobes", "usdts", "loader", "containerSelector", "nodeSelector", "enforcers",
 ]))]
 pub struct PolicySpec {
     /// Whether actions are carried out: `enforce` (the default) denies and kills, `monitor` only reports what it would
@@ -24,6 +24,15 @@ pub struct PolicySpec {
     /// Kernel functions and system calls to watch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kprobes: Vec<KprobeSpec>,
+    /// Kernel functions and system calls to watch, as `kprobes`, but only to watch: they cannot deny or signal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fentries: Vec<KprobeSpec>,
+    /// Lists of functions or system calls, which `call: list:NAME` stands for, or of numbers for `InMap`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListSpec>,
+    /// Parts of selectors by name, for `macros` of selectors.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub selectors_macros: BTreeMap<String, SelectorSpec>,
     /// Tracepoints to watch: places that the kernel's authors marked for observers, more stable than functions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tracepoints: Vec<TracepointSpec>,

@@ -9,13 +9,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "macros", "matchParentBinaries", "matchData", "matchNamespaceChanges", "matchCapabilityChanges", "matchWorkloads",
+    "matchParentBinaries", "matchData", "matchNamespaceChanges", "matchCapabilityChanges", "matchWorkloads",
     "matchReturnActions",
 ]))]
 pub struct SelectorSpec {
     /// Name of this selector in counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Names of `selectorsMacros` whose filters and actions this selector has, too. Each filter, and the actions, may
+    /// come from one place only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub macros: Vec<String>,
     /// Filters on arguments. Each names one value that the hook reads, an operator, and what to compare with; all of
     /// them must hold. `index: 0, operator: Prefix, values: [/etc/]` selects files below `/etc`, when the hook's `args`
     /// have an argument with index 0 of a type that is shown as a path.

@@ -18,6 +18,8 @@ const SIGKILL: u8 = 9;
 pub(super) struct Abilities {
     /// The operation can be replaced by an error.
     pub(super) deny: bool,
+    /// The process can be sent a signal.
+    pub(super) signal: bool,
     /// Why not, if not.
     pub(super) reason: &'static str,
 }
@@ -47,6 +49,10 @@ pub(super) fn fold(
         match spec.action {
             ActionName::Post => actions.rate_limit = rate_limit(spec, &at, report),
             ActionName::NoPost => actions.post = false,
+            ActionName::Sigkill | ActionName::Signal if !abilities.signal => {
+                let found = format!("`{:?}` at a hook that only watches", spec.action);
+                report.refuse_with(&at.member("action"), found, "Post, NoPost, GetUrl", abilities.reason);
+            }
             ActionName::Sigkill => actions.signal = Some(SIGKILL),
             ActionName::Signal => actions.signal = signal(spec, &at, report).or(actions.signal),
             ActionName::Override => actions.deny = error(spec, abilities, &at, report),

@@ -75,6 +75,10 @@ fn accepts_number(test: &NumberTest, number: i128) -> bool {
         NumberTest::Range { ranges, negated } => {
             ranges.iter().any(|(low, high)| (*low..=*high).contains(&number)) != *negated
         }
+        NumberTest::Members { values, ranges, negated } => {
+            let within = || ranges.iter().any(|(low, high)| (*low..=*high).contains(&number));
+            (values.contains(&number) || within()) != *negated
+        }
         NumberTest::Mask(bits) => low_bits(number) & bits != 0,
     }
 }
@@ -95,6 +99,7 @@ fn number_pair<'a>(tests: &[(&'a FieldPath, &'a NumberTest)]) -> Option<Pair<'a>
     let length = |test: &NumberTest| match test {
         NumberTest::Equal { values, .. } => values.len(),
         NumberTest::Range { ranges, .. } => ranges.len(),
+        NumberTest::Members { values, ranges, .. } => values.len() + ranges.len(),
         NumberTest::Mask(_) => 1,
     };
     let total: usize = tests.iter().map(|(_, test)| length(test)).sum();
@@ -112,10 +117,20 @@ fn number_pair<'a>(tests: &[(&'a FieldPath, &'a NumberTest)]) -> Option<Pair<'a>
                     NumberTest::Range { ranges: others, negated: false } => !ranges
                         .iter()
                         .any(|(low, high)| others.iter().any(|(from, to)| low <= to && from <= high)),
-                    NumberTest::Equal { .. } | NumberTest::Range { .. } | NumberTest::Mask(_) => false,
+                    NumberTest::Equal { .. }
+                    | NumberTest::Range { .. }
+                    | NumberTest::Members { .. }
+                    | NumberTest::Mask(_) => false,
                 })
             }
-            NumberTest::Equal { .. } | NumberTest::Range { .. } | NumberTest::Mask(_) => None,
+            // Of a list with ranges, the others would have to be tried with whole ranges.
+            NumberTest::Members { values, ranges, negated: false } if ranges.is_empty() => {
+                tests.iter().find(|(_, test)| !values.iter().any(|value| accepts_number(test, *value)))
+            }
+            NumberTest::Equal { .. }
+            | NumberTest::Range { .. }
+            | NumberTest::Members { .. }
+            | NumberTest::Mask(_) => None,
         };
         if let Some((other, _)) = other {
             return Some((at, other));

@@ -2,6 +2,7 @@
 
 use super::action::Abilities;
 use super::argument::{self, Origin};
+use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::selector::{self, Surroundings};
 use crate::model::{Arg, FieldPath, Hook, HookTarget};
@@ -14,17 +15,30 @@ const MESSAGE_CHARS: std::ops::RangeInclusive<usize> = 2..=256;
 const TAG_CHARS: std::ops::RangeInclusive<usize> = 2..=128;
 const TAGS_MAX: usize = 16;
 
-pub(super) fn kprobe(spec: &KprobeSpec, at: &FieldPath, report: &mut Report) -> Option<Hook> {
+/// A hook on a function; one that only `watches` can do nothing about it.
+pub(super) fn kprobe(
+    spec: &KprobeSpec,
+    watches: bool,
+    shared: &Shared,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<Hook> {
     let target = call(spec, &at.member("call"), report);
     let return_arg = return_arg(spec, at, report);
-    let deny = spec.syscall || spec.call.starts_with("security_");
+    let deny = !watches && (spec.syscall || spec.call.starts_with("security_"));
+    let reason = if watches {
+        "hooks under `fentries` only watch; write it under `kprobes`"
+    } else {
+        "the kernel offers no way to make this function fail"
+    };
     let parts = Parts {
         target,
         args: &spec.args,
         return_arg,
         on_return: spec.on_return,
         origin: Origin::Function,
-        abilities: Abilities { deny, reason: "the kernel offers no way to make this function fail" },
+        abilities: Abilities { deny, signal: !watches, reason },
+        shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
         tags: &spec.tags,
@@ -33,7 +47,12 @@ pub(super) fn kprobe(spec: &KprobeSpec, at: &FieldPath, report: &mut Report) -> 
     parts.build(at, report)
 }
 
-pub(super) fn tracepoint(spec: &TracepointSpec, at: &FieldPath, report: &mut Report) -> Option<Hook> {
+pub(super) fn tracepoint(
+    spec: &TracepointSpec,
+    shared: &Shared,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<Hook> {
     let subsystem = name(&spec.subsystem, "a tracepoint group", &at.member("subsystem"), report);
     let event = name(&spec.event, "a tracepoint", &at.member("event"), report);
     let target = subsystem.zip(event).map(|(subsystem, event)| HookTarget::Tracepoint { subsystem, event });
@@ -45,8 +64,10 @@ pub(super) fn tracepoint(spec: &TracepointSpec, at: &FieldPath, report: &mut Rep
         origin: Origin::Tracepoint,
         abilities: Abilities {
             deny: false,
+            signal: true,
             reason: "a tracepoint only watches: it cannot make the operation fail",
         },
+        shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
         tags: &spec.tags,
@@ -55,14 +76,15 @@ pub(super) fn tracepoint(spec: &TracepointSpec, at: &FieldPath, report: &mut Rep
     parts.build(at, report)
 }
 
-pub(super) fn lsm(spec: &LsmHookSpec, at: &FieldPath, report: &mut Report) -> Option<Hook> {
+pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &mut Report) -> Option<Hook> {
     let parts = Parts {
         target: lsm_target(&spec.hook, &at.member("hook"), report),
         args: &spec.args,
         return_arg: None,
         on_return: false,
         origin: Origin::Lsm,
-        abilities: Abilities { deny: true, reason: "" },
+        abilities: Abilities { deny: true, signal: true, reason: "" },
+        shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
         tags: &spec.tags,
@@ -79,6 +101,7 @@ struct Parts<'a> {
     on_return: bool,
     origin: Origin,
     abilities: Abilities,
+    shared: &'a Shared<'a>,
     selectors: &'a [SelectorSpec],
     message: Option<&'a str>,
     tags: &'a [String],
@@ -106,6 +129,7 @@ impl Parts<'_> {
             return_arg: self.return_arg.as_ref(),
             on_return: self.on_return,
             abilities: self.abilities,
+            shared: self.shared,
         };
         let rules = selector::rules(self.selectors, &around, at, report);
         let message = message(self.message, at, report);
@@ -146,23 +170,17 @@ fn return_arg(spec: &KprobeSpec, at: &FieldPath, report: &mut Report) -> Option<
 }
 
 fn call(spec: &KprobeSpec, at: &FieldPath, report: &mut Report) -> Option<HookTarget> {
-    if spec.call.starts_with("list:") {
-        let hint = "lists are part of the policy language but not supported by this version";
-        report.refuse_with(at, quoted(&spec.call), "the name of one function or system call", hint);
-        return None;
-    }
     if !spec.syscall {
         return name(&spec.call, "a kernel function", at, report).map(HookTarget::Function);
     }
-    if spec.call.starts_with("__ia32_") || spec.call.starts_with("__arm64_compat_") || spec.call.contains('/')
-    {
+    let call = spec.call.strip_prefix("x64/").unwrap_or(&spec.call);
+    if call.starts_with("__ia32_") || call.starts_with("__arm64_compat_") || call.contains('/') {
         let hint = "system calls of 32-bit programs are part of the policy language but not supported by this version";
         report.refuse_with(at, quoted(&spec.call), "a system call of 64-bit programs", hint);
         return None;
     }
-    let bare =
-        ["__x64_sys_", "__arm64_sys_", "sys_"].iter().find_map(|prefix| spec.call.strip_prefix(prefix));
-    name(bare.unwrap_or(&spec.call), "a system call", at, report).map(HookTarget::Syscall)
+    let bare = ["__x64_sys_", "__arm64_sys_", "sys_"].iter().find_map(|prefix| call.strip_prefix(prefix));
+    name(bare.unwrap_or(call), "a system call", at, report).map(HookTarget::Syscall)
 }
 
 fn lsm_target(hook: &str, at: &FieldPath, report: &mut Report) -> Option<HookTarget> {

@@ -6,6 +6,7 @@ mod argument;
 mod contradiction;
 mod hook;
 mod letters;
+mod lists;
 mod number;
 mod process;
 mod report;
@@ -17,6 +18,7 @@ mod value;
 use crate::model::{FieldPath, Hook, Mode, OnUnresolved, Policy, PolicyKey};
 use crate::spec::{Kind, ModeName, OnUnresolvedName, OptionSpec, PolicySpec, TracingPolicy};
 use crate::violation::{Violations, Warning, did_you_mean};
+use lists::Shared;
 use report::{Report, quoted};
 
 pub use advice::ADVICE;
@@ -56,18 +58,34 @@ fn policy(document: &TracingPolicy, report: &mut Report) -> Option<Policy> {
         OnUnresolvedName::Skip => OnUnresolved::Skip,
     });
     let mut hooks: Vec<Option<Hook>> = Vec::new();
-    for (place, spec) in spec.kprobes.iter().enumerate() {
-        hooks.push(hook::kprobe(spec, &at.member("kprobes").index(place), report));
+    let shared = Shared::new(spec, &at, report);
+    for (name, specs, watches) in [("kprobes", &spec.kprobes, false), ("fentries", &spec.fentries, true)] {
+        for (place, kprobe) in specs.iter().enumerate() {
+            let at = at.member(name).index(place);
+            let Some(each) = shared.hooks(kprobe, &at, report) else {
+                hooks.push(None);
+                continue;
+            };
+            for kprobe in each {
+                hooks.push(hook::kprobe(&kprobe, watches, &shared, &at, report));
+            }
+        }
     }
     for (place, spec) in spec.tracepoints.iter().enumerate() {
-        hooks.push(hook::tracepoint(spec, &at.member("tracepoints").index(place), report));
+        hooks.push(hook::tracepoint(spec, &shared, &at.member("tracepoints").index(place), report));
     }
     for (place, spec) in spec.lsmhooks.iter().enumerate() {
-        hooks.push(hook::lsm(spec, &at.member("lsmhooks").index(place), report));
+        hooks.push(hook::lsm(spec, &shared, &at.member("lsmhooks").index(place), report));
     }
-    if hooks.is_empty() {
-        report.refuse(&at, "a policy without hooks", "at least one of kprobes, tracepoints, lsmhooks");
+    let none = spec.kprobes.is_empty() && spec.fentries.is_empty();
+    if none && spec.tracepoints.is_empty() && spec.lsmhooks.is_empty() {
+        report.refuse(
+            &at,
+            "a policy without hooks",
+            "at least one of kprobes, fentries, tracepoints, lsmhooks",
+        );
     }
+    shared.warn_about_unused(&at, report);
     let hooks = hooks.into_iter().collect::<Option<Vec<Hook>>>()?;
     Some(Policy { key: key?, mode, on_unresolved, scope, hooks })
 }

@@ -2,7 +2,8 @@
 
 use super::action::{self, Abilities};
 use super::argument::label;
-use super::report::Report;
+use super::lists::Shared;
+use super::report::{Report, quoted};
 use super::{contradiction, process, value};
 use crate::model::{Actions, Arg, FieldPath, Predicate, Rule};
 use crate::spec::{SelectorSpec, ValueFilter};
@@ -18,6 +19,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) on_return: bool,
     /// What actions can do there.
     pub(super) abilities: Abilities,
+    /// The policy's lists and macros.
+    pub(super) shared: &'a Shared<'a>,
 }
 
 /// The rules of a hook.
@@ -44,31 +47,34 @@ pub(super) fn rules(
     each.map(|(place, spec)| rule(spec, around, &at.member("selectors").index(place), report)).collect()
 }
 
+/// A selector or a macro that it uses, and where it stands.
+struct Part<'a> {
+    spec: &'a SelectorSpec,
+    at: FieldPath,
+}
+
 fn rule(spec: &SelectorSpec, around: &Surroundings, at: &FieldPath, report: &mut Report) -> Rule {
+    let parts = parts(spec, around, at, report);
     let mut predicates = Vec::new();
-    let mut keep = |predicate: Option<Predicate>| predicates.extend(predicate);
-    for (filter, at) in numbered(&spec.match_binaries, at, "matchBinaries") {
-        keep(process::binary(filter, &at, report));
+    for Part { spec, at } in &parts {
+        process_filters(spec, at, &mut predicates, report);
     }
-    for (filter, at) in numbered(&spec.match_pids, at, "matchPIDs") {
-        keep(process::pid(filter, &at, report));
+    for Part { spec, at } in &parts {
+        for (filter, at) in numbered(&spec.match_args, at, "matchArgs") {
+            predicates.extend(argument(filter, around, &at, report));
+        }
     }
-    for (filter, at) in numbered(&spec.match_namespaces, at, "matchNamespaces") {
-        keep(process::namespace(filter, &at, report));
+    for Part { spec, at } in &parts {
+        for (filter, at) in numbered(&spec.match_return_args, at, "matchReturnArgs") {
+            predicates.extend(returned(filter, around, &at, report));
+        }
     }
-    for (filter, at) in numbered(&spec.match_capabilities, at, "matchCapabilities") {
-        keep(process::capability(filter, &at, report));
-    }
-    for (filter, at) in numbered(&spec.match_args, at, "matchArgs") {
-        keep(argument(filter, around, &at, report));
-    }
-    for (filter, at) in numbered(&spec.match_return_args, at, "matchReturnArgs") {
-        keep(returned(filter, around, &at, report));
-    }
-    let actions = action::fold(&spec.match_actions, around.abilities, &at.member("matchActions"), report);
-    if actions.deny.is_some() && !spec.match_return_args.is_empty() {
+    let acting = parts.iter().find(|part| !part.spec.match_actions.is_empty()).unwrap_or(&parts[0]);
+    let actions_at = acting.at.member("matchActions");
+    let actions = action::fold(&acting.spec.match_actions, around.abilities, &actions_at, report);
+    if actions.deny.is_some() && parts.iter().any(|part| !part.spec.match_return_args.is_empty()) {
         report.refuse_with(
-            &at.member("matchActions"),
+            &actions_at,
             "`Override` together with `matchReturnArgs`",
             "one of the two",
             "what a function returns is known only when the operation is done, and then it cannot be denied",
@@ -79,7 +85,71 @@ fn rule(spec: &SelectorSpec, around: &Surroundings, at: &FieldPath, report: &mut
         None => around.return_arg.map(|arg| arg.kind),
     };
     contradiction::refuse(&predicates, kind, report);
-    Rule { at: at.clone(), label: label(spec.label.as_deref(), at, report), predicates, actions }
+    let label = parts.iter().find_map(|part| label(part.spec.label.as_deref(), &part.at, report));
+    Rule { at: at.clone(), label, predicates, actions }
+}
+
+/// The selector itself, then its macros. What two of them have is refused.
+fn parts<'a>(
+    spec: &'a SelectorSpec,
+    around: &Surroundings<'a>,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Vec<Part<'a>> {
+    let mut parts = vec![Part { spec, at: at.clone() }];
+    for (name, at) in numbered(&spec.macros, at, "macros") {
+        let Some((found, found_at)) = around.shared.selector(name, &at, report) else { continue };
+        for (field, has) in FIELDS {
+            if has(found)
+                && let Some(other) = parts.iter().find(|part| has(part.spec))
+            {
+                let text = format!("{}, whose `{field}` {} has, too", quoted(name), other.at);
+                report.refuse_with(
+                    &at,
+                    text,
+                    "each filter, and the actions, from one place",
+                    "leave one out",
+                );
+            }
+        }
+        parts.push(Part { spec: found, at: found_at });
+    }
+    parts
+}
+
+/// Whether a selector has a field.
+type Has = fn(&SelectorSpec) -> bool;
+
+/// The fields that a selector can have from a macro, and whether one has them.
+const FIELDS: [(&str, Has); 8] = [
+    ("label", |spec| spec.label.is_some()),
+    ("matchArgs", |spec| !spec.match_args.is_empty()),
+    ("matchReturnArgs", |spec| !spec.match_return_args.is_empty()),
+    ("matchBinaries", |spec| !spec.match_binaries.is_empty()),
+    ("matchPIDs", |spec| !spec.match_pids.is_empty()),
+    ("matchNamespaces", |spec| !spec.match_namespaces.is_empty()),
+    ("matchCapabilities", |spec| !spec.match_capabilities.is_empty()),
+    ("matchActions", |spec| !spec.match_actions.is_empty()),
+];
+
+fn process_filters(
+    spec: &SelectorSpec,
+    at: &FieldPath,
+    predicates: &mut Vec<Predicate>,
+    report: &mut Report,
+) {
+    for (filter, at) in numbered(&spec.match_binaries, at, "matchBinaries") {
+        predicates.extend(process::binary(filter, &at, report));
+    }
+    for (filter, at) in numbered(&spec.match_pids, at, "matchPIDs") {
+        predicates.extend(process::pid(filter, &at, report));
+    }
+    for (filter, at) in numbered(&spec.match_namespaces, at, "matchNamespaces") {
+        predicates.extend(process::namespace(filter, &at, report));
+    }
+    for (filter, at) in numbered(&spec.match_capabilities, at, "matchCapabilities") {
+        predicates.extend(process::capability(filter, &at, report));
+    }
 }
 
 /// The members of a list with their paths.
@@ -128,7 +198,7 @@ fn argument(
     };
     // The argument itself was refused: nothing can be said about a filter on it.
     let described = around.args.get(arg)?.as_ref()?;
-    let test = value::test(filter, described, at, report)?;
+    let test = value::test(filter, described, around.shared, at, report)?;
     Some(Predicate::Arg { at: at.clone(), arg, test })
 }
 
@@ -168,6 +238,6 @@ fn returned(
         report.refuse(&at.member("index"), format!("`{index}`"), "0: a function returns one value");
         return None;
     }
-    let test = value::test(filter, arg, at, report)?;
+    let test = value::test(filter, arg, around.shared, at, report)?;
     Some(Predicate::Return { at: at.clone(), test })
 }

@@ -1,11 +1,12 @@
 //! Filters on values read at the hook: which operator fits which type.
 
+use super::lists::Shared;
 use super::number::{self, Span};
 use super::process::{some_values, unknown_capability};
 use super::report::{Report, quoted};
 use super::text::{self, Subject};
 use crate::model::{Arg, ArgKind, FieldPath, NumberTest, TextMatch, ValueTest};
-use crate::spec::{Operator, ValueFilter};
+use crate::spec::{ListKind, Operator, ValueFilter};
 
 /// What an operator asks.
 enum Question {
@@ -19,6 +20,8 @@ enum Question {
     Beyond { above: bool },
     /// Bits.
     Mask,
+    /// Equal to one of the values or within one of the ranges.
+    Members { negated: bool },
 }
 
 fn question(operator: Operator) -> Question {
@@ -34,6 +37,8 @@ fn question(operator: Operator) -> Question {
         Operator::InRange => Question::Range { negated: false },
         Operator::NotInRange => Question::Range { negated: true },
         Operator::Mask => Question::Mask,
+        Operator::InMap => Question::Members { negated: false },
+        Operator::NotInMap => Question::Members { negated: true },
     }
 }
 
@@ -52,11 +57,14 @@ fn name(operator: Operator) -> String {
         | Operator::LessThan
         | Operator::InRange
         | Operator::NotInRange
-        | Operator::Mask => format!("{operator:?}"),
+        | Operator::Mask
+        | Operator::InMap
+        | Operator::NotInMap => format!("{operator:?}"),
     }
 }
 
-const NUMBER_OPERATORS: &str = "Equal, NotEqual, GreaterThan, GT, LessThan, LT, InRange, NotInRange, Mask";
+const NUMBER_OPERATORS: &str =
+    "Equal, NotEqual, GreaterThan, GT, LessThan, LT, InRange, NotInRange, Mask, InMap, NotInMap";
 const TEXT_OPERATORS: &str = "Equal, NotEqual, Prefix, NotPrefix, Postfix, NotPostfix";
 
 /// What kind of comparison a type allows.
@@ -86,6 +94,7 @@ fn comparable(kind: ArgKind) -> Comparable {
 pub(super) fn test(
     filter: &ValueFilter,
     arg: &Arg,
+    shared: &Shared,
     at: &FieldPath,
     report: &mut Report,
 ) -> Option<ValueTest> {
@@ -102,7 +111,7 @@ pub(super) fn test(
     let misfit = match &question {
         Question::Equal { .. } => false,
         Question::Part { .. } => matches!(comparable, Comparable::Number(_) | Comparable::Capability),
-        Question::Range { .. } | Question::Beyond { .. } | Question::Mask => {
+        Question::Range { .. } | Question::Beyond { .. } | Question::Mask | Question::Members { .. } => {
             matches!(comparable, Comparable::Text(_))
         }
     };
@@ -116,26 +125,32 @@ pub(super) fn test(
     some_values(&filter.values, at, report)?;
     match comparable {
         Comparable::Number(span) => {
-            number_test(&question, &filter.values, span, false, at, report).map(ValueTest::Number)
+            number_test(&question, &filter.values, span, false, shared, at, report).map(ValueTest::Number)
         }
         Comparable::Capability => {
-            number_test(&question, &filter.values, Span::CAPABILITIES, true, at, report)
+            number_test(&question, &filter.values, Span::CAPABILITIES, true, shared, at, report)
                 .map(ValueTest::Number)
         }
         Comparable::Text(subject) => {
             text_test(&question, subject, &filter.values, at, report).map(ValueTest::Text)
         }
-        Comparable::Either => either(&question, &filter.values, at, report),
+        Comparable::Either => either(&question, &filter.values, shared, at, report),
         Comparable::Nothing => None,
     }
 }
 
 /// A test on a value whose type only the kernel knows.
-fn either(question: &Question, values: &[String], at: &FieldPath, report: &mut Report) -> Option<ValueTest> {
+fn either(
+    question: &Question,
+    values: &[String],
+    shared: &Shared,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<ValueTest> {
     match question {
         Question::Part { .. } => text_test(question, Subject::Text, values, at, report).map(ValueTest::Text),
-        Question::Range { .. } | Question::Beyond { .. } | Question::Mask => {
-            number_test(question, values, Span::UNKNOWN, false, at, report).map(ValueTest::Number)
+        Question::Range { .. } | Question::Beyond { .. } | Question::Mask | Question::Members { .. } => {
+            number_test(question, values, Span::UNKNOWN, false, shared, at, report).map(ValueTest::Number)
         }
         Question::Equal { .. } => {
             let text = text_test(question, Subject::Text, values, at, report)?;
@@ -145,7 +160,7 @@ fn either(question: &Question, values: &[String], at: &FieldPath, report: &mut R
             if !numbers {
                 return Some(ValueTest::Text(text));
             }
-            let number = number_test(question, values, Span::UNKNOWN, false, at, report)?;
+            let number = number_test(question, values, Span::UNKNOWN, false, shared, at, report)?;
             Some(ValueTest::Either { number, text })
         }
     }
@@ -161,7 +176,7 @@ fn text_test(
     match question {
         Question::Equal { negated } => text::test(subject, TextMatch::Equal, *negated, values, at, report),
         Question::Part { part, negated } => text::test(subject, *part, *negated, values, at, report),
-        Question::Range { .. } | Question::Beyond { .. } | Question::Mask => None,
+        Question::Range { .. } | Question::Beyond { .. } | Question::Mask | Question::Members { .. } => None,
     }
 }
 
@@ -170,6 +185,7 @@ fn number_test(
     values: &[String],
     span: Span,
     capability: bool,
+    shared: &Shared,
     at: &FieldPath,
     report: &mut Report,
 ) -> Option<NumberTest> {
@@ -185,6 +201,7 @@ fn number_test(
             let ranges = each.filter_map(|(text, at)| number::range(text, span, &at, report)).collect();
             NumberTest::Range { ranges, negated: *negated }
         }
+        Question::Members { negated } => members(each, *negated, span, capability, shared, report),
         Question::Beyond { above } => {
             let ranges = each.filter_map(|(text, at)| beyond(text, span, *above, &at, report)).collect();
             NumberTest::Range { ranges, negated: false }
@@ -211,6 +228,48 @@ fn single(text: &str, span: Span, capability: bool, at: &FieldPath, report: &mut
         return found;
     }
     number::within(text, span, at, report)
+}
+
+/// Numbers, ranges, and lists of both.
+fn members<'a>(
+    values: impl Iterator<Item = (&'a str, FieldPath)>,
+    negated: bool,
+    span: Span,
+    capability: bool,
+    shared: &Shared,
+    report: &mut Report,
+) -> NumberTest {
+    let (mut single_values, mut ranges) = (Vec::new(), Vec::new());
+    let mut member = |text: &str, at: &FieldPath, report: &mut Report| {
+        if !text.contains(':') {
+            single_values.extend(single(text, span, capability, at, report));
+            return;
+        }
+        match number::range(text, span, at, report) {
+            Some((low, high)) if low == high => single_values.push(low),
+            range => ranges.extend(range),
+        }
+    };
+    for (text, at) in values {
+        let Some(name) = text.strip_prefix("list:") else {
+            member(text, &at, report);
+            continue;
+        };
+        let Some((list, list_at)) = shared.list(name, &at, report) else { continue };
+        if list.kind == Some(ListKind::Syscalls) {
+            let hint = "names of system calls are part of the policy language here but not supported by this version";
+            report.refuse_with(&at, quoted(text), "a list of numbers, which has no `type`", hint);
+            continue;
+        }
+        // What a number weighs in the model, about.
+        if shared.write_out(list.values.len() * size_of::<(i128, i128)>(), &at, report).is_none() {
+            continue;
+        }
+        for (place, text) in list.values.iter().enumerate() {
+            member(text, &list_at.member("values").index(place), report);
+        }
+    }
+    NumberTest::Members { values: single_values, ranges, negated }
 }
 
 fn beyond(text: &str, span: Span, above: bool, at: &FieldPath, report: &mut Report) -> Option<(i128, i128)> {

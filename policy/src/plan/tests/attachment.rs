@@ -1,7 +1,7 @@
 //! Which program a hook gets on which node.
 
 use super::policy;
-use crate::plan::testing::{facts, facts_with, symbols};
+use crate::plan::testing::facts;
 use crate::plan::*;
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::lictor_field_kind as kind;
@@ -332,19 +332,4 @@ fn missing_functions_may_be_passed_over() {
         compiled.warnings[0].to_string(),
         "policy p: spec.kprobes[0]: found function `no_such_function`, which this kernel lacks; the hook is passed over"
     );
-}
-
-#[test]
-fn who_watches_truncate_hears_of_ftruncate() {
-    let text = "  kprobes:\n  - {call: security_path_truncate, syscall: false}\n";
-    let compiled = compile(&[policy("p", text)], &facts());
-    assert_eq!(
-        compiled.warnings[0].to_string(),
-        "policy p: spec.kprobes[0]: found truncate(2) alone; \
-         ftruncate(2) passes security_file_truncate on this kernel: add a hook on it"
-    );
-    let both = format!("{text}  - {{call: security_file_truncate, syscall: false}}\n");
-    assert_eq!(compile(&[policy("p", &both)], &facts()).warnings, []);
-    let old = facts_with(symbols().without("security_file_truncate"));
-    assert_eq!(compile(&[policy("p", text)], &old).warnings, []);
 }

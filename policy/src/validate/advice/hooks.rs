@@ -2,31 +2,16 @@
 //!
 //! From the kernel's sources (6.1 to 7.2): `security/security.c` and its callers, `io_uring/opdef.c`.
 
+/// System calls that read from a file or write to it.
+pub(super) const TRANSFERS: [&str; 10] =
+    ["read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2"];
+
 /// LSM hooks, and the system calls and functions whose operations they are asked about.
-pub(super) const ASKED: [(&str, &[&str]); 33] = [
+pub(super) const ASKED: [(&str, &[&str]); 34] = [
     ("file_open", &["open", "openat", "openat2", "creat", "fd_install", "do_filp_open", "do_sys_openat2"]),
     ("bprm_check_security", &["execve", "execveat"]),
-    (
-        "file_permission",
-        &[
-            "read",
-            "readv",
-            "pread64",
-            "preadv",
-            "preadv2",
-            "write",
-            "writev",
-            "pwrite64",
-            "pwritev",
-            "pwritev2",
-            "vfs_read",
-            "vfs_write",
-            "getdents64",
-            "copy_file_range",
-            "sendfile64",
-            "splice",
-        ],
-    ),
+    ("file_permission", &TRANSFERS),
+    ("file_permission", &["vfs_read", "vfs_write", "getdents64", "copy_file_range", "sendfile64", "splice"]),
     ("mmap_file", &["mmap"]),
     ("file_mprotect", &["mprotect", "pkey_mprotect"]),
     ("path_unlink", &["unlink", "unlinkat"]),
@@ -76,21 +61,16 @@ pub(super) const SAME: [&[&str]; 13] = [
     &["mount", "move_mount"],
 ];
 
-/// System calls whose operations `io_uring` offers, too.
-pub(super) const IO_URING: [&str; 34] = [
+/// Whether `io_uring` offers the operation of a system call, too.
+pub(super) fn io_uring_does(call: &str) -> bool {
+    TRANSFERS.contains(&call) || IO_URING.contains(&call)
+}
+
+/// System calls whose operations `io_uring` offers, too, besides [`TRANSFERS`].
+const IO_URING: [&str; 24] = [
     "open",
     "openat",
     "openat2",
-    "read",
-    "readv",
-    "pread64",
-    "preadv",
-    "preadv2",
-    "write",
-    "writev",
-    "pwrite64",
-    "pwritev",
-    "pwritev2",
     "connect",
     "accept",
     "accept4",

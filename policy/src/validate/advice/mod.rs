@@ -173,7 +173,7 @@ fn ways_around(policy: &Policy, hook: &Hook, report: &mut Report) {
             );
         }
     }
-    if hooks::IO_URING.contains(&call) {
+    if hooks::io_uring_does(call) {
         report.advise(
             "io-uring",
             &rule.at,

@@ -121,7 +121,21 @@ fn number(given: &NumberTest, wanted: &NumberTest, steps: &mut usize) -> bool {
                 && given.iter().all(|(low, high)| wanted.iter().any(|(from, to)| from <= low && high <= to))
         }
         (NumberTest::Mask(given), NumberTest::Mask(wanted)) => given & !wanted == 0,
-        (NumberTest::Equal { .. } | NumberTest::Range { .. } | NumberTest::Mask(_), _) => given == wanted,
+        (
+            NumberTest::Equal { values, negated: false },
+            NumberTest::Members { values: listed, ranges, negated: false },
+        ) => {
+            let within = |value: &i128| ranges.iter().any(|(low, high)| low <= value && value <= high);
+            take(values.len() * (listed.len() + ranges.len()), steps)
+                && values.iter().all(|value| listed.contains(value) || within(value))
+        }
+        (
+            NumberTest::Equal { .. }
+            | NumberTest::Range { .. }
+            | NumberTest::Members { .. }
+            | NumberTest::Mask(_),
+            _,
+        ) => given == wanted,
     }
 }
 

@@ -1,0 +1,29 @@
+//! Lists that hooks share.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A list of functions, of system calls or of numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-lictor-later" = ["pattern", "validated"]))]
+pub struct ListSpec {
+    /// Name, which no other list of the policy has.
+    pub name: String,
+    /// What the values are. Without it, whatever the use of the list asks for: functions or system calls for `call`,
+    /// numbers for `InMap`.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ListKind>,
+    /// Names of functions or system calls, or numbers and ranges `low:high`. For `call` at most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// What the values of a list are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(extend("x-lictor-later" = ["generated_syscalls", "generated_ftrace"]))]
+pub enum ListKind {
+    /// System calls.
+    Syscalls,
+}

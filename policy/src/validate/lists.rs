@@ -1,0 +1,195 @@
+//! What a policy writes once and uses in several places: lists and macros.
+
+use super::report::{Report, quoted};
+use crate::model::FieldPath;
+use crate::spec::{KprobeSpec, ListKind, ListSpec, PolicySpec, SelectorSpec};
+use crate::violation::did_you_mean;
+use lictor_node_worker_ebpf::LICTOR_MAX_HOOKS;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Longest policy when everything is written out that its lists and macros stand for, bytes as JSON: a document of a
+/// mebibyte could otherwise stand for more than memory holds. A node's hook points with a kilobyte for each rule.
+const WRITTEN_OUT_MAX: usize = 16 << 20;
+
+/// What a selector weighs besides its texts, bytes.
+const SELECTOR_BYTES: usize = 256;
+
+/// The lists and macros of a policy.
+pub(super) struct Shared<'a> {
+    lists: &'a [ListSpec],
+    macros: &'a BTreeMap<String, SelectorSpec>,
+    /// Lists and macros that something uses, with their kind.
+    used: RefCell<BTreeSet<(&'static str, String)>>,
+    /// Bytes that may still be written out.
+    left: Cell<usize>,
+}
+
+impl<'a> Shared<'a> {
+    /// Says what is wrong with the lists and macros themselves.
+    pub(super) fn new(spec: &'a PolicySpec, at: &FieldPath, report: &mut Report) -> Self {
+        for (place, list) in spec.lists.iter().enumerate() {
+            check_list(list, &spec.lists[..place], &at.member("lists").index(place), report);
+        }
+        for (name, selector) in &spec.selectors_macros {
+            let at = at.member("selectorsMacros").member(name);
+            if name.is_empty() {
+                report.refuse(&at, "a macro without a name", "a name");
+            }
+            if !selector.macros.is_empty() {
+                let hint = "write their filters into this macro";
+                report.refuse_with(
+                    &at.member("macros"),
+                    "macros within a macro",
+                    "filters and actions",
+                    hint,
+                );
+            }
+        }
+        Self {
+            lists: &spec.lists,
+            macros: &spec.selectors_macros,
+            used: RefCell::default(),
+            left: Cell::new(WRITTEN_OUT_MAX),
+        }
+    }
+
+    /// Warns of what nothing uses, once all hooks have been looked at.
+    pub(super) fn warn_about_unused(&self, at: &FieldPath, report: &mut Report) {
+        let used = self.used.borrow();
+        for (place, list) in self.lists.iter().enumerate() {
+            if !used.contains(&("list", list.name.clone())) {
+                let at = at.member("lists").index(place);
+                report.warn(
+                    &at,
+                    format!("the list {}, which nothing uses", quoted(&list.name)),
+                    "it has no effect",
+                );
+            }
+        }
+        for name in self.macros.keys() {
+            if !used.contains(&("macro", name.clone())) {
+                let at = at.member("selectorsMacros").member(name);
+                report.warn(
+                    &at,
+                    format!("the macro {}, which no selector uses", quoted(name)),
+                    "it has no effect",
+                );
+            }
+        }
+    }
+
+    /// The list called `name` and where it stands; says so when there is none.
+    pub(super) fn list(
+        &self,
+        name: &str,
+        at: &FieldPath,
+        report: &mut Report,
+    ) -> Option<(&'a ListSpec, FieldPath)> {
+        let found = self.lists.iter().position(|list| list.name == name);
+        let Some(place) = found else {
+            let names: BTreeSet<&str> = self.lists.iter().map(|list| list.name.as_str()).collect();
+            let names = names.into_iter().filter(|name| !name.is_empty());
+            unknown("list", name, names.collect(), at, report);
+            return None;
+        };
+        let list = &self.lists[place];
+        self.used.borrow_mut().insert(("list", list.name.clone()));
+        Some((list, FieldPath::new("spec.lists").index(place)))
+    }
+
+    /// The macro called `name` and where it stands; says so when there is none.
+    pub(super) fn selector(
+        &self,
+        name: &str,
+        at: &FieldPath,
+        report: &mut Report,
+    ) -> Option<(&'a SelectorSpec, FieldPath)> {
+        let Some((name, selector)) = self.macros.get_key_value(name) else {
+            unknown("macro", name, self.macros.keys().map(String::as_str).collect(), at, report);
+            return None;
+        };
+        self.used.borrow_mut().insert(("macro", name.clone()));
+        let bytes = serde_json::to_string(selector).map_or(WRITTEN_OUT_MAX, |text| text.len());
+        self.write_out(bytes, at, report)?;
+        Some((selector, FieldPath::new("spec.selectorsMacros").member(name)))
+    }
+
+    /// Takes room for so many bytes that are written out.
+    pub(super) fn write_out(&self, bytes: usize, at: &FieldPath, report: &mut Report) -> Option<()> {
+        if let Some(left) = self.left.get().checked_sub(bytes) {
+            self.left.set(left);
+            return Some(());
+        }
+        // Said once: whatever comes next has no room either.
+        if self.left.replace(0) > 0 {
+            let found =
+                format!("a use with which lists and macros stand for more than {WRITTEN_OUT_MAX} bytes");
+            report.refuse_with(at, found, format!("{WRITTEN_OUT_MAX} bytes"), "make several policies of it");
+        }
+        // Nothing is left out without a refusal.
+        report.refused += 1;
+        None
+    }
+
+    /// The hooks that a hook stands for: itself, or one for each value of its list. `None` = it was refused.
+    pub(super) fn hooks<'b>(
+        &self,
+        spec: &'b KprobeSpec,
+        at: &FieldPath,
+        report: &mut Report,
+    ) -> Option<Vec<Cow<'b, KprobeSpec>>> {
+        let Some(name) = spec.call.strip_prefix("list:") else { return Some(vec![Cow::Borrowed(spec)]) };
+        let at = at.member("call");
+        let (list, _) = self.list(name, &at, report)?;
+        let count = list.values.len();
+        // A node has no room for more hook points than this.
+        if count > LICTOR_MAX_HOOKS as usize {
+            let found = format!("{}, a list of {count}", quoted(&spec.call));
+            report.refuse(
+                &at,
+                found,
+                format!("lists of at most {LICTOR_MAX_HOOKS} functions or system calls"),
+            );
+            return None;
+        }
+        let bytes = serde_json::to_string(spec).map_or(WRITTEN_OUT_MAX, |text| text.len());
+        self.write_out((bytes + spec.selectors.len() * SELECTOR_BYTES) * count, &at, report)?;
+        let syscall = spec.syscall || list.kind == Some(ListKind::Syscalls);
+        let hook = |value: &String| Cow::Owned(KprobeSpec { call: value.clone(), syscall, ..spec.clone() });
+        Some(list.values.iter().map(hook).collect())
+    }
+}
+
+fn unknown(what: &str, name: &str, names: Vec<&str>, at: &FieldPath, report: &mut Report) {
+    let allowed = if names.is_empty() {
+        format!("a {what} of the policy, which has none")
+    } else {
+        format!("a {what} of the policy: {}", names.join(", "))
+    };
+    let found = format!("the {what} {}", quoted(name));
+    match did_you_mean(name, names) {
+        Some(hint) => report.refuse_with(at, found, allowed, hint),
+        None => report.refuse(at, found, allowed),
+    }
+}
+
+fn check_list(list: &ListSpec, earlier: &[ListSpec], at: &FieldPath, report: &mut Report) {
+    let twice = earlier.iter().any(|other| other.name == list.name);
+    if twice || list.name.is_empty() {
+        let found =
+            if twice { format!("{} a second time", quoted(&list.name)) } else { "an empty name".into() };
+        report.refuse(&at.member("name"), found, "a name that no other list has");
+    }
+    if list.values.is_empty() {
+        report.refuse(&at.member("values"), "no value", "at least one");
+    }
+    let mut seen = BTreeSet::new();
+    for (place, value) in list.values.iter().enumerate() {
+        if !seen.insert(value) {
+            let at = at.member("values").index(place);
+            report.refuse(&at, format!("{} a second time", quoted(value)), "each value once");
+        }
+    }
+}

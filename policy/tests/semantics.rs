@@ -1,0 +1,367 @@
+//! What the established implementation's own tests check of its language, line by line, and how it is here.
+//!
+//! Each line is a case of `testdata/semantics`, judged by the oracle, a test elsewhere, or a difference with its reason;
+//! `docs/semantics.md` is made from that. `UPDATE_EXPECT=1 cargo test -p lictor-policy --test semantics` writes it anew.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails to set up has to fail")]
+
+use lictor_policy::trial::cases;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// How a line is answered.
+enum Answer {
+    /// It is so; cases of a file show it.
+    Cases(&'static str, &'static [&'static str]),
+    /// It is so; the test of that name shows it: file and what stands in it.
+    Test(&'static str, &'static str),
+    /// It is otherwise, for a reason.
+    Otherwise(&'static str),
+}
+
+use Answer::{Cases, Otherwise, Test};
+
+const LINES: [(&str, &str, Answer); 46] = [
+    (
+        "values",
+        "`Equal`: any one of its values",
+        Cases(
+            "values",
+            &["the first of several values", "the last of several values", "no value of the list"],
+        ),
+    ),
+    (
+        "values",
+        "`InMap`: any number or range of the list",
+        Cases("values", &["a number of InMap", "a range of InMap", "between the numbers of InMap"]),
+    ),
+    (
+        "values",
+        "selectors: the first that holds",
+        Cases(
+            "values",
+            &[
+                "a later selector holds where earlier ones do not",
+                "a selector that holds quietly stops the later ones",
+            ],
+        ),
+    ),
+    (
+        "values",
+        "`NotEqual` with several values: none of them",
+        Cases("values", &["one value of NotEqual is enough to fail"]),
+    ),
+    (
+        "matchArgs",
+        "entries are ANDed",
+        Cases("entries", &["all entries must hold", "one entry is not enough"]),
+    ),
+    (
+        "matchArgs",
+        "the order of `args` does not change what `index` means",
+        Cases("entries", &["index is the number of the argument, however args are ordered"]),
+    ),
+    ("matchArgs", "the form `args: [place]`", Cases("entries", &["args counts places of the list"])),
+    (
+        "numbers",
+        "`InRange`, `NotInRange`",
+        Cases(
+            "numbers",
+            &[
+                "the ends of a range are within it",
+                "a second range",
+                "between two ranges",
+                "outside of all ranges",
+                "inside of one range",
+            ],
+        ),
+    ),
+    ("numbers", "`GT`, `LT`", Cases("numbers", &["greater", "not greater than itself", "less"])),
+    (
+        "numbers",
+        "`LT` on a returned value",
+        Cases("numbers", &["a returned value that is less", "a returned value that is not"]),
+    ),
+    (
+        "numbers",
+        "`Mask` in decimal, hexadecimal and octal",
+        Cases("numbers", &["a bit in decimal", "a bit in hexadecimal", "a bit in octal", "no bit"]),
+    ),
+    (
+        "texts",
+        "`Equal` on texts of every length",
+        Cases(
+            "texts",
+            &[
+                "the same text",
+                "a text of 1 bytes",
+                "a text of 145 bytes",
+                "a text of 4095 bytes",
+                "a text of another length",
+            ],
+        ),
+    ),
+    ("texts", "a NULL text", Cases("texts", &["no text", "no text has no beginning"])),
+    ("texts", "`char_buf`", Cases("texts", &["a buffer", "another buffer"])),
+    (
+        "texts",
+        "`Prefix`: the same, below, beside, very long",
+        Cases(
+            "texts",
+            &[
+                "a text that is the beginning",
+                "a text in a directory below",
+                "a text that begins otherwise",
+                "a very long beginning",
+                "a text shorter than the long beginning",
+            ],
+        ),
+    ),
+    (
+        "texts",
+        "`Postfix`: with NUL, very long",
+        Cases(
+            "texts",
+            &[
+                "a text that ends so",
+                "an ending before a zero byte",
+                "a very long text that ends so",
+                "a text that ends otherwise",
+            ],
+        ),
+    ),
+    (
+        "texts",
+        "`NotPrefix`",
+        Cases("texts", &["a text with none of the beginnings", "a text with one of the beginnings"]),
+    ),
+    (
+        "texts",
+        "`SubString`",
+        Otherwise(
+            "refused by name: a search within a text costs as much as the text is long, for each rule; `Prefix`, `Postfix` and `Equal` do not",
+        ),
+    ),
+    (
+        "paths",
+        "paths through mounts, chroots, renames and overlays",
+        Test("e2e/src/engine/mod.rs", "fn staleness("),
+    ),
+    (
+        "paths",
+        "paths longer than the matcher sees",
+        Otherwise(
+            "never cut: up to 4,095 bytes are compared whole, longer ones are *unresolved*, which `onUnresolved` decides",
+        ),
+    ),
+    ("files", "`FileType`", Otherwise("refused by name in this version")),
+    ("matchBinaries", "`In`, `NotIn`", Cases("binaries", &["In", "not In", "NotIn", "NotIn, and listed"])),
+    (
+        "matchBinaries",
+        "`Prefix`, `NotPrefix`, `Postfix`, `NotPostfix`",
+        Cases(
+            "binaries",
+            &[
+                "Prefix of a binary",
+                "Postfix of a binary",
+                "NotPrefix of a binary",
+                "NotPrefix, and within",
+                "NotPostfix of a binary",
+                "NotPostfix, and at the end",
+            ],
+        ),
+    ),
+    ("matchBinaries", "long paths", Cases("binaries", &["In a very long path"])),
+    (
+        "matchBinaries",
+        "several entries",
+        Cases("binaries", &["several entries hold", "one of several entries fails"]),
+    ),
+    (
+        "matchBinaries",
+        "processes older than the policy",
+        Otherwise(
+            "nothing to remember: the kernel is asked for the executable at each event, so there is no difference between old and new processes",
+        ),
+    ),
+    (
+        "matchBinaries",
+        "`followChildren`, `matchParentBinaries`",
+        Otherwise("refused by name in this version; `matchPIDs` has `followForks`"),
+    ),
+    (
+        "matchPIDs",
+        "process ids, more than four",
+        Cases("pids", &["a process id", "the fifth process id", "another process id"]),
+    ),
+    (
+        "matchPIDs",
+        "`isNamespacePID`",
+        Cases("pids", &["an id in the own namespace", "an excluded id in the own namespace"]),
+    ),
+    ("matchPIDs", "`followForks`", Cases("pids", &["the process itself", "a grandchild", "a stranger"])),
+    ("matchPIDs", "several entries", Cases("pids", &["a second entry counts"])),
+    (
+        "namespaces",
+        "`host_ns`",
+        Cases("privileges", &["in a namespace of its own", "in the namespace of the node"]),
+    ),
+    (
+        "namespaces",
+        "`matchNamespaceChanges`, `matchCapabilityChanges`, `CapabilitiesGained`",
+        Otherwise(
+            "refused by name in this version: they need what a process had before, which the kernel does not keep",
+        ),
+    ),
+    (
+        "capabilities",
+        "`In`, `NotIn`, several entries",
+        Cases(
+            "privileges",
+            &[
+                "one of the capabilities",
+                "none of the capabilities",
+                "a second entry on capabilities counts",
+                "without a capability",
+                "with it",
+            ],
+        ),
+    ),
+    (
+        "actions",
+        "`Override` at LSM hooks and `security_` functions",
+        Cases("actions", &["Override", "Override of a security function"]),
+    ),
+    (
+        "actions",
+        "`Override` on system calls",
+        Otherwise(
+            "refused by name: kernels without function error injection, as Debian's, cannot do it; the LSM hook that the operation passes can",
+        ),
+    ),
+    (
+        "actions",
+        "`Override` with `NoPost`, in any order",
+        Cases("actions", &["Override after NoPost", "Override before NoPost"]),
+    ),
+    (
+        "actions",
+        "`Override` with `Signal`, in any order",
+        Cases("actions", &["Override after Signal", "Override before Signal"]),
+    ),
+    ("actions", "`Sigkill`", Cases("actions", &["Sigkill where it can deny"])),
+    ("actions", "`Signal`", Cases("actions", &["Signal"])),
+    (
+        "actions",
+        "`Sigkill` by what a function returned",
+        Cases("actions", &["Sigkill for what was returned", "no Sigkill for another returned value"]),
+    ),
+    ("actions", "two hooks of one place", Cases("actions", &["two hooks of one place"])),
+    (
+        "actions",
+        "stack traces, enforcers, socket tracking, `imaHash`",
+        Otherwise("refused by name in this version"),
+    ),
+    (
+        "lifecycle",
+        "policies of a namespace, labels that change",
+        Cases(
+            "pods",
+            &[
+                "a pod of the namespace",
+                "a pod whose label changed",
+                "a pod of another namespace",
+                "a process of the node",
+            ],
+        ),
+    ),
+    ("lifecycle", "`hostSelector`", Cases("host", &["a process of the node is selected", "a pod is not"])),
+    (
+        "misc",
+        "`ignore.callNotFound`",
+        Test("policy/src/plan/tests/attachment.rs", "which this kernel lacks; the hook is passed over"),
+    ),
+];
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/semantics")
+}
+
+/// Names of the cases of each file.
+fn suites() -> BTreeMap<String, BTreeSet<String>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(directory()).unwrap() {
+        let path = entry.unwrap().path();
+        let Some(name) = path.file_name().unwrap().to_str().unwrap().strip_suffix(".test.yaml") else {
+            continue;
+        };
+        let suite = cases::read(&std::fs::read_to_string(&path).unwrap(), None).unwrap();
+        let names: BTreeSet<String> = suite.file.cases.iter().map(|case| case.name.clone()).collect();
+        assert_eq!(names.len(), suite.file.cases.len(), "{name} has two cases of one name");
+        found.insert(name.to_owned(), names);
+    }
+    found
+}
+
+#[test]
+fn every_case_comes_out_as_it_says() {
+    let mut count = 0;
+    for name in suites().keys() {
+        let text = |end: &str| std::fs::read_to_string(directory().join(format!("{name}{end}"))).unwrap();
+        let policy =
+            lictor_policy::load(&text(".yaml"), None).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
+        let suite = cases::read(&text(".test.yaml"), None).unwrap();
+        for case in suite.run(&[policy.policy]).unwrap_or_else(|wrong| panic!("{name}: {wrong}")) {
+            assert_eq!(case.failures, Vec::<String>::new(), "{name}: {}", case.name);
+            count += 1;
+        }
+    }
+    assert!(count > 100, "{count}");
+}
+
+#[test]
+fn every_line_names_what_there_is() {
+    let suites = suites();
+    let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (_, line, answer) in &LINES {
+        match answer {
+            Cases(file, cases) => {
+                for case in *cases {
+                    assert!(suites[*file].contains(*case), "{line}: {file} has no case {case}");
+                }
+                named.entry(file).or_default().extend(*cases);
+            }
+            Test(file, inside) => {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                assert!(text.contains(inside), "{line}: {file} has no {inside}");
+            }
+            Otherwise(reason) => assert!(reason.len() > 20, "{line}: {reason}"),
+        }
+    }
+    assert_eq!(named.len(), suites.len(), "every file is named");
+}
+
+#[test]
+fn the_page_says_so() {
+    let mut text = String::from(
+        "# What the language means\n\nWhat Tetragon's own tests check of the language, and how it is here. Made by a test: a line says \"yes\" \
+         when the cases\nbeside it, in `policy/testdata/semantics`, are judged so, and otherwise why it is not so.\n\n\
+         | about | what is checked | here | shown by |\n|---|---|---|---|\n",
+    );
+    for (about, line, answer) in &LINES {
+        let (here, shown) = match answer {
+            Cases(file, cases) => ("yes".to_owned(), format!("`{file}.test.yaml`: {}", cases.join("; "))),
+            Test(file, _) => ("yes".to_owned(), format!("`{file}`")),
+            Otherwise(reason) => ((*reason).to_owned(), String::new()),
+        };
+        writeln!(text, "| {about} | {line} | {here} | {shown} |").unwrap();
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/semantics.md");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == text, "docs/semantics.md is old: UPDATE_EXPECT=1 writes it anew");
+}
