@@ -1,6 +1,7 @@
 //! End-to-end tests and the lab that they run in.
 
 mod bad_input;
+mod baseline;
 pub mod bench;
 pub mod cluster;
 mod differential;

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::bad_input;
+use crate::bench::gate;
 use crate::cluster::{self, ClusterTest};
 use crate::differential;
 use crate::engine;
@@ -13,7 +14,8 @@ use crate::workloads;
 /// Every test, in the order in which they are run.
 pub fn suite() -> Vec<LabTest> {
     let lab = LabTest { name: "lab", kernels: KernelName::ALL, run: the_lab_itself };
-    [&[lab], engine::TESTS, tour::TESTS, workloads::TESTS, bad_input::TESTS, differential::TESTS].concat()
+    [&[lab], engine::TESTS, tour::TESTS, workloads::TESTS, bad_input::TESTS, differential::TESTS, gate::TESTS]
+        .concat()
 }
 
 /// Every test that needs a cluster, in the order in which they are run.

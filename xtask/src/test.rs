@@ -38,12 +38,14 @@ impl Arguments {
 }
 
 /// Counts of cases.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Tally {
     passed: usize,
     failed: usize,
     /// Tests that were not run; they count as neither.
     ignored: usize,
+    /// Names of those that failed, as far as they have one.
+    failures: Vec<String>,
 }
 
 impl Tally {
@@ -51,6 +53,7 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.ignored += other.ignored;
+        self.failures.extend(other.failures);
     }
 
     /// Counts and prints one case.
@@ -62,6 +65,7 @@ impl Tally {
             }
             Some(detail) => {
                 self.failed += 1;
+                self.failures.push(name.to_owned());
                 println!("test {name} ... FAILED");
                 for line in detail.trim_end().lines() {
                     println!("    {line}");
@@ -93,6 +97,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
         println!("{} tests were not run; they count neither as passed nor as failed", tally.ignored);
     }
     progress::line("finished");
+    // Whoever has only the end of the output knows where to look.
+    for name in &tally.failures {
+        println!("failed: {name}");
+    }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(i32::from(tally.failed > 0 || tally.passed == 0))
 }
@@ -176,7 +184,10 @@ fn cargo_test(fuzz_seconds: u32) -> Tally {
         Some(counts) => tally.add(counts),
         None if line.starts_with("test ") && line.ends_with(" ... ok") => {}
         None if line.is_empty() || line.starts_with("running ") => {}
-        None => println!("{line}"),
+        None => {
+            tally.failures.extend(failed_test(line));
+            println!("{line}");
+        }
     });
     // A crate that does not compile has no tests that could fail.
     let failure = match succeeded {
@@ -201,6 +212,11 @@ fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Result<bool> {
         each(&String::from_utf8_lossy(&line.context("reading cargo's output")?));
     }
     Ok(child.wait().context("waiting for cargo")?.success())
+}
+
+/// The name in libtest's line of a test that failed.
+fn failed_test(line: &str) -> Option<String> {
+    Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_owned())
 }
 
 /// The counts of libtest's summary line.
@@ -327,7 +343,7 @@ mod tests {
     #[test]
     fn summaries_are_counted() {
         let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
-        assert_eq!(summary(line), Some(Tally { passed: 12, failed: 3, ignored: 1 }));
+        assert_eq!(summary(line), Some(Tally { passed: 12, failed: 3, ignored: 1, failures: Vec::new() }));
         assert_eq!(summary("test a::b ... ok"), None);
         assert_eq!(summary("test result: ok. x passed"), None);
     }
@@ -353,6 +369,8 @@ mod tests {
         let mut tally = Tally::default();
         tally.case("a", None);
         tally.case("b", Some("detail"));
-        assert_eq!(tally, Tally { passed: 1, failed: 1, ignored: 0 });
+        assert_eq!(tally, Tally { passed: 1, failed: 1, ignored: 0, failures: vec!["b".to_owned()] });
+        assert_eq!(failed_test("test a::b ... FAILED"), Some("a::b".to_owned()));
+        assert_eq!(failed_test("test a::b ... ok"), None);
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::lab::{Acceleration, KernelName, Lab, Options, Outcome};
 
 pub mod budget;
+pub(crate) mod gate;
 pub mod row;
 pub mod table;
 

@@ -14,7 +14,7 @@ const DRIVE: &str = include_str!("drive.sh");
 
 /// The tests.
 pub(crate) const TESTS: &[LabTest] = &[
-    LabTest { name: "engine-staleness", kernels: &[KernelName::V6_1, KernelName::V6_12], run: staleness },
+    LabTest { name: "engine-staleness", kernels: KernelName::ALL, run: staleness },
     LabTest { name: "engine-programs", kernels: KernelName::ALL, run: programs },
     LabTest { name: "engine-scopes", kernels: KernelName::ALL, run: scopes },
     LabTest { name: "engine-load", kernels: &[KernelName::V6_12], run: load },
@@ -60,7 +60,7 @@ fn staleness(context: &LabContext) -> Result<Vec<CaseResult>> {
 }
 
 fn programs(context: &LabContext) -> Result<Vec<CaseResult>> {
-    let options = Options { timeout: std::time::Duration::from_mins(10), ..context.options.clone() };
+    let options = Options { timeout: std::time::Duration::from_mins(20), ..context.options.clone() };
     let lab = lab(context, options);
     let (mut cases, outcome) = run(context, &lab, &[include_str!("matrix.sh")])?;
     let measured = outcome.files.get("verifier").map_or(&[][..], Vec::as_slice);
@@ -75,7 +75,7 @@ fn scopes(context: &LabContext) -> Result<Vec<CaseResult>> {
 fn load(context: &LabContext) -> Result<Vec<CaseResult>> {
     let options = Options {
         kernel_arguments: vec!["preempt=full".to_owned()],
-        timeout: std::time::Duration::from_mins(10),
+        timeout: std::time::Duration::from_mins(25),
         ..context.options.clone()
     };
     Ok(run(context, &lab(context, options), &[include_str!("load.sh")])?.0)

@@ -32,7 +32,8 @@ static __always_inline void task_key_fill(struct task_key *key, __u64 number)
 	key->start = task->start_time;
 	key->pid = task->pid;
 	key->exec_id = task->self_exec_id;
-	key->cgroup = task->cgroups->dfl_cgrp->kn->id;
+	if (PATCHED(LICTOR_PATCH_MEMO_CGROUP))
+		key->cgroup = task->cgroups->dfl_cgrp->kn->id;
 	key->number = number;
 }
 
@@ -80,7 +81,10 @@ __noinline __u64 values_hash(struct event *e)
 
 		if (i >= shape.field_count)
 			break;
-		switch (shape.fields[i].kind) {
+		switch (i == shape.path_field ? LICTOR_FIELD_NONE : shape.fields[i].kind) {
+		case LICTOR_FIELD_NONE:
+			part = e->id.inode ^ e->id.dentry << 1;
+			break;
 		case LICTOR_FIELD_STRING:
 		case LICTOR_FIELD_CHAR_BUF:
 			read_string(words, sizeof(words), e->raw[i]);
@@ -107,8 +111,9 @@ __noinline __u64 values_hash(struct event *e)
 /* Whether a record of this rule is due, by its rate limit. */
 __noinline bool within_limit(struct event *e, const struct lictor_rule *rule)
 {
-	__u64 now = bpf_ktime_get_ns(), *last, task = bpf_get_current_pid_tgid();
+	__u64 now = bpf_ktime_get_ns(), *last, before, task = bpf_get_current_pid_tgid();
 	struct limit_key key = {};
+	long failed;
 
 	if (!e || !rule)
 		return true;
@@ -120,14 +125,19 @@ __noinline bool within_limit(struct event *e, const struct lictor_rule *rule)
 		key.subject = task;
 	else if (rule->limit_scope == LICTOR_LIMIT_PROCESS)
 		key.subject = task >> 32;
+	/* Of threads that come here at the same moment, one gets the record: whoever writes the time. */
 	last = bpf_map_lookup_elem(&limits, &key);
-	if (last && now - *last < rule->limit_interval_ns)
+	if (!last) {
+		failed = bpf_map_update_elem(&limits, &key, &now, BPF_NOEXIST);
+		if (failed && failed != -EEXIST)
+			count_site(LICTOR_SITE_LIMIT_TABLE);
+		return failed != -EEXIST;
+	}
+	before = *last;
+	/* Not "now - before": another thread's time can be later than this one's. */
+	if (now < before + rule->limit_interval_ns)
 		return false;
-	if (last)
-		*last = now;
-	else if (bpf_map_update_elem(&limits, &key, &now, BPF_ANY))
-		count_site(LICTOR_SITE_LIMIT_TABLE);
-	return true;
+	return __sync_val_compare_and_swap(last, before, now) == before;
 }
 
 #define ADD(counter) __sync_fetch_and_add(&(counter), 1)
@@ -279,7 +289,7 @@ static __always_inline __s32 act(void *ctx, struct event *e, struct scratch *s,
 		s->outcome.signal = 0;
 	}
 	if (s->outcome.fired_count)
-		emit(ctx, e, s);
+		emit(ctx, e, s, counts);
 	return s->outcome.verdict;
 }
 
@@ -325,6 +335,11 @@ static __always_inline __u64 memo_number(void *ctx)
 
 	return source == LICTOR_SOURCE_NONE ? 0 : source_value(ctx, source);
 }
+
+/* No rule matches. */
+#define NOTHING NO_TICKET
+/* Nothing is remembered of the file, or no longer. An odd number, like the other, is no sequence to read under. */
+#define UNKNOWN (NO_TICKET + 2)
 
 #ifdef LICTOR_TYPED_ARGUMENTS
 /*
@@ -376,10 +391,10 @@ static __always_inline bool directory_matches_nothing(struct file *file, struct 
 }
 
 /*
- * Whether what is remembered of the file alone tells that no rule matches. Most events end here: nothing is copied, and
- * nothing is kept for judge_by_tables(), which begins anew.
+ * Whether what is remembered of the file alone tells that no rule matches. Most events end here, and nothing is copied.
+ * Gives NOTHING, UNKNOWN, or the sequence of the file's entry, which then holds what judge_by_tables() begins with.
  */
-static __always_inline bool remembered_as_nothing(void *ctx)
+static __always_inline __u32 recall(void *ctx)
 {
 	struct file *file = (struct file *)context_word(ctx, PATCHED(LICTOR_PATCH_PATH_SOURCE));
 	struct path_entry *entry;
@@ -388,24 +403,24 @@ static __always_inline bool remembered_as_nothing(void *ctx)
 
 	/* NULL, or as good as: rare. */
 	if (!as_number((__u64)file) || !file)
-		return false;
+		return UNKNOWN;
 	leaf = file->f_path.dentry;
 	index = cache_index((__u64)leaf, PATH_CACHE_BITS);
 	entry = bpf_map_lookup_elem(&path_cache, &index);
 	if (!entry)
-		return false;
+		return UNKNOWN;
 	sequence = ticket_of(entry);
 	barrier();
 	if (sequence & 1 || !is_for(&entry->of, file, leaf, file->f_inode))
-		return directory_matches_nothing(file, leaf);
+		return directory_matches_nothing(file, leaf) ? NOTHING : UNKNOWN;
 	if (entry->classes.empty & PATCHED(LICTOR_PATCH_EMPTY_BIT)) {
 		count_stat(LICTOR_STAT_PATH_HOT);
-		return is_unchanged(&entry->of, sequence);
+		return is_unchanged(&entry->of, sequence) ? NOTHING : UNKNOWN;
 	}
 	if (!PATCHED(LICTOR_PATCH_MEMO_KEY) || !memo_hit(entry, memo_number(ctx)))
-		return false;
+		return sequence;
 	count_stat(LICTOR_STAT_MEMO_HIT);
-	return is_unchanged(&entry->of, sequence);
+	return is_unchanged(&entry->of, sequence) ? NOTHING : UNKNOWN;
 }
 #endif
 
@@ -431,14 +446,18 @@ static __always_inline struct lictor_hook *hook_get(void *ctx, __u32 slot)
 	return NULL;
 }
 
-/* What is known of the file comes from the cache, or is found out. False when no rule can match. */
-static __always_inline bool path_of_event(void *ctx, struct event *e, struct scratch *s)
+/*
+ * What is known of the file comes from the cache, or is found out. `known` is what recall() gave: under that
+ * sequence, the entry was for the file. False when no rule can match.
+ */
+static __always_inline bool path_of_event(void *ctx, struct event *e, struct scratch *s, __u32 known)
 {
 	struct file *file = FILE_ARGUMENT(ctx);
 	struct path_entry *entry;
 	__u32 index;
 
 	if (is_null(file) || !file) {
+		e->id.inode = e->id.dentry = 0;
 		e->path.prefix_class = e->path.suffix_class = 0;
 		e->path.status = PATH_NONE;
 		e->path.empty = 0;
@@ -446,6 +465,16 @@ static __always_inline bool path_of_event(void *ctx, struct event *e, struct scr
 	}
 	index = cache_index((__u64)KERNEL(file, f_path.dentry), PATH_CACHE_BITS);
 	entry = bpf_map_lookup_elem(&path_cache, &index);
+	if (entry && !(known & 1) && entry->of.revision == e->at.revision &&
+	    entry->of.fs_generation == e->at.fs_generation) {
+		e->id = entry->of.id;
+		e->path = entry->classes;
+		e->id.ticket = known;
+		if (is_unchanged(&entry->of, known)) {
+			count_stat(LICTOR_STAT_PATH_HOT);
+			return e->path.status != PATH_INNER && !matches_nothing(&e->path);
+		}
+	}
 	e->id.ticket = ticket_of(entry);
 	barrier();
 	identity_of_file(file, &e->id);
@@ -459,7 +488,8 @@ static __always_inline bool path_of_event(void *ctx, struct event *e, struct scr
 }
 
 /* Judges by the tables, in scratch memory. */
-static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct lictor_hook *hook)
+static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct lictor_hook *hook,
+				      __u32 known)
 {
 	struct event *e = &s->event;
 
@@ -468,13 +498,15 @@ static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct
 	/* Before the tables are consulted, so that a task that moves meanwhile is not remembered at its new place. */
 	if (HAS_MEMO)
 		task_key_fill(&e->task, memo_number(ctx));
-	if (HAS_PATH && !path_of_event(ctx, e, s))
+	if (HAS_PATH && !path_of_event(ctx, e, s, known))
 		return 0;
 #pragma unroll
 	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
 		if (i >= shape.field_count)
 			break;
-		field_load(ctx, e, i);
+		/* The file that the event is judged by is in e->id. */
+		if (i != shape.path_field)
+			field_load(ctx, e, i);
 	}
 	return narrow_and_act(ctx, e, s, hook);
 }
@@ -497,7 +529,7 @@ static __always_inline __s32 fallback_verdict(const struct lictor_hook *hook, __
 	return hook->fallback_verdict;
 }
 
-static __noinline __s32 judge_by_tables(void *ctx)
+static __noinline __s32 judge_by_tables(void *ctx, __u32 known)
 {
 	/* One load: revision and slot belong together. */
 	__u64 revision_slot = live.revision_slot;
@@ -519,7 +551,7 @@ static __noinline __s32 judge_by_tables(void *ctx)
 	s->event.at.revision = revision_slot;
 	s->event.at.slot = slot;
 	s->event.at.fs_generation = fs_generation;
-	verdict = judge_in(ctx, s, hook);
+	verdict = judge_in(ctx, s, hook, known);
 	scratch_put(s);
 	return verdict;
 }
@@ -540,11 +572,16 @@ static __always_inline __s32 as_errno(__s32 verdict)
 /* Judges an event and returns the verdict: 0, or a negative errno. */
 static __always_inline __s32 judge(void *ctx)
 {
+	__u32 known = UNKNOWN;
+
 #ifdef LICTOR_TYPED_ARGUMENTS
-	if (PATCHED(LICTOR_PATCH_PATH_SOURCE) != LICTOR_SOURCE_NONE && remembered_as_nothing(ctx))
-		return 0;
+	if (PATCHED(LICTOR_PATCH_PATH_SOURCE) != LICTOR_SOURCE_NONE) {
+		known = recall(ctx);
+		if (known == NOTHING)
+			return 0;
+	}
 #endif
-	return judge_by_tables(ctx);
+	return judge_by_tables(ctx, known);
 }
 
 #endif

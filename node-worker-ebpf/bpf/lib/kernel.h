@@ -37,6 +37,7 @@ enum {
 };
 
 #define BPF_ANY 0
+#define BPF_NOEXIST 1
 #define BPF_F_NO_PREALLOC 1
 #define BPF_F_MMAPABLE 1024
 #define BPF_F_INNER_MAP 4096
@@ -46,6 +47,7 @@ enum {
 #define S_IFDIR 0040000
 #define S_IFREG 0100000
 #define EPERM 1
+#define EEXIST 17
 #define MAX_ERRNO 4095
 #define TMPFS_MAGIC 0x01021994
 /* A mount of the kernel's own: pipes, sockets, anonymous inodes, shared memory. */

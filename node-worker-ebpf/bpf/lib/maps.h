@@ -24,9 +24,9 @@
 #define RING_BYTES (2 << 20)
 /* Rate-limited keys remembered; the least recently used one is forgotten first (which lets one record too
  * many out). */
-#define LIMIT_ENTRIES 8192
-/* As many processes as the node worker keeps. */
-#define IMAGE_ENTRIES 65536
+#define LIMIT_ENTRIES 4096
+/* Half as many processes as the node worker keeps: the buckets alone take 16 bytes for each. */
+#define IMAGE_ENTRIES 32768
 
 /* A map of one element, which programs reach without a lookup. The loader shares the sections `.data.NAME` as maps NAME. */
 volatile struct lictor_live live SEC(".data.live") = {};

@@ -312,11 +312,11 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 	s->writer.at = ALIGN8(at + sizeof(*field) + (s->writer.length & 0x3fff));
 }
 
-static __always_inline void emit(void *ctx, struct event *e, struct scratch *s)
+static __always_inline void emit(void *ctx, struct event *e, struct scratch *s,
+				 struct lictor_hook_counts *counts)
 {
 	struct lictor_hook_record *record = (struct lictor_hook_record *)s->record;
-	struct lictor_hook_counts *counts;
-	__u32 slot = shape.hook_slot, fired = s->outcome.fired_count, length;
+	__u32 fired = s->outcome.fired_count, length;
 
 	record_head(&record->head, LICTOR_RECORD_HOOK, bpf_get_current_task_btf());
 	record->head.revision = e->at.revision;
@@ -346,7 +346,6 @@ static __always_inline void emit(void *ctx, struct event *e, struct scratch *s)
 	if (length > LICTOR_MAX_RECORD)
 		length = LICTOR_MAX_RECORD;
 	record->head.length = length;
-	counts = bpf_map_lookup_elem(&hook_counts, &slot);
 	/* The reader polls with a time-out: waking it for each record would cost more than the record. */
 	if (bpf_ringbuf_output(&ring, s->record, length, BPF_RB_NO_WAKEUP)) {
 		if (counts)

@@ -399,6 +399,14 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Kernel memory of the maps that are there whatever the policies are, bytes, by name.
+    pub fn map_memory(&self) -> BTreeMap<&str, u64> {
+        let maps = self.shared.all().iter();
+        maps.map(|(name, map)| (name.as_str(), memory_bytes(map.as_fd()))).collect()
+    }
+}
+
 /// Returns when every program that runs now has ended.
 pub(super) fn barrier() {
     if wait_for_programs().is_err() {

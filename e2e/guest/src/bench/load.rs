@@ -55,7 +55,7 @@ fn memory<R: RecordSource>(
 ) -> Result<f64> {
     let kernel = bench.engine().memory_bytes() as f64;
     recorder.put("kernel memory", variant, live, Measure::Bytes(kernel))?;
-    recorder.put("agent memory (lictor-lab)", variant, live, Measure::Bytes(resident_bytes()?))?;
+    recorder.put("bench memory", variant, live, Measure::Bytes(resident_bytes()?))?;
     Ok(kernel)
 }
 
@@ -71,6 +71,9 @@ fn resident_bytes() -> Result<f64> {
 pub(super) fn run(recorder: &mut Recorder) -> Result<()> {
     let bench = measured(recorder, ("start", "open the engine"), (0, 0), |_| open())?;
     let base = memory(recorder, &bench, "base", (0, 0))?;
+    for (name, bytes) in bench.engine().map_memory() {
+        recorder.put("kernel memory, map", name, (0, 0), Measure::Bytes(bytes as f64))?;
+    }
     let mut files = PolicySet::default();
     let numbered = |set: Set| -> Vec<(u32, String)> { (0..).zip(set.texts()).collect() };
     let one = numbered(Set::new(Hooks::Lsm, Last::Same, 1));

@@ -1,5 +1,6 @@
 //! What the engine costs, measured from inside the guest: one row of JSON per measure.
 
+mod agent;
 mod clock;
 mod load;
 mod operations;
@@ -28,6 +29,8 @@ enum Part {
     Observe,
     /// Start, load, change, memory.
     Load,
+    /// The node worker as a process: memory, cost of an event, losses.
+    Agent,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +118,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     sets::run(&mut recorder, &work, counts, wanted(Part::Lsm), wanted(Part::Observe))?;
     if wanted(Part::Load) {
         load::run(&mut recorder)?;
+    }
+    if wanted(Part::Agent) {
+        agent::run(&mut recorder, &work)?;
     }
     Ok(())
 }

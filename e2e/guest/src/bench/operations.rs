@@ -78,7 +78,7 @@ impl Operation {
 pub(super) struct Workload {
     effort: Effort,
     file: CString,
-    read: OwnedFd,
+    opened: OwnedFd,
     null: OwnedFd,
     scan: Vec<CString>,
     /// A further file of each directory of the scan.
@@ -114,7 +114,7 @@ impl Workload {
         }
         create("/srv/moved/file")?;
         let null = open(&c"/dev/null".to_owned(), OFlags::WRONLY)?;
-        Ok(Self { effort, read: open(&file, OFlags::RDONLY)?, null, file, scan, known })
+        Ok(Self { effort, opened: open(&file, OFlags::RDONLY)?, null, file, scan, known })
     }
 
     /// Instructions of one `operation`. `round` runs before each round, `each` before each operation; `each` counts.
@@ -132,8 +132,7 @@ impl Workload {
             }),
             Operation::Read => cost(effort, round, |_| {
                 each()?;
-                ensure!(pread(&self.read, &mut [0u8], 0)? == 1, "nothing was read");
-                Ok(())
+                self.read()
             }),
             Operation::Write => cost(effort, round, |_| {
                 each()?;
@@ -156,6 +155,12 @@ impl Workload {
                 Ok(unmount("/srv/mounted", UnmountFlags::DETACH)?)
             }),
         }
+    }
+
+    /// Reads one byte of [`FILE`].
+    pub(super) fn read(&self) -> Result<()> {
+        ensure!(pread(&self.opened, &mut [0u8], 0)? == 1, "nothing was read");
+        Ok(())
     }
 
     fn scan_effort(&self) -> Effort {
