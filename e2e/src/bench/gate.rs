@@ -33,6 +33,7 @@ fn costs(context: &LabContext) -> Result<Vec<CaseResult>> {
 }
 
 /// What is compared, by name.
+#[expect(clippy::cast_sign_loss, reason = "nothing below 0 is cast")]
 fn numbers(rows: &[Row]) -> BTreeMap<String, u64> {
     let number = |row: &Row| match row.measure {
         Measure::Instructions(_) if OPERATIONS.contains(&row.operation.as_str()) => row.added,
