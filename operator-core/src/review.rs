@@ -103,7 +103,10 @@ fn kernels(accepted: &Accepted, view: &View, violations: &mut Violations, warnin
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let kernels = format!("{}{more}", named.join(", "));
         if count == nodes {
-            violation.allowed = format!("what the kernels of the {nodes} nodes in scope have ({kernels})");
+            violation.allowed = match nodes {
+                1 => format!("what the kernel of the only node in scope has ({kernels})"),
+                _ => format!("what the kernels of the {nodes} nodes in scope have ({kernels})"),
+            };
             violations.push(violation);
         } else {
             let hint = violation.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
