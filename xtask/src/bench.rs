@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use lictor_e2e::bench::{self, budget, row::Row, table};
-use lictor_e2e::cluster::{self as kubernetes, Cluster, scale};
+use lictor_e2e::cluster::{self as kubernetes, ClusterContext, scale};
 use lictor_e2e::lab::{KernelName, Options};
 
 use crate::{cluster, lab, progress, setup, test};
@@ -36,23 +36,26 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Measure a control plane with many nodes that are only objects
+    /// Measure an operator with many nodes, which are simulated, and a real API server
     Cluster {
-        /// How many
+        /// How many nodes
         #[arg(long, value_name = "N", default_value_t = 1000)]
-        nodes: u32,
+        nodes: usize,
+        /// How many policies
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        policies: usize,
     },
 }
 
-/// Measures a control plane.
-fn run_cluster(nodes: u32) -> Result<i32> {
+/// Measures an operator with so many nodes and policies.
+fn run_cluster(nodes: usize, policies: usize) -> Result<i32> {
     cluster::fetch()?;
     let options = kubernetes::Options { report: progress::line, ..kubernetes::Options::default() };
-    let control_plane = Cluster::start(&options)?;
-    let rows =
-        progress::step(&format!("measuring with {nodes} nodes"), || scale::run(&control_plane, nodes))?;
+    let context = ClusterContext::new(cluster_programs()?, options);
+    let what = format!("measuring with {nodes} nodes and {policies} policies");
+    let rows = progress::step(&what, || scale::run(&context, nodes, policies))?;
     for row in rows {
-        println!("{:32} {:10.1} {}", row.name, row.value, row.unit);
+        println!("{:36} {:10.1} {}", row.name, row.value, row.unit);
     }
     Ok(0)
 }
@@ -60,8 +63,8 @@ fn run_cluster(nodes: u32) -> Result<i32> {
 /// Measures on each kernel and prints a table for each.
 pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     setup::run()?;
-    if let Some(What::Cluster { nodes }) = arguments.what {
-        return run_cluster(nodes);
+    if let Some(What::Cluster { nodes, policies }) = arguments.what {
+        return run_cluster(nodes, policies);
     }
     let programs = programs()?;
     let budgets = budget::budgets()?;
@@ -96,6 +99,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     }
     println!("{} rows, {missed} over budget", all.len());
     Ok(i32::from(arguments.check && missed > 0))
+}
+
+/// Builds the programs that run beside a cluster as they are shipped, and returns their directory.
+fn cluster_programs() -> Result<PathBuf> {
+    progress::step("building lictor-operator and lictor-sim-nodes for release", || {
+        let packages = ["-p", "lictor-operator", "-p", "lictor-e2e-nodes"];
+        test::quiet(test::cargo().args(["build", "--quiet", "--release", "--bins"]).args(packages))
+    })?;
+    Ok(crate::target_directory().join("release"))
 }
 
 /// Builds the programs that guests run as they are shipped, and returns their directory.

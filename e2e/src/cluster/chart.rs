@@ -53,6 +53,19 @@ impl Operator {
         line.with_context(|| format!("no {name} in {text}"))?.trim().parse().context("no number")
     }
 
+    /// The sum of the metrics whose name begins like this.
+    pub(super) fn sum(&self, prefix: &str) -> Result<f64> {
+        let text = self.get("/metrics")?;
+        let values = text.lines().filter(|line| line.starts_with(prefix));
+        let values = values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(values.sum())
+    }
+
+    /// Where it serves metrics and health.
+    pub(super) fn http(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.http.number()))
+    }
+
     /// Whether it says that it leads.
     pub(super) fn leads(&self) -> Result<bool> {
         Ok(self.metric("lictor_operator_leader")? > 0.5)
@@ -60,14 +73,16 @@ impl Operator {
 }
 
 impl<'a> Chart<'a> {
-    /// Installs the chart with these values, each `NAME=VALUE`.
+    /// Installs the chart with these values, each `NAME=VALUE` or an argument of helm.
     pub(super) fn install(
         context: &'a ClusterContext,
         cluster: &'a Cluster,
         values: &[&str],
     ) -> Result<Self> {
-        let chart =
-            Self { context, cluster, values: values.iter().map(|value| format!("--set={value}")).collect() };
+        let value = |value: &&str| {
+            if value.starts_with("--") { (*value).to_owned() } else { format!("--set={value}") }
+        };
+        let chart = Self { context, cluster, values: values.iter().map(value).collect() };
         chart.helm("install", &["--create-namespace"])?;
         // A slice of our own beside the one of the selector, which has no pods.
         let slice = json!({

@@ -15,6 +15,7 @@ use crate::lab::Report;
 pub mod binaries;
 mod cases;
 mod chart;
+mod charttest;
 mod client;
 mod control;
 mod daemon;
@@ -46,7 +47,7 @@ pub use prometheus::Prometheus;
 
 /// The tests of all modules.
 pub(crate) fn tests() -> Vec<ClusterTest> {
-    [selftest::TESTS, operator::TESTS].concat()
+    [selftest::TESTS, charttest::TESTS, operator::TESTS].concat()
 }
 
 /// How long a component may take to be ready; a busy machine takes several times what an idle one does.

@@ -1,23 +1,32 @@
-//! A cluster with many nodes that are only objects: what the API server and its database cost, and, when an operator
-//! is there, how fast it decides.
+//! An operator with many nodes and many policies: how fast it decides, what it writes, what it costs. The API server is a
+//! real one; the nodes are simulated, and answer at once.
 
 use std::fmt::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Client, Cluster, Component, eventually};
+use super::chart::{Chart, Operator, policy};
+use super::{Client, Cluster, ClusterContext, Component, eventually, resident_bytes};
 
 /// Objects that one kubectl creates: more make it slower to start, fewer waste its start.
-const BATCH: u32 = 100;
+const BATCH: usize = 100;
 /// Programs that create at the same time.
-const WRITERS: u32 = 4;
-/// How long the API server may take to count what it has.
-const SETTLE: Duration = Duration::from_mins(2);
-/// Label of the nodes that are only objects.
-pub const SIMULATED: &str = "lictor.test/simulated=true";
+const WRITERS: usize = 4;
+/// How long all nodes may take to follow.
+const SETTLE: Duration = Duration::from_mins(30);
+/// Policies that are changed, one after the other.
+const CHANGES: usize = 25;
+/// Between two looks at a policy that was changed.
+const LOOK: Duration = Duration::from_millis(100);
+/// Rules of the policy whose admission is measured.
+const RULES: usize = 1000;
+/// Times that it is asked for.
+const REVIEWS: usize = 5;
+/// Clock ticks of a second, in which the kernel tells processor time.
+const TICKS: f64 = 100.0;
 
 /// What was measured.
 #[derive(Clone, Debug)]
@@ -30,63 +39,156 @@ pub struct Row {
     pub unit: &'static str,
 }
 
-/// Creates nodes without kubelets, `node-00000` and so on, and waits until all are there.
+/// Measures an operator with so many nodes and policies.
 ///
 /// # Errors
-/// When the API server refuses one.
-pub fn create_nodes(admin: &Client, count: u32) -> Result<()> {
-    let batches: Vec<u32> = (0..count).step_by(BATCH as usize).collect();
-    let create = |first: u32| -> Result<()> {
-        let mut documents = String::new();
-        for number in first..count.min(first + BATCH) {
-            writeln!(documents, "{}\n---", node(number))?;
-        }
-        let ran = admin.try_with_input(&["create", "-f", "-"], &documents)?;
-        ensure!(ran.code == 0, "creating nodes: {}", ran.text());
+/// When the control plane does not come up, or something never becomes ready.
+pub fn run(context: &ClusterContext, nodes: usize, policies: usize) -> Result<Vec<Row>> {
+    let report = context.options.report;
+    let cluster = context.control_plane()?;
+    // Objects for pods of simulated nodes would only be in the way.
+    let values =
+        ["protection.nodeReports=false", "protection.objects=false", "nodeWorker.nodeSelector.none=here"];
+    let chart = Chart::install(context, &cluster, &values)?;
+    let mut operator = chart.operator("operator")?;
+    let mut simulation = chart.nodes(&[&format!("--nodes={nodes}")]);
+    let mut rows = vec![row("nodes", count(nodes), ""), row("policies", count(policies), "")];
+    let started = Instant::now();
+    operator.program.start()?;
+    simulation.start()?;
+    reaches(&operator, "lictor_operator_nodes{state=\"live\"}", count(nodes))?;
+    rows.push(row("nodes live after", started.elapsed().as_secs_f64(), "s"));
+    report("nodes are live");
+
+    let started = Instant::now();
+    create_policies(cluster.admin(), policies)?;
+    rows.push(row("creating the policies", started.elapsed().as_secs_f64(), "s"));
+    reaches(&operator, "lictor_operator_policies{state=\"ready\"}", count(policies))?;
+    rows.push(row("all policies Ready after", started.elapsed().as_secs_f64(), "s"));
+    report("policies are ready");
+
+    changes(&chart, &mut operator, policies, &mut rows)?;
+    admission(&chart, &operator, &mut rows)?;
+    rows.push(row("ConfigMap of a node", node_bytes(cluster.admin())?, "B"));
+    rows.push(row("operator, resident", mebibytes(resident_bytes(operator.program.pid()?)?), "MiB"));
+    control_plane(&cluster, &mut rows)?;
+    simulation.ensure_running()?;
+    Ok(rows)
+}
+
+/// Waits until a metric of the operator has this value.
+fn reaches(operator: &Operator, name: &str, wanted: f64) -> Result<()> {
+    eventually(name, SETTLE, || {
+        let found = operator.metric(name)?;
+        ensure!((found - wanted).abs() < 0.5, "it is {found}, not {wanted}");
         Ok(())
+    })
+}
+
+fn name_of(number: usize) -> String {
+    format!("policy-{number:05}")
+}
+
+fn create_policies(admin: &Client, policies: usize) -> Result<()> {
+    let numbers: Vec<usize> = (0..policies).collect();
+    let batches: Vec<&[usize]> = numbers.chunks(BATCH).collect();
+    let create = |batch: &[usize]| -> Result<()> {
+        let mut documents = String::new();
+        for number in batch {
+            writeln!(documents, "{}\n---", policy(&name_of(*number), &format!("/etc/{number}")))?;
+        }
+        // The webhook may not be known yet.
+        eventually("the policies to be taken", SETTLE, || {
+            let ran = admin.try_with_input(&["apply", "--server-side", "-f", "-"], &documents)?;
+            ensure!(ran.code == 0, "creating policies: {}", ran.text());
+            Ok(())
+        })
     };
     thread::scope(|scope| {
-        let share = batches.len().div_ceil(WRITERS as usize).max(1);
+        let share = batches.len().div_ceil(WRITERS).max(1);
         let writers: Vec<_> = batches
             .chunks(share)
-            .map(|share| scope.spawn(|| share.iter().try_for_each(|first| create(*first))))
+            .map(|share| scope.spawn(|| share.iter().try_for_each(|batch| create(batch))))
             .collect();
         writers
             .into_iter()
             .try_for_each(|writer| writer.join().map_err(|_| anyhow::anyhow!("a thread ended early"))?)
-    })?;
-    eventually("all nodes", SETTLE, || {
-        let names = admin.kubectl(&["get", "nodes", "-l", SIMULATED, "-o", "name"])?;
-        let found = names.lines().count();
-        ensure!(found == count as usize, "there are {found}");
-        Ok(())
     })
 }
 
-fn node(number: u32) -> serde_json::Value {
-    let name = format!("node-{number:05}");
-    let zone = format!("zone-{}", number % 3);
-    json!({
-        "apiVersion": "v1", "kind": "Node",
-        "metadata": { "name": name, "labels": {
-            "lictor.test/simulated": "true", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux",
-            "topology.kubernetes.io/zone": zone,
-        } },
-        "spec": {},
-    })
+/// Changes one policy after the other, and waits for each until every node has it.
+fn changes(chart: &Chart<'_>, operator: &mut Operator, policies: usize, rows: &mut Vec<Row>) -> Result<()> {
+    let admin = chart.admin();
+    let pid = operator.program.pid()?;
+    let (written, used) = (operator.sum("lictor_operator_writes_total{")?, processor_seconds(pid)?);
+    let mut seconds = Vec::new();
+    for change in 0..CHANGES {
+        let name = name_of(change * 37 % policies);
+        let spec = policy(&name, &format!("/srv/{change}"))["spec"].clone();
+        let patch = json!({"spec": spec}).to_string();
+        let started = Instant::now();
+        admin.kubectl(&["patch", "tracingpolicy", &name, "--type=merge", "-p", &patch])?;
+        // Looked at without growing pauses: it is the time that is measured.
+        while !is_ready(&admin.json(&["get", "tracingpolicy", &name])?) {
+            ensure!(started.elapsed() < SETTLE, "{name} does not become ready");
+            thread::sleep(LOOK);
+        }
+        seconds.push(started.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    let writes = operator.sum("lictor_operator_writes_total{")? - written;
+    rows.push(row("a change Ready everywhere, median", seconds[CHANGES / 2], "s"));
+    rows.push(row("a change Ready everywhere, worst", seconds[CHANGES - 1], "s"));
+    rows.push(row("operator's writes per change", writes / count(CHANGES), ""));
+    let used = (processor_seconds(pid)? - used) / count(CHANGES);
+    rows.push(row("operator's processor time, a change", used, "s"));
+    Ok(())
 }
 
-/// Measures a control plane with so many nodes.
-///
-/// # Errors
-/// When it does not come up, or refuses a node.
-pub fn run(cluster: &Cluster, nodes: u32) -> Result<Vec<Row>> {
-    let started = Instant::now();
-    create_nodes(cluster.admin(), nodes)?;
-    let mut rows = vec![
-        row("nodes", f64::from(nodes), ""),
-        row("creating the nodes", started.elapsed().as_secs_f64(), "s"),
-    ];
+fn is_ready(policy: &Value) -> bool {
+    let (status, generation) = (&policy["status"], &policy["metadata"]["generation"]);
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let mut ready = conditions.filter(|one| one["type"] == "Ready" && one["status"] == "True");
+    ready.any(|one| one["observedGeneration"] == *generation) && status["observedGeneration"] == *generation
+}
+
+/// The webhook's time for a policy with many rules.
+fn admission(chart: &Chart<'_>, operator: &Operator, rows: &mut Vec<Row>) -> Result<()> {
+    let mut large = policy("large", "/etc");
+    let rule = |number: usize| {
+        let path = format!("/etc/rule/{number}");
+        json!({"matchArgs": [{"index": 1, "operator": "Equal", "values": [path]}]})
+    };
+    large["spec"]["kprobes"][0]["selectors"] = (0..RULES).map(rule).collect();
+    let before = operator.metric("lictor_operator_admission_review_seconds_sum")?;
+    for _ in 0..REVIEWS {
+        let ran = chart.dry_run(&large)?;
+        ensure!(ran.code == 0, "{}", ran.text());
+    }
+    let spent = operator.metric("lictor_operator_admission_review_seconds_sum")? - before;
+    rows.push(row("admission of 1,000 rules", spent * 1000.0 / count(REVIEWS), "ms"));
+    Ok(())
+}
+
+fn node_bytes(admin: &Client) -> Result<f64> {
+    let output = "jsonpath={.data.node\\.json}";
+    let text = admin.kubectl(&["-n", "lictor", "get", "configmap", "lictor-node-sim-0000", "-o", output])?;
+    Ok(count(text.len()))
+}
+
+/// Processor time of a process so far, user and system.
+fn processor_seconds(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // Behind the program's name, which may have blanks in it, the third word is the state.
+    let (_, words) = stat.rsplit_once(") ").context("a line of another shape")?;
+    let words: Vec<&str> = words.split(' ').collect();
+    let ticks = |position: usize| -> Result<f64> {
+        words.get(position).context("a short line")?.parse().context("no number")
+    };
+    Ok((ticks(11)? + ticks(12)?) / TICKS)
+}
+
+fn control_plane(cluster: &Cluster, rows: &mut Vec<Row>) -> Result<()> {
     for (name, component) in [
         ("etcd, resident", Component::Etcd),
         ("API server, resident", Component::ApiServer),
@@ -97,11 +199,16 @@ pub fn run(cluster: &Cluster, nodes: u32) -> Result<Vec<Row>> {
     let database =
         std::fs::metadata(cluster.directory().join("etcd/member/snap/db")).context("etcd has no file")?;
     rows.push(row("etcd, file", mebibytes(database.len()), "MiB"));
-    Ok(rows)
+    Ok(())
 }
 
 fn row(name: &str, value: f64, unit: &'static str) -> Row {
     Row { name: name.to_owned(), value, unit }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of objects")]
+fn count(number: usize) -> f64 {
+    number as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]

@@ -1,6 +1,8 @@
 //! The operator against a real API server: the chart's objects, its rights, its webhook, and simulated nodes.
 
+mod dashboard;
 mod faults;
+mod health;
 
 use std::thread;
 use std::time::Duration;
@@ -38,9 +40,13 @@ fn operator(context: &ClusterContext) -> Result<Vec<CaseResult>> {
     });
     nodes.start()?;
     schema(&mut cases, &chart);
-    statuses(&mut cases, &chart, &operator);
+    statuses(&mut cases, &chart);
+    metrics(&mut cases, &operator);
+    health::health(&mut cases, &chart, context);
+    changes(&mut cases, &chart);
     webhook(&mut cases, &chart);
     gitops(&mut cases, &chart);
+    dashboard::dashboard(&mut cases, &chart, context, &operator);
     tenancy(&mut cases, &chart);
     faults::objects(&mut cases, &chart);
     faults::webhook(&mut cases, &chart, &mut operator);
@@ -82,7 +88,7 @@ fn schema(cases: &mut Cases, chart: &Chart<'_>) {
 }
 
 /// From a policy to its status, and back.
-fn statuses(cases: &mut Cases, chart: &Chart<'_>, operator: &Operator) {
+fn statuses(cases: &mut Cases, chart: &Chart<'_>) {
     let admin = chart.admin();
     cases.run("ready-on-every-node", || {
         chart.ready("write", "3/3")?;
@@ -106,7 +112,11 @@ fn statuses(cases: &mut Cases, chart: &Chart<'_>, operator: &Operator) {
         ensure!(text.contains("sim-0002") && text.contains("was told to lack it"), "{failures}");
         Ok(())
     });
-    metrics(cases, operator);
+}
+
+/// Changes, until nothing changes any more.
+fn changes(cases: &mut Cases, chart: &Chart<'_>) {
+    let admin = chart.admin();
     cases.run("a-policy-that-is-deleted-leaves-the-nodes", || {
         admin.kubectl(&["delete", "tracingpolicy", "partial"])?;
         eventually("the node to be without it", SETTLE, || {
@@ -235,6 +245,16 @@ fn tenancy(cases: &mut Cases, chart: &Chart<'_>) {
         kills["kind"] = "TracingPolicyNamespaced".into();
         kills["spec"]["kprobes"][0]["selectors"][0]["matchActions"] = json!([{"action": "Sigkill"}]);
         denied(&kills, "RBAC verb `enforce`")?;
+        // A policy for whole nodes needs both.
+        let scope =
+            ["create", "clusterrole", "scope", "--verb=clusterscope", "--resource=tracingpolicies.lictor.io"];
+        admin.kubectl(&scope)?;
+        admin.kubectl(&["create", "clusterrolebinding", "bobs", "--clusterrole=scope", "--user=bob"])?;
+        let mut wide = kills.clone();
+        wide["kind"] = "TracingPolicy".into();
+        denied(&wide, "RBAC verb `enforce`")?;
+        let ran = admin.try_with_input(&dry, &wide.to_string())?;
+        ensure!(ran.code == 0, "{}", ran.text());
         let role = ["create", "rolebinding", "bob", "--clusterrole=lictor-policy-enforcer", "--user=bob"];
         admin.kubectl(&[&["-n", "default"], &role[..]].concat())?;
         eventually("the right to enforce", SETTLE, || {
