@@ -131,10 +131,9 @@ fn support_table(summary: &str) -> String {
             (None, Some(name), _) => rows.push((name, false, BTreeSet::new())),
             (None, None, Some((_, false, reasons))) => {
                 let found = line.split_once("found ").map_or(line, |(_, rest)| rest);
-                let reason = match found
-                    .strip_suffix("; it is part of the policy language but not supported by this version")
-                {
-                    Some(name) => name.to_owned(),
+                let later = "; it is part of the policy language but not supported by this version";
+                let reason = match found.split_once(later) {
+                    Some((name, _)) => name.to_owned(),
                     None => found.split(';').next().unwrap_or(found).replace('"', "`"),
                 };
                 reasons.insert(reason);

@@ -184,7 +184,7 @@ impl Decoder {
     fn wrong_name(&mut self, name: &str, line: u32, now: &[String], later: &[String], path: &FieldPath) {
         let found = format!("`{}`", shorten(name));
         if later.iter().any(|known| known == name) {
-            self.refuse(path, line, found, "").hint = Some(NOT_YET.into());
+            self.refuse(path, line, found, "").hint = Some(not_yet(name));
             return;
         }
         let hint = did_you_mean(name, now.iter().chain(later).map(String::as_str));
@@ -259,7 +259,7 @@ impl Decoder {
                 self.lines.insert(at, line);
                 return;
             }
-            self.refuse(&at, line, format!("`{known}`"), "").hint = Some(NOT_YET.into());
+            self.refuse(&at, line, format!("`{known}`"), "").hint = Some(not_yet(known));
             return;
         }
         let hint = did_you_mean(name, names.iter().copied().chain(later.iter().map(String::as_str)));
@@ -286,8 +286,50 @@ fn names(fields: &[Field]) -> Vec<&str> {
     written.map(|field| field.name.as_str()).collect()
 }
 
-/// Said of what the language has and this version does not.
-const NOT_YET: &str = "it is part of the policy language but not supported by this version";
+/// Said of what the language has and this version does not, with what does something like it.
+fn not_yet(name: &str) -> String {
+    let known = INSTEAD.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    let instead = known.map_or_else(String::new, |(_, instead)| format!("; {instead}"));
+    format!("it is part of the policy language but not supported by this version{instead}")
+}
+
+/// What to write instead of something that this version does not have, where there is something.
+const INSTEAD: [(&str, &str); 28] = [
+    ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
+    (
+        "NotifyEnforcer",
+        "let the rule itself act: `Sigkill`, or `Override` at the LSM hook that the operation passes",
+    ),
+    ("CleanupEnforcerNotification", "leave it out: nothing has to be cleaned up"),
+    (
+        "generated_syscalls",
+        "watch the tracepoint raw_syscalls/sys_enter, whose field 4 is the number of the system call",
+    ),
+    ("generated_ftrace", "list the functions"),
+    ("pattern", "list the functions"),
+    ("validated", "leave it out"),
+    ("followChildren", "`matchPIDs` has `followForks`"),
+    ("matchNamespaceChanges", "`matchNamespaces` tells the namespaces that the process is in now"),
+    ("matchCapabilityChanges", "`matchCapabilities` tells the capabilities that the process has now"),
+    ("CapabilitiesGained", "`matchCapabilities` tells the capabilities that the process has now"),
+    ("matchWorkloads", "give the policy a `podSelector`, or write a policy for each workload"),
+    ("containerSelector", "select pods with `podSelector`"),
+    ("SubString", "compare beginnings and ends: `Prefix`, `Postfix`"),
+    ("SubStringIgnCase", "compare beginnings and ends: `Prefix`, `Postfix`"),
+    ("CelExpr", "use the other operators: filters of a selector are ANDed, selectors are ORed"),
+    ("raw", "leave it out and count the fields of the tracepoint's `format` file"),
+    ("loader", "the LSM hook `mmap_file` tells which libraries are loaded, without their build ids"),
+    ("syscall64", "`uint64` is the number of the system call; those of 32-bit programs have other numbers"),
+    ("data_loc", "hook the function or the LSM hook behind the tracepoint"),
+    ("resolve", "hook a function that has the value among its arguments"),
+    ("maxData", "leave it out: 4,096 bytes are read"),
+    ("DnsLookup", "`GetUrl` calls a server"),
+    ("argFqdn", "`GetUrl` calls a server"),
+    ("TrackSock", "leave it out, and with it what depends on tracked sockets"),
+    ("UntrackSock", "leave it out, and with it what depends on tracked sockets"),
+    ("argSock", "leave it out, and with it what depends on tracked sockets"),
+    ("returnArgAction", "leave it out, and with it what depends on tracked sockets"),
+];
 
 /// Whether a field of a later version says the same as leaving it out.
 fn has_no_effect(value: &Node) -> bool {
