@@ -1,14 +1,16 @@
 //! `cargo xtask test`: every test there is, and one line with the totals.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Args;
 use lictor_e2e::cluster::ClusterContext;
-use lictor_e2e::lab::{CaseResult, KernelName, LabContext, Options};
+use lictor_e2e::lab::{CaseResult, KernelName, LabContext, LabTest, Options};
 
 use crate::{cluster, codegen, lab, progress, setup, tidy};
 
@@ -127,6 +129,16 @@ fn checks(tally: &mut Tally) {
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(crate::root());
+    // Cargo told these to xtask, about xtask. Build scripts look at them: with them, a build by `cargo xtask` and one by
+    // hand would each undo what the other has built.
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
@@ -236,32 +248,57 @@ fn summary(line: &str) -> Option<Tally> {
     Some(tally)
 }
 
-/// Runs the tests that need a guest, one after the other.
+/// Guests at a time. Most of a test is one process that waits now and then, so two fill two processors.
+const GUESTS: usize = 2;
+
+/// A lab test on one kernel.
+struct LabRun<'a> {
+    name: String,
+    test: &'a LabTest,
+    context: LabContext,
+    /// Why the kernel cannot be had.
+    unavailable: Option<String>,
+}
+
+impl LabRun<'_> {
+    fn run(&self) -> Result<Vec<CaseResult>> {
+        match &self.unavailable {
+            Some(why) => Err(anyhow!("{why}")),
+            None => progress::step(&format!("running: {}", self.name), || (self.test.run)(&self.context)),
+        }
+    }
+}
+
+/// Runs the tests that need a guest, [`GUESTS`] at a time, in the order of the suite.
 fn lab_tests(arguments: &Arguments, programs: &Path, tally: &mut Tally) {
     let kernels = if arguments.kernels.is_empty() { KernelName::ALL } else { &arguments.kernels };
-    let mut unavailable = BTreeMap::new();
+    let tests = lictor_e2e::suite();
+    let mut runs = Vec::new();
     for kernel in kernels {
-        if let Err(error) = lab::fetch(*kernel) {
-            unavailable.insert(*kernel, format!("{error:#}"));
-        }
-    }
-    for kernel in kernels {
-        let context = LabContext {
-            kernel: *kernel,
-            programs: programs.to_path_buf(),
-            options: Options { report: progress::line, ..Options::default() },
-        };
-        let tests = lictor_e2e::suite();
+        let unavailable = lab::fetch(*kernel).err().map(|error| format!("{error:#}"));
         for test in tests.iter().filter(|test| arguments.wants(test.name) && test.kernels.contains(kernel)) {
+            let context = LabContext {
+                kernel: *kernel,
+                programs: programs.to_path_buf(),
+                options: Options { report: progress::line, ..Options::default() },
+            };
             let name = format!("lab {kernel} {}", test.name);
-            if let Some(why) = unavailable.get(kernel) {
-                tally.case(&name, Some(why));
-                continue;
-            }
-            let result = progress::step(&format!("running: {name}"), || (test.run)(&context));
-            record(&name, result, tally);
+            runs.push(LabRun { name, test, context, unavailable: unavailable.clone() });
         }
     }
+    let (next, tally) = (AtomicUsize::new(0), Mutex::new(tally));
+    thread::scope(|scope| {
+        for _ in 0..GUESTS {
+            scope.spawn(|| {
+                while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = run.run();
+                    // The lines of one test stay together.
+                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                    record(&run.name, result, &mut tally);
+                }
+            });
+        }
+    });
 }
 
 /// Runs the tests that need a cluster, one after the other.
