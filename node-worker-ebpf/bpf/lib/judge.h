@@ -113,7 +113,8 @@ __noinline bool within_limit(struct event *e, const struct lictor_rule *rule)
 {
 	__u64 now = bpf_ktime_get_ns(), *last, before, task = bpf_get_current_pid_tgid();
 	struct limit_key key = {};
-	long failed;
+	/* Before 6.4 the kernel's function gives 32 bits, and the upper half is anything. */
+	int failed;
 
 	if (!e || !rule)
 		return true;
