@@ -1,8 +1,18 @@
 //! A node and policies for tests.
 
+use crate::actions::get_url::{Attempt, Transport};
 use lictor_policy::plan::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Takes every URL as called.
+pub(crate) struct NoTransport;
+
+impl Transport for NoTransport {
+    fn get(&self, _: &str) -> Attempt {
+        Attempt::Done
+    }
+}
 
 /// A policy that reports what `call` does.
 pub(crate) fn policy(name: &str, call: &str) -> String {

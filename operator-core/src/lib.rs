@@ -6,7 +6,7 @@
 //! - `review`: the answer to an admission request;
 //! - `lease`: who leads.
 //!
-//! The program `lictor-operator` is to connect them with a cluster. After any crash all is rebuilt from the API alone.
+//! The program `lictor-operator` connects them with a cluster. After any crash all is rebuilt from the API alone.
 #![warn(missing_docs)]
 
 pub mod index;

@@ -85,20 +85,12 @@ impl KubeCluster {
         let resource_version = match kind {
             PolicyKind::Cluster => {
                 let api: Api<TracingPolicy> = Api::all(self.client.clone());
-                let applied = api
-                    .patch_status(&key.name, &ours(), &Patch::Apply(&body))
-                    .await
-                    .map_err(|error| failed(&error))?;
-                applied.metadata.resource_version
+                apply_status(&api, &key.name, &body).await?
             }
             PolicyKind::Namespaced => {
                 let namespace = key.namespace.as_deref().unwrap_or_default();
                 let api: Api<TracingPolicyNamespaced> = Api::namespaced(self.client.clone(), namespace);
-                let applied = api
-                    .patch_status(&key.name, &ours(), &Patch::Apply(&body))
-                    .await
-                    .map_err(|error| failed(&error))?;
-                applied.metadata.resource_version
+                apply_status(&api, &key.name, &body).await?
             }
         };
         Ok(Done::Status { resource_version: resource_version.unwrap_or_default() })
@@ -192,6 +184,15 @@ impl Cluster for KubeCluster {
             Err(_) => Err(OpError::Unavailable(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))),
         }
     }
+}
+
+/// Applies the status of one policy; gives the policy's new version.
+async fn apply_status<K>(api: &Api<K>, name: &str, body: &Json) -> Result<Option<String>, OpError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let applied = api.patch_status(name, &ours(), &Patch::Apply(body)).await;
+    applied.map(|policy| policy.meta().resource_version.clone()).map_err(|error| failed(&error))
 }
 
 /// Server-side apply of what is ours alone.

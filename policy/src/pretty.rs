@@ -266,13 +266,13 @@ mod tests {
     const UGLY: &str = "\u{feff}# Guards keys.\r\napiVersion: lictor.io/v1alpha1\nkind:   TracingPolicy  \nmetadata:\n    name: keys\n\n\n\
         spec:\n    lsmhooks:\n        # Opening.\n        -   hook: file_open   # the file\n            args: [ {index: 0, type: file} ]\n            \
         Selectors:\n                - matchArgs:\n                      - index: 0\n                        operator: Prefix\n                        \
-        values: [ /etc/ssh/,\n                                  '/root/ # .ssh/' ]\n                  matchActions:\n                  \
+        values: [ /etc/ssh/,\n                                  '/home/ # .ssh/' ]\n                  matchActions:\n                  \
         - { action: Override, argError: -1 }\n            message: >-\n                two\n                lines\n\n        # End.\n\n\n";
 
     const PRETTY: &str = "# Guards keys.\napiVersion: lictor.io/v1alpha1\nkind:   TracingPolicy\nmetadata:\n  name: keys\n\n\
         spec:\n  lsmhooks:\n  # Opening.\n  - hook: file_open   # the file\n    args: [ {index: 0, type: file} ]\n    \
         selectors:\n    - matchArgs:\n      - index: 0\n        operator: Prefix\n        values: [ /etc/ssh/,\n                  \
-        '/root/ # .ssh/' ]\n      matchActions:\n      - { action: Override, argError: -1 }\n    message: >-\n      two\n      lines\n\n# End.\n";
+        '/home/ # .ssh/' ]\n      matchActions:\n      - { action: Override, argError: -1 }\n    message: >-\n      two\n      lines\n\n# End.\n";
 
     #[test]
     fn the_layout_changes_and_nothing_else() {

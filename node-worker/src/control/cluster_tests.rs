@@ -1,12 +1,12 @@
 //! The control thread with an assignment and pods.
 
 use super::*;
-use crate::actions::get_url::{Attempt, Transport, UrlCaller};
+use crate::actions::get_url::UrlCaller;
 use crate::cluster::assignment::{AssignmentSource, Inbox};
 use crate::enrich::pods::{Pod, PodLabelsDocument, SharedPods};
 use crate::fake::FakeKernel;
 use crate::port::CgroupOwner;
-use crate::testing::facts;
+use crate::testing::{NoTransport, facts};
 use lictor_policy::bundle::{
     Assignment, AssignmentEntry, EntryMode, Held, PolicyDocument, Shard, document_text,
 };
@@ -17,14 +17,6 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 const UID: &str = "11111111-2222-4333-8444-555555555555";
-
-struct NoTransport;
-
-impl Transport for NoTransport {
-    fn get(&self, _: &str) -> Attempt {
-        Attempt::Done
-    }
-}
 
 struct Bench {
     kernel: FakeKernel,

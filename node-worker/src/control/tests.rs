@@ -1,18 +1,10 @@
 use super::*;
-use crate::actions::get_url::{Attempt, Transport, UrlCaller};
+use crate::actions::get_url::UrlCaller;
 use crate::events::loss::Gap;
 use crate::fake::FakeKernel;
 use crate::source::directory::Directory;
-use crate::testing::{facts, policy};
+use crate::testing::{NoTransport, facts, policy};
 use tempfile::TempDir;
-
-struct NoTransport;
-
-impl Transport for NoTransport {
-    fn get(&self, _: &str) -> Attempt {
-        Attempt::Done
-    }
-}
 
 struct Bench {
     kernel: FakeKernel,

@@ -582,7 +582,7 @@ impl KernelPort for Engine {
     }
 
     fn memory_bytes(&self) -> u64 {
-        let maps: u64 = self.shared.all().values().map(|map| memory_bytes(map.as_fd())).sum();
+        let maps: u64 = self.map_memory().values().sum();
         let tables: u64 = self.tables.iter().flatten().map(FilledTables::memory_bytes).sum();
         let scopes: u64 = self.scopes.iter().flatten().map(SlotScopes::memory_bytes).sum();
         let programs: u64 = self

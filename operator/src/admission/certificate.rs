@@ -67,12 +67,11 @@ impl CertificateSlot {
         let ends = parsed.validity().not_after.timestamp();
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unusable("the key", &error))?;
         let key = any_supported_type(&key).map_err(|error| unusable("the key", &error))?;
-        let certified = CertifiedKey::new(chain, key);
+        let certified = Arc::new(CertifiedKey::new(chain, key));
         certified.keys_match().map_err(|error| unusable("certificate and key", &error))?;
-        let before = self.current.swap(Some(Arc::new(certified)));
+        let before = self.current.swap(Some(Arc::clone(&certified)));
         self.ends.store(ends, Ordering::Relaxed);
-        let now = self.current.load();
-        Ok(before.map(|key| key.cert.clone()) != now.as_ref().map(|key| key.cert.clone()))
+        Ok(before.is_none_or(|before| before.cert != certified.cert))
     }
 
     /// Whether there is one.
