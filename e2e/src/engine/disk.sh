@@ -1,14 +1,14 @@
 # A file system whose directory entries can be evicted, and whose inode numbers come again.
 disk_mount() {
-	truncate -s 8M /root/disk
-	busybox mke2fs -F /root/disk >/dev/null
+	truncate -s 8M /srv/disk.ext4
+	busybox mke2fs -F /srv/disk.ext4 >/dev/null
 	mkdir -p /srv/disk
-	mount -t ext4 -o loop /root/disk /srv/disk
+	mount -t ext4 -o loop /srv/disk.ext4 /srv/disk
 	mkdir -p /srv/disk/pub /srv/disk/secret
 }
 disk_umount() {
 	umount /srv/disk
-	rm /root/disk
+	rm /srv/disk.ext4
 }
 evict() {
 	echo 2 >/proc/sys/vm/drop_caches
