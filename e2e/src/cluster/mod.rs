@@ -32,6 +32,7 @@ mod prometheus;
 pub mod scale;
 mod scratch;
 mod selftest;
+mod walkthrough;
 mod webhook;
 
 pub use cases::{Cases, ClusterContext, ClusterTest, NodeCluster};
@@ -47,7 +48,7 @@ pub use prometheus::Prometheus;
 
 /// The tests of all modules.
 pub(crate) fn tests() -> Vec<ClusterTest> {
-    [selftest::TESTS, charttest::TESTS, operator::TESTS].concat()
+    [selftest::TESTS, charttest::TESTS, operator::TESTS, walkthrough::TESTS].concat()
 }
 
 /// How long a component may take to be ready; a busy machine takes several times what an idle one does.
