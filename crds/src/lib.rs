@@ -21,6 +21,8 @@ pub use status::{
     Condition, ConditionStatus, FAILURES_MAX, Failure, NodeCounts, PolicyCounts, PolicyStatus, condition,
 };
 
+use k8s_openapi::api::core::v1::ConfigMap;
+
 /// API group of all types.
 pub const GROUP: &str = "lictor.io";
 
@@ -32,3 +34,8 @@ pub const API_VERSION: &str = "lictor.io/v1alpha1";
 
 /// Category of all types: `kubectl get lictor`.
 pub const CATEGORY: &str = "lictor";
+
+/// The bytes that a `ConfigMap` holds under a key of its `binaryData`.
+pub fn binary<'a>(object: &'a ConfigMap, key: &str) -> Option<&'a [u8]> {
+    object.binary_data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice())
+}

@@ -3,6 +3,7 @@
 use crate::{GROUP, PolicyCounts, VERSION};
 use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use lictor_policy::bundle::{Assigned, Digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -41,7 +42,9 @@ pub struct Report {
     /// The revision that the kernel holds, read back from it; missing while nothing is enforced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<RevisionReport>,
-    /// Each policy of the assignment.
+    /// The policies of the assignment that are not enforced as assigned, or that did something. Of every other one it is
+    /// said by `assignment` and `revision`: it is enforced when the kernel holds what the assignment compiles to. So the
+    /// report of a node that is well is small, whatever the number of policies.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub policies: Vec<PolicyReport>,
     /// What is wrong beside single policies, one line each: an assignment that was refused, a revision that the kernel
@@ -132,6 +135,24 @@ pub struct PolicyReport {
     /// What it did on this node.
     #[serde(default)]
     pub counts: PolicyCounts,
+}
+
+impl PolicyReport {
+    /// A policy that a node enforces as it was assigned, and that has done nothing yet.
+    pub fn enforced(assigned: &Assigned) -> Self {
+        let Assigned { entry, text } = assigned;
+        Self {
+            namespace: entry.namespace.clone(),
+            name: entry.name.clone(),
+            uid: entry.uid.clone(),
+            generation: entry.generation,
+            digest: Digest::of(text.as_bytes()).to_string(),
+            state: PolicyReportState::Enforced,
+            mode: entry.mode.name().to_owned(),
+            reasons: Vec::new(),
+            counts: PolicyCounts::default(),
+        }
+    }
 }
 
 /// What became of a policy on a node.

@@ -100,9 +100,14 @@ impl Candidate {
         self.renewed = None;
     }
 
+    /// Until when we lead, if nothing is heard; `None` = we do not.
+    pub fn leads_until(&self) -> Option<Duration> {
+        self.renewed.map(|renewed| renewed + RENEW_DEADLINE)
+    }
+
     /// Whether we lead at `now`.
     pub fn leads(&self, now: Duration) -> bool {
-        self.renewed.is_some_and(|renewed| now.saturating_sub(renewed) < RENEW_DEADLINE)
+        self.leads_until().is_some_and(|until| now < until)
     }
 }
 

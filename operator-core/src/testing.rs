@@ -7,13 +7,10 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
-use lictor_crds::{
-    AssignmentReport, NodeReport, PolicyCounts, PolicyObject as _, PolicyReport, PolicyReportState,
-    PolicyStatus, Report, RevisionReport, TracingPolicy,
-};
+use lictor_crds::{NodeReport, PolicyObject as _, PolicyStatus, TracingPolicy};
+use lictor_e2e_nodes::{Cache, SimNode};
 use lictor_policy::bundle::{
-    ASSIGNMENT_KEY, Assignment, Digest, Held, NODE_KEY, NodeAssignment, Offer, SHARD_KEY, Shard,
-    assignment_name, node_name, shard_name,
+    ASSIGNMENT_KEY, NODE_KEY, NodeAssignment, SHARD_KEY, assignment_name, node_name, shard_name,
 };
 use lictor_policy::model::PolicyKey;
 use serde_json::{Value as Json, json};
@@ -161,92 +158,6 @@ impl FakeApi {
     }
 }
 
-/// A made-up node worker.
-#[derive(Debug, Default)]
-pub(crate) struct FakeNode {
-    pub(crate) name: String,
-    pub(crate) held: Option<Held>,
-    pub(crate) report: Report,
-    /// What it says of policies with these names instead of enforcing them.
-    pub(crate) cannot: BTreeMap<String, (PolicyReportState, String)>,
-    /// Denials since it began.
-    pub(crate) denied: u64,
-}
-
-impl FakeNode {
-    pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.into(), ..Self::default() }
-    }
-
-    /// Reads its assignment as a node worker does; what it refuses is a problem in its report.
-    pub(crate) fn follow(&mut self, store: &Store) {
-        self.report.problems.clear();
-        self.report.kernel.release = "6.12.0".into();
-        if let Err(problem) = self.take(store) {
-            self.report.problems.push(problem);
-        }
-    }
-
-    fn take(&mut self, store: &Store) -> Result<(), String> {
-        let own = store.objects.get(&node_name(&self.name)).ok_or("found no assignment")?;
-        let text = own.data.as_ref().and_then(|data| data.get(NODE_KEY)).ok_or("found no text")?;
-        let offered = NodeAssignment::decode(text, &self.name).map_err(|error| error.to_string())?;
-        let offer = Held::check(self.held.as_ref(), &offered).map_err(|error| error.to_string())?;
-        if offer == Offer::New {
-            let name = assignment_name(&offered.assignment);
-            let assignment = Assignment::decode(bytes(store, &name, ASSIGNMENT_KEY)?, &offered.assignment)
-                .map_err(|error| error.to_string())?;
-            self.report.policies = self.policies(store, &assignment)?;
-        }
-        self.held = Some(Held { serial: offered.serial, assignment: offered.assignment });
-        let plan = format!("plan of {}", offered.assignment);
-        let digest = offered.assignment.to_string();
-        self.report.assignment =
-            Some(AssignmentReport { serial: offered.serial, digest, plan: plan.clone() });
-        self.report.revision = Some(RevisionReport { number: 1, digest: plan });
-        for policy in &mut self.report.policies {
-            policy.counts.denied = self.denied;
-        }
-        Ok(())
-    }
-
-    fn policies(&self, store: &Store, assignment: &Assignment) -> Result<Vec<PolicyReport>, String> {
-        let mut reports = Vec::new();
-        let mut shards = BTreeMap::new();
-        for digest in assignment.shards() {
-            let shard = Shard::decode(bytes(store, &shard_name(&digest), SHARD_KEY)?, &digest)
-                .map_err(|error| error.to_string())?;
-            shards.insert(digest, shard);
-        }
-        for entry in assignment.entries() {
-            let shard = &shards[&entry.shard];
-            let text = shard.text(&entry.key()).ok_or("found no text")?;
-            let (state, reason) = match self.cannot.get(&entry.name) {
-                Some((state, reason)) => (*state, vec![reason.clone()]),
-                None => (PolicyReportState::Enforced, Vec::new()),
-            };
-            reports.push(PolicyReport {
-                namespace: entry.namespace.clone(),
-                name: entry.name.clone(),
-                uid: entry.uid.clone(),
-                generation: entry.generation,
-                digest: Digest::of(text.as_bytes()).to_string(),
-                state,
-                mode: "enforce".into(),
-                reasons: reason,
-                counts: PolicyCounts::default(),
-            });
-        }
-        Ok(reports)
-    }
-}
-
-fn bytes<'a>(store: &'a Store, name: &str, key: &str) -> Result<&'a [u8], String> {
-    let object = store.objects.get(name).ok_or_else(|| format!("found no {name}"))?;
-    let data = object.binary_data.as_ref().and_then(|data| data.get(key));
-    data.map(|bytes| bytes.0.as_slice()).ok_or_else(|| format!("found no {key}"))
-}
-
 /// An operator, an API and node workers, all made up; time stands still unless told otherwise.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -255,7 +166,7 @@ pub(crate) struct World {
     pub(crate) builder: Builder,
     pub(crate) collector: Collector,
     pub(crate) clock: StatusClock,
-    pub(crate) nodes: Vec<FakeNode>,
+    pub(crate) nodes: Vec<SimNode>,
     pub(crate) policies: BTreeMap<PolicyKey, TracingPolicy>,
     pub(crate) labels: BTreeMap<String, Vec<(&'static str, &'static str)>>,
     pub(crate) now: Duration,
@@ -271,7 +182,7 @@ impl World {
             builder: Builder::default(),
             collector: Collector::default(),
             clock: StatusClock::default(),
-            nodes: (0..nodes).map(|number| FakeNode::new(&format!("node-{number:04}"))).collect(),
+            nodes: (0..nodes).map(|number| SimNode::new(&format!("node-{number:04}"))).collect(),
             policies: BTreeMap::new(),
             labels: BTreeMap::new(),
             now: Duration::ZERO,
@@ -300,8 +211,7 @@ impl World {
         drop(store);
         let labels = |name: &str| self.labels.get(name).cloned().unwrap_or_default();
         let nodes: Vec<_> = self.nodes.iter().map(|one| node(&one.name, &labels(&one.name))).collect();
-        let reported = self.nodes.iter().filter(|one| !one.report.kernel.release.is_empty());
-        let reports: Vec<NodeReport> = reported.map(report).collect();
+        let reports: Vec<NodeReport> = self.nodes.iter().filter(|one| one.held.is_some()).map(report).collect();
         self.index.reset_objects(&objects);
         self.index.reset_policies(&policies);
         self.index.reset_policies::<lictor_crds::TracingPolicyNamespaced>(&[]);
@@ -322,10 +232,11 @@ impl World {
 
     /// One turn of the operator.
     pub(crate) fn turn(&mut self) -> Outcome {
+        self.index.forget_unheld();
         let desired = self.builder.desired(&self.index);
         self.collector.set_now(self.now);
         let mut ops = diff(&mut self.index, &desired, &mut self.collector, 1_800_000_000);
-        let rollup = Rollup { index: &self.index, desired: &desired, now: self.now, time: self.time };
+        let rollup = Rollup::new(&self.index, &desired, self.now, self.time);
         let statuses = self.clock.statuses(&rollup);
         if !statuses.is_empty() {
             ops.insert(crate::reconcile::Phase::Statuses, statuses);
@@ -349,7 +260,8 @@ impl World {
     pub(crate) fn nodes_follow(&mut self) {
         let store = self.api.0.lock().unwrap();
         for node in &mut self.nodes {
-            node.follow(&store);
+            // Nothing is remembered, so that each node reads what is there now.
+            node.follow(&store.objects, &mut Cache::default());
             self.index.apply_report(&report(node), self.now);
         }
     }
@@ -384,7 +296,6 @@ impl World {
 }
 
 /// The report of a node worker.
-pub(crate) fn report(node: &FakeNode) -> NodeReport {
-    let metadata = ObjectMeta { name: Some(node.name.clone()), ..ObjectMeta::default() };
-    NodeReport { metadata, report: node.report.clone() }
+pub(crate) fn report(node: &SimNode) -> NodeReport {
+    node.node_report()
 }

@@ -2,6 +2,7 @@
 
 use crate::FIELD_MANAGER;
 use crate::execute::Cluster;
+use crate::leadership::Lead;
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::response::Status;
@@ -19,8 +20,6 @@ use lictor_policy::model::PolicyKey;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use std::fmt::Debug;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Longest note of an event, bytes: what events.k8s.io takes.
@@ -36,15 +35,15 @@ pub struct KubeCluster {
     namespace: String,
     recorder: Recorder,
     /// Whether we lead: nothing is written otherwise.
-    leads: Arc<AtomicBool>,
+    lead: Lead,
 }
 
 impl KubeCluster {
     /// The cluster of `client`; our own objects are in `namespace`.
-    pub fn new(client: Client, namespace: &str, identity: &str, leads: Arc<AtomicBool>) -> Self {
+    pub fn new(client: Client, namespace: &str, identity: &str, lead: Lead) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: Some(identity.into()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, namespace: namespace.into(), recorder, leads }
+        Self { client, namespace: namespace.into(), recorder, lead }
     }
 
     fn config_maps(&self) -> Api<ConfigMap> {
@@ -74,14 +73,11 @@ impl KubeCluster {
         &self,
         kind: PolicyKind,
         key: &PolicyKey,
-        uid: &str,
+        metadata: Json,
         status: &PolicyStatus,
     ) -> Result<Done, OpError> {
-        let name = kind.name();
-        // With the uid, a policy that was deleted and created again does not get the status of the old one.
-        let body = json!({
-            "apiVersion": API_VERSION, "kind": name, "metadata": {"name": key.name, "uid": uid}, "status": status,
-        });
+        let body =
+            json!({"apiVersion": API_VERSION, "kind": kind.name(), "metadata": metadata, "status": status});
         let resource_version = match kind {
             PolicyKind::Cluster => {
                 let api: Api<TracingPolicy> = Api::all(self.client.clone());
@@ -137,8 +133,11 @@ impl KubeCluster {
             Op::DeleteReport { node, uid } => {
                 self.delete::<NodeReport>(Api::all(self.client.clone()), node, uid).await
             }
-            Op::Status { kind, key, uid, status, happenings } => {
-                let done = self.status(*kind, key, uid, status).await?;
+            Op::Status { kind, key, uid, version, status, happenings } => {
+                // A policy that was deleted and created again does not get the status of the old one, and one that
+                // changed meanwhile none that was decided without knowing.
+                let metadata = json!({"name": key.name, "uid": uid, "resourceVersion": version});
+                let done = self.status(*kind, key, metadata, status).await?;
                 self.tell(*kind, key, uid, happenings).await;
                 Ok(done)
             }
@@ -176,7 +175,7 @@ impl KubeCluster {
 
 impl Cluster for KubeCluster {
     async fn perform(&self, op: &Op) -> Result<Done, OpError> {
-        if !self.leads.load(Ordering::Relaxed) {
+        if !self.lead.holds() {
             return Err(OpError::NotLeader);
         }
         match tokio::time::timeout(REQUEST_TIMEOUT, self.request(op)).await {

@@ -3,6 +3,7 @@
 use crate::FIELD_MANAGER;
 use crate::admission::{Authority, AuthorityStep, CertificateFiles, CertificateSlot};
 use crate::cluster::chain;
+use crate::leadership::Lead;
 use crate::metrics::Metrics;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
@@ -14,7 +15,6 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +45,7 @@ pub(crate) struct OwnAuthority {
     pub(crate) configuration: String,
     pub(crate) names: Vec<String>,
     /// Only the leader makes certificates; every replica reads them.
-    pub(crate) leads: Arc<AtomicBool>,
+    pub(crate) lead: Lead,
 }
 
 /// Keeps the certificate fresh until `stop`.
@@ -89,7 +89,7 @@ impl OwnAuthority {
         // What cannot be read is made anew.
         let mut authority: Authority =
             text.and_then(|text| serde_json::from_slice(&text.0).ok()).unwrap_or_default();
-        let leads = self.leads.load(Ordering::Relaxed);
+        let leads = self.lead.holds();
         if leads {
             let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
             if let AuthorityStep::Keep(next) =

@@ -8,7 +8,7 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use lictor_operator_core::lease::{Candidate, LEASE_DURATION, LeaseRecord, LeaseStep, RENEW_EVERY};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -18,11 +18,43 @@ const LEASE_NAME: &str = "lictor-operator";
 /// A request for the lease must not hang longer than the time between two.
 const REQUEST_TIMEOUT: Duration = RENEW_EVERY;
 
+/// Whether this operator leads, for all that write. It ends by the clock: a program that was stopped for a while and goes
+/// on does not lead any more, even before it has found out why.
+#[derive(Debug, Clone)]
+pub struct Lead {
+    began: Instant,
+    /// Milliseconds since it began; 0 = it does not lead.
+    until: Arc<AtomicU64>,
+}
+
+impl Default for Lead {
+    fn default() -> Self {
+        Self { began: Instant::now(), until: Arc::default() }
+    }
+}
+
+impl Lead {
+    /// Whether it leads now.
+    pub fn holds(&self) -> bool {
+        self.now() < Duration::from_millis(self.until.load(Ordering::Relaxed))
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn set(&self, until: Option<Duration>) {
+        let until = until.map_or(0, |until| u64::try_from(until.as_millis()).unwrap_or(u64::MAX));
+        self.until.store(until, Ordering::Relaxed);
+    }
+}
+
 pub(crate) struct Leadership {
     api: Api<Lease>,
     candidate: Candidate,
-    began: Instant,
-    leads: Arc<AtomicBool>,
+    lead: Lead,
+    /// What was told last.
+    told: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -31,11 +63,11 @@ impl Leadership {
         client: &Client,
         namespace: &str,
         identity: &str,
-        leads: Arc<AtomicBool>,
+        lead: Lead,
         metrics: Arc<Metrics>,
     ) -> Self {
         let api = Api::namespaced(client.clone(), namespace);
-        Self { api, candidate: Candidate::new(identity.to_owned()), began: Instant::now(), leads, metrics }
+        Self { api, candidate: Candidate::new(identity.to_owned()), lead, told: false, metrics }
     }
 
     /// Competes for the lease until `stop`, then gives it back.
@@ -55,11 +87,13 @@ impl Leadership {
         }
     }
 
-    fn tell(&self) {
-        let leads = self.candidate.leads(self.began.elapsed());
-        if self.leads.swap(leads, Ordering::Relaxed) != leads {
+    fn tell(&mut self) {
+        self.lead.set(self.candidate.leads_until());
+        let leads = self.lead.holds();
+        if self.told != leads {
             tracing::info!(identity = self.candidate.identity(), leads, "leadership changed");
         }
+        self.told = leads;
         self.metrics.set_leads(leads);
     }
 
@@ -67,7 +101,7 @@ impl Leadership {
         let request = self.api.get_opt(LEASE_NAME);
         let lease = within(request).await?;
         let record = lease.as_ref().map(record);
-        let sent = self.began.elapsed();
+        let sent = self.lead.now();
         match self.candidate.step(record.as_ref(), sent) {
             LeaseStep::Wait => Ok(()),
             LeaseStep::Create => {
@@ -86,7 +120,7 @@ impl Leadership {
     }
 
     async fn release(mut self) {
-        let led = self.candidate.leads(self.began.elapsed());
+        let led = self.lead.holds();
         self.candidate.released();
         self.tell();
         if !led {

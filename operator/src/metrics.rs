@@ -167,6 +167,7 @@ impl Metrics {
         for name in index.nodes().keys() {
             let place = match index.reports().get(name) {
                 None => 3,
+                Some(report) if index.is_of_earlier_node(name, report) => 3,
                 Some(report) if report.is_silent(now) => 2,
                 Some(report) if report.is_live() => 0,
                 Some(_) => 1,

@@ -6,7 +6,7 @@ use crate::cluster::KubeCluster;
 use crate::execute::{Cluster, execute};
 use crate::health::{self, Health};
 use crate::keeper::{self, OwnAuthority, Source};
-use crate::leadership::Leadership;
+use crate::leadership::{Lead, Leadership};
 use crate::metrics::Metrics;
 use crate::watch::{self, Change, INPUTS_MAX, Input};
 use anyhow::{Context as _, Result};
@@ -19,7 +19,7 @@ use lictor_operator_core::review::View;
 use lictor_operator_core::status::{Rollup, StatusClock};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
@@ -41,7 +41,7 @@ pub async fn run(args: Args, client: Client, stop: CancellationToken) -> Result<
     let certificate = Arc::new(CertificateSlot::default());
     let health = Arc::new(Health::new(Arc::clone(&certificate), Arc::clone(&metrics)));
     let view = Arc::new(ArcSwap::from_pointee(View::default()));
-    let leads = Arc::new(AtomicBool::new(false));
+    let lead = Lead::default();
 
     let listen = async |address: SocketAddr| {
         TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
@@ -56,7 +56,7 @@ pub async fn run(args: Args, client: Client, stop: CancellationToken) -> Result<
     // The lease is given back after the last write.
     let led = CancellationToken::new();
     let leadership =
-        Leadership::new(&client, &args.namespace, &identity, Arc::clone(&leads), Arc::clone(&metrics));
+        Leadership::new(&client, &args.namespace, &identity, lead.clone(), Arc::clone(&metrics));
     let leadership = tokio::spawn(leadership.run(led.clone()));
     let source = match args.tls_directory.clone() {
         Some(directory) => Source::Files(directory),
@@ -65,14 +65,14 @@ pub async fn run(args: Args, client: Client, stop: CancellationToken) -> Result<
             namespace: args.namespace.clone(),
             configuration: args.webhook_configuration.clone(),
             names: args.names(),
-            leads: Arc::clone(&leads),
+            lead: lead.clone(),
         })),
     };
     tokio::spawn(keeper::run(source, certificate, Arc::clone(&metrics), stop.clone()));
 
     let (sender, inputs) = tokio::sync::mpsc::channel(INPUTS_MAX);
     watch::start(&client, &args.namespace, &sender, &stop);
-    let cluster = KubeCluster::new(client, &args.namespace, &identity, Arc::clone(&leads));
+    let cluster = KubeCluster::new(client, &args.namespace, &identity, lead.clone());
     let operator = Operator {
         index: Index::new(args.labels()),
         builder: Builder::default(),
@@ -81,7 +81,7 @@ pub async fn run(args: Args, client: Client, stop: CancellationToken) -> Result<
         back_off: BackOff::default(),
         began: Instant::now(),
         view,
-        leads,
+        lead,
         metrics,
         health,
     };
@@ -101,7 +101,7 @@ struct Operator {
     back_off: BackOff,
     began: Instant,
     view: Arc<ArcSwap<View>>,
-    leads: Arc<AtomicBool>,
+    lead: Lead,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
 }
@@ -145,7 +145,7 @@ impl Operator {
             return Duration::ZERO;
         }
         self.health.synced.store(true, Ordering::Relaxed);
-        if !self.leads.load(Ordering::Relaxed) {
+        if !self.lead.holds() {
             return Duration::ZERO;
         }
         let ops = self.decide();
@@ -163,6 +163,7 @@ impl Operator {
         let now = self.began.elapsed();
         let wall = jiff::Timestamp::now();
         let seconds = u64::try_from(wall.as_second()).unwrap_or_default();
+        self.index.forget_unheld();
         let desired = self.builder.desired(&self.index);
         for problem in &desired.problems {
             tracing::error!(problem, "nodes cannot be given their assignment");
@@ -170,7 +171,7 @@ impl Operator {
         self.collector.set_now(now);
         let mut ops = diff(&mut self.index, &desired, &mut self.collector, seconds);
         let time = wall.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let rollup = Rollup { index: &self.index, desired: &desired, now, time: &time };
+        let rollup = Rollup::new(&self.index, &desired, now, &time);
         let statuses = self.statuses.statuses(&rollup);
         if !statuses.is_empty() {
             ops.insert(Phase::Statuses, statuses);

@@ -5,17 +5,48 @@ use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Client, Resource};
 use lictor_crds::{NodeReport, TracingPolicy, TracingPolicyNamespaced};
 use lictor_policy::bundle::COMPONENT_LABEL;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
+use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 /// Messages that wait. A watch that finds it full waits itself; the API server then keeps what comes.
 pub(crate) const INPUTS_MAX: usize = 1024;
+
+/// Between two tries of a watch that was interrupted; longer each time. What the operator does not see, its statuses do not
+/// know of, and there are two operators in a cluster: asking often costs little.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+
+/// The pauses.
+struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(RETRY.0)
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.0;
+        self.0 = (pause * 2).min(RETRY.1);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
 
 /// What changed.
 #[derive(Debug)]
@@ -56,7 +87,7 @@ where
 {
     let (inputs, stop) = (inputs.clone(), stop.clone());
     tokio::spawn(async move {
-        let events = watcher(api, config).default_backoff();
+        let events = watcher(api, config).backoff(Pauses::default());
         let mut events = std::pin::pin!(events);
         let mut listed: Vec<K> = Vec::new();
         loop {

@@ -252,12 +252,15 @@ impl Walk<'_> {
         }
         self.chart.ready(name, "1/1").with_context(|| self.worker_log())?;
         // What the policy before it did is over: the revision that the kernel holds has this one alone.
-        eventually("the node to have this policy alone", SETTLE, || {
-            let report = self.admin().json(&["get", "nodereport", "node1"])?;
-            let policies = report["report"]["policies"].as_array().map_or(0, Vec::len);
-            ensure!(policies == 1, "{report}");
-            Ok(())
-        })
+        eventually("the node to have this policy alone", SETTLE, || self.policies_on_the_node(1))
+    }
+
+    /// The node worker says that it has so many policies.
+    fn policies_on_the_node(&self, wanted: usize) -> Result<()> {
+        let status = self.worker(&["lictor", "node", "status", "-o", "json"])?;
+        let status: Value = serde_json::from_str(&status).context("the status is not JSON")?;
+        ensure!(status["policies"].as_array().map_or(0, Vec::len) == wanted, "{status}");
+        Ok(())
     }
 
     /// Deletes all objects of a type.
@@ -272,15 +275,9 @@ impl Walk<'_> {
             ensure!(ran.code == 0 && ran.stdout.contains("root:"), "{ran:?}");
             Ok(())
         })?;
-        eventually("the report", SETTLE, || {
-            let report = self.admin().json(&["get", "nodereport", "node1"])?;
-            let policies = report["report"]["policies"].as_array().map_or(0, Vec::len);
-            ensure!(policies == 0, "{report}");
-            Ok(())
-        })?;
-        let status = self.worker(&["lictor", "node", "status", "-o", "json"])?;
-        let status: Value = serde_json::from_str(&status).context("the status is not JSON")?;
-        ensure!(status["policies"].as_array().map_or(0, Vec::len) == 0, "{status}");
+        eventually("the node to have no policy", SETTLE, || self.policies_on_the_node(0))?;
+        let report = self.admin().json(&["get", "nodereport", "node1"])?;
+        ensure!(report["report"]["policies"].as_array().map_or(0, Vec::len) == 0, "{report}");
         for state in ["ready", "pending", "stalled"] {
             let count = operator.metric(&format!("lictor_operator_policies{{state=\"{state}\"}}"))?;
             ensure!(count < 0.5, "{count} policies are {state}");

@@ -5,7 +5,7 @@
 
 use crate::source::directory::Change;
 use crate::source::set::FileRead;
-use lictor_policy::bundle::{Assignment, AssignmentEntry, BundleError, Digest, EntryMode, Held, Shard};
+use lictor_policy::bundle::{Assigned, Assignment, BundleError, Digest, EntryMode, Held, Shard};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,32 +24,6 @@ pub struct Accepted {
     pub policies: Vec<Assigned>,
 }
 
-/// One policy of an assignment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Assigned {
-    /// What the list says.
-    pub entry: AssignmentEntry,
-    /// The document.
-    pub text: String,
-}
-
-/// Why an assignment is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AssignmentError {
-    /// A part of it is not what it should be.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// The shard that is to hold a policy does not.
-    #[error("shard {shard}: found no policy {policy}; allowed: shards with the policies that the list names")]
-    Missing {
-        /// The shard.
-        shard: Digest,
-        /// The policy.
-        policy: String,
-    },
-}
-
 impl Accepted {
     /// The assignment with the texts of its shards, which are verified by their digests already.
     ///
@@ -59,15 +33,8 @@ impl Accepted {
         held: Held,
         assignment: &Assignment,
         shards: &BTreeMap<Digest, Shard>,
-    ) -> Result<Self, AssignmentError> {
-        let assigned = |entry: &AssignmentEntry| {
-            let key = entry.key();
-            let text = shards.get(&entry.shard).and_then(|shard| shard.text(&key)).map(str::to_owned);
-            let missing = || AssignmentError::Missing { shard: entry.shard, policy: key.to_string() };
-            Ok(Assigned { entry: entry.clone(), text: text.ok_or_else(missing)? })
-        };
-        let policies = assignment.entries().iter().map(assigned).collect::<Result<_, AssignmentError>>()?;
-        Ok(Self { format: FORMAT, held, policies })
+    ) -> Result<Self, BundleError> {
+        Ok(Self { format: FORMAT, held, policies: assignment.assigned(shards)? })
     }
 
     /// Whether what was kept on disk is what was accepted once.
@@ -77,20 +44,18 @@ impl Accepted {
     }
 }
 
-impl Assigned {
-    /// The document as this node is to enforce it, and its name among the others.
-    fn source(&self) -> (String, String) {
-        let text = match self.entry.mode {
-            EntryMode::Enforce => self.text.clone(),
-            EntryMode::Monitor => monitored(&self.text),
-        };
-        (self.name(), text)
-    }
+/// The document as this node is to enforce it, and its name among the others.
+fn source(assigned: &Assigned) -> (String, String) {
+    let text = match assigned.entry.mode {
+        EntryMode::Enforce => assigned.text.clone(),
+        EntryMode::Monitor => monitored(&assigned.text),
+    };
+    (name(assigned), text)
+}
 
-    /// What the policy is called in the status, in place of a file: its name, with its namespace before a `/`.
-    pub fn name(&self) -> String {
-        self.entry.key().to_string()
-    }
+/// What the policy is called in the status, in place of a file: its name, with its namespace before a `/`.
+pub fn name(assigned: &Assigned) -> String {
+    assigned.entry.key().to_string()
 }
 
 /// The same policy in monitor mode. Texts of an operator are JSON; any other is left as it is, and then read as what it is.
@@ -156,7 +121,7 @@ impl AssignmentSource {
     /// What has changed; `None` = no assignment has come yet, which is not the same as one without policies.
     pub fn scan(&mut self) -> Option<Vec<Change>> {
         let accepted = self.inbox.latest().accepted?;
-        let now: BTreeMap<String, String> = accepted.policies.iter().map(Assigned::source).collect();
+        let now: BTreeMap<String, String> = accepted.policies.iter().map(source).collect();
         let removed = self.seen.keys().filter(|name| !now.contains_key(*name));
         let mut changes: Vec<Change> = removed.map(|name| Change::Removed { file: name.clone() }).collect();
         for (name, text) in &now {
@@ -193,7 +158,7 @@ impl AssignmentSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lictor_policy::bundle::{PolicyDocument, document_text};
+    use lictor_policy::bundle::{AssignmentEntry, PolicyDocument, document_text};
     use lictor_policy::model::{Mode, PolicyKey};
 
     fn key(name: &str) -> PolicyKey {
@@ -251,7 +216,7 @@ mod tests {
     #[test]
     fn a_mode_that_is_asked_for_is_the_policys_mode() {
         let monitored = accepted(1, &[("a", "file_open", EntryMode::Monitor)]);
-        let (_, text) = monitored.policies[0].source();
+        let (_, text) = source(&monitored.policies[0]);
         assert_eq!(lictor_policy::load(&text, None).unwrap().policy.mode(), Mode::Monitor);
     }
 

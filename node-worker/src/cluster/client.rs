@@ -3,7 +3,7 @@
 //! Everything runs on the main thread's runtime. What is found is put where the control thread finds it; a failure is
 //! told and tried again, and nothing that is live depends on any of it.
 
-use super::assignment::{Accepted, AssignmentError, Inbox};
+use super::assignment::{Accepted, Inbox};
 use super::convert;
 use super::pace::Pacer;
 use super::report::{Constant, difference, report};
@@ -14,10 +14,11 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod as ApiPod};
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client};
-use lictor_crds::{API_VERSION, NodeReport, Report};
+use lictor_crds::{API_VERSION, NodeReport, Report, binary};
 use lictor_policy::bundle::{
     ASSIGNMENT_KEY, Assignment, BundleError, COMPONENT_LABEL, Component, Digest, Held, KERNEL_KEY,
     KernelNames, MANAGED_BY_LABEL, MANAGED_BY_VALUE, NODE_KEY, NodeAssignment, Offer, SHARD_KEY, Shard,
@@ -25,6 +26,7 @@ use lictor_policy::bundle::{
 };
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch as latest};
@@ -71,7 +73,7 @@ enum FetchError {
     #[error("ConfigMap {name}: found no {key}; allowed: what the operator writes")]
     Key { name: String, key: &'static str },
     #[error(transparent)]
-    Assignment(#[from] AssignmentError),
+    Bundle(#[from] BundleError),
 }
 
 impl FetchError {
@@ -81,10 +83,8 @@ impl FetchError {
             // The operator writes shards first, but caches between may be late; what was edited by hand is repaired.
             Self::Api { .. }
             | Self::Key { .. }
-            | Self::Assignment(AssignmentError::Bundle(
-                BundleError::Digest { .. } | BundleError::Malformed { .. },
-            )) => true,
-            Self::Assignment(_) => false,
+            | Self::Bundle(BundleError::Digest { .. } | BundleError::Malformed { .. }) => true,
+            Self::Bundle(_) => false,
         }
     }
 }
@@ -98,13 +98,14 @@ pub async fn connect() -> Result<Client, String> {
 /// Runs until it is dropped.
 pub async fn run(client: Client, parts: Parts) {
     let (offers, offered) = latest::channel(None);
-    let names = OnceLock::new();
+    let (names, lost) = (OnceLock::new(), AtomicBool::new(false));
     tokio::join!(
         watch_offers(client.clone(), &parts, offers),
         take_offers(client.clone(), &parts, offered),
         watch_pods(client.clone(), &parts),
         write_names(client.clone(), &parts, &names),
-        write_reports(client, &parts, &names),
+        watch_report(client.clone(), &parts, &lost),
+        write_reports(client, &parts, &names, &lost),
     );
 }
 
@@ -181,24 +182,20 @@ async fn take(
     text: &str,
     cache: &mut BTreeMap<Digest, Shard>,
 ) -> Result<(), FetchError> {
-    let bundle = |error: BundleError| FetchError::Assignment(error.into());
-    let offer = NodeAssignment::decode(text, &parts.node).map_err(bundle)?;
-    match Held::check(parts.inbox.held().as_ref(), &offer).map_err(bundle)? {
+    let offer = NodeAssignment::decode(text, &parts.node)?;
+    match Held::check(parts.inbox.held().as_ref(), &offer)? {
         Offer::Same => return Ok(()),
         Offer::New => {}
     }
     let bytes = blob(api, &assignment_name(&offer.assignment), ASSIGNMENT_KEY).await?;
-    let assignment = Assignment::decode(&bytes, &offer.assignment).map_err(bundle)?;
+    let assignment = Assignment::decode(&bytes, &offer.assignment)?;
     let wanted = assignment.shards();
     cache.retain(|digest, _| wanted.contains(digest));
     let missing: Vec<Digest> = wanted.iter().filter(|digest| !cache.contains_key(digest)).copied().collect();
     let fetched: Vec<(Digest, Shard)> = futures::stream::iter(missing)
         .map(|digest| async move {
             let bytes = blob(api, &shard_name(&digest), SHARD_KEY).await?;
-            Ok::<_, FetchError>((
-                digest,
-                Shard::decode(&bytes, &digest).map_err(|error| FetchError::Assignment(error.into()))?,
-            ))
+            Ok::<_, FetchError>((digest, Shard::decode(&bytes, &digest)?))
         })
         .buffer_unordered(FETCHES_MAX)
         .try_collect()
@@ -217,11 +214,8 @@ async fn blob(api: &Api<ConfigMap>, name: &str, key: &'static str) -> Result<Vec
         .await
         .map_err(|_| failed("no answer in time".to_owned()))?
         .map_err(|error| failed(error.to_string()))?;
-    let ByteString(bytes) = map
-        .binary_data
-        .and_then(|mut data| data.remove(key))
-        .ok_or_else(|| FetchError::Key { name: name.to_owned(), key })?;
-    Ok(bytes)
+    let bytes = binary(&map, key).ok_or_else(|| FetchError::Key { name: name.to_owned(), key })?;
+    Ok(bytes.to_vec())
 }
 
 /// Watches the pods of this node.
@@ -307,8 +301,25 @@ async fn write_names(client: Client, parts: &Parts, written: &OnceLock<String>) 
     drop(written.set(digest.to_string()));
 }
 
-/// Writes the report when something changed.
-async fn write_reports(client: Client, parts: &Parts, names: &OnceLock<String>) {
+/// Watches the node's own report, by its name: one that was deleted is `lost`, and does not wait for the next heartbeat.
+async fn watch_report(client: Client, parts: &Parts, lost: &AtomicBool) {
+    let api: Api<PartialObjectMeta<NodeReport>> = Api::all(client);
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", parts.node));
+    let mut stream = watch(api, config).default_backoff().boxed();
+    let mut seen = false;
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(Event::Init) => seen = false,
+            Ok(Event::Apply(_) | Event::InitApply(_)) => seen = true,
+            Ok(Event::InitDone) if seen => {}
+            Ok(Event::InitDone | Event::Delete(_)) => lost.store(true, Ordering::Relaxed),
+            Err(error) => tracing::debug!(%error, "the node's report cannot be watched"),
+        }
+    }
+}
+
+/// Writes the report when something changed, or when it is `lost`.
+async fn write_reports(client: Client, parts: &Parts, names: &OnceLock<String>, lost: &AtomicBool) {
     let api: Api<NodeReport> = Api::all(client);
     let params = PatchParams::apply(&format!("lictor-node/{}", parts.node)).force();
     let began = Instant::now();
@@ -318,6 +329,9 @@ async fn write_reports(client: Client, parts: &Parts, names: &OnceLock<String>) 
     loop {
         tokio::time::sleep(REPORT_TICK).await;
         let Some((status, accepted)) = status(parts).await else { continue };
+        if lost.swap(false, Ordering::Relaxed) {
+            written = None;
+        }
         let constant = Constant { names: names.get().cloned(), ..parts.constant.clone() };
         let now = report(&status, accepted.as_deref(), &constant, now_text());
         if !pacer.is_due(began.elapsed(), difference(written.as_ref(), &now)) {

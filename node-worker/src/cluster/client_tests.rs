@@ -130,6 +130,12 @@ async fn pods(State(api): State<FakeApi>, RawQuery(query): RawQuery) -> Response
     api.answer("Pod", &query).await
 }
 
+async fn node_reports(State(api): State<FakeApi>, RawQuery(query): RawQuery) -> Response {
+    let query = parsed(query);
+    assert_eq!(query["fieldSelector"], format!("metadata.name={NODE}"), "what others report is theirs");
+    api.answer("NodeReport", &query).await
+}
+
 async fn config_map(State(api): State<FakeApi>, Path(name): Path<String>) -> Response {
     api.with(|objects| objects.asked.push(name.clone()));
     if let Some(object) = api.list("ConfigMap").into_iter().find(|object| object["metadata"]["name"] == *name)
@@ -153,6 +159,7 @@ async fn report_patch(
     let object: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(object["metadata"]["name"], *name);
     api.with(|objects| objects.reports.push((query, object.clone())));
+    api.put("NodeReport", "MODIFIED", object.clone());
     json_answer(StatusCode::OK, &object)
 }
 
@@ -198,6 +205,7 @@ impl World {
             .route("/api/v1/namespaces/lictor/configmaps", get(config_maps).post(create_config_map))
             .route("/api/v1/namespaces/lictor/configmaps/{name}", get(config_map))
             .route("/api/v1/pods", get(pods))
+            .route("/apis/lictor.io/v1alpha1/nodereports", get(node_reports))
             .route("/apis/lictor.io/v1alpha1/nodereports/{name}", patch(report_patch))
             .with_state(api.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -254,7 +262,7 @@ impl World {
         let mut source = super::super::assignment::AssignmentSource::new(Arc::clone(&self.parts.inbox));
         source.scan();
         let names = |accepted: &Arc<Accepted>| {
-            accepted.policies.iter().map(super::super::assignment::Assigned::name).collect()
+            accepted.policies.iter().map(super::super::assignment::name).collect()
         };
         source.current().map(names).unwrap_or_default()
     }
@@ -312,7 +320,7 @@ fn control(orders: &mpsc::Receiver<Command>, inbox: &Arc<Inbox>) {
                 digest: accepted.held.assignment.to_string(),
                 plan: "ab".into(),
             }),
-            policies: accepted.iter().flat_map(|held| &held.policies).map(|one| policy(one.name())).collect(),
+            policies: accepted.iter().flat_map(|held| &held.policies).map(|one| policy(super::super::assignment::name(one))).collect(),
             problems: source.problem().into_iter().collect(),
             ..Status::default()
         };
@@ -405,6 +413,23 @@ fn what_is_not_what_it_claims_is_refused_and_what_is_held_stays() {
         }));
         until("gone", || world.problem().contains("is not there")).await;
         assert_eq!(world.names(), ["b"], "what was held is held");
+        world.stop.abort();
+    });
+}
+
+#[test]
+fn a_report_that_is_deleted_is_written_again() {
+    in_world(|world| async move {
+        world.offer(7, &["a"]);
+        let holds = |objects: &Objects| {
+            objects.reports.last().is_some_and(|(_, report)| report["report"]["assignment"]["serial"] == 7)
+        };
+        until("reported", || world.api.with(|objects| holds(objects))).await;
+        world.api.with(|objects| objects.reports.clear());
+        let gone = json!({"apiVersion": "lictor.io/v1alpha1", "kind": "NodeReport", "metadata": {"name": NODE}});
+        world.api.put("NodeReport", "DELETED", gone);
+        // Long before the next heartbeat.
+        until("reported again", || world.api.with(|objects| holds(objects))).await;
         world.stop.abort();
     });
 }

@@ -1,6 +1,6 @@
 //! What a status says to the cluster.
 
-use super::assignment::Accepted;
+use super::assignment::{Accepted, name};
 use super::pace::{Difference, HEARTBEAT};
 use crate::source::set::FileState;
 use crate::status::{PolicyCause, PolicyStatus, Status};
@@ -8,7 +8,7 @@ use lictor_crds::{
     AgentReport, AssignmentReport, KernelReport, PolicyCounts, PolicyReport, PolicyReportState, REASONS_MAX,
     Report, RevisionReport,
 };
-use lictor_policy::bundle::Digest;
+use lictor_policy::bundle::Assigned;
 use std::collections::BTreeMap;
 
 /// Problems told at most.
@@ -34,10 +34,13 @@ pub fn report(status: &Status, held: Option<&Accepted>, constant: &Constant, obs
     let is_live = !plan.is_empty() && live == Some(plan);
     let by_name: BTreeMap<&str, &PolicyStatus> =
         status.policies.iter().map(|policy| (policy.file.as_str(), policy)).collect();
-    let held = held.filter(|held| {
-        status.assignment.as_ref().is_some_and(|assignment| assignment.serial == held.held.serial)
+    // A policy that is not named counts as enforced when the assignment is live. So without the list that was applied,
+    // nothing is said to be held.
+    let applied = status.assignment.as_ref().zip(held);
+    let applied = applied.filter(|(assignment, held)| {
+        assignment.serial == held.held.serial && assignment.digest == held.held.assignment.to_string()
     });
-    let policies = held.iter().flat_map(|held| &held.policies);
+    let policies = applied.iter().flat_map(|(_, held)| &held.policies);
     Report {
         observed_at,
         heartbeat_seconds: HEARTBEAT.as_secs() as u32,
@@ -51,7 +54,7 @@ pub fn report(status: &Status, held: Option<&Accepted>, constant: &Constant, obs
             names: constant.names.clone(),
             notes: status.kernel.notes.clone(),
         },
-        assignment: status.assignment.as_ref().map(|assignment| AssignmentReport {
+        assignment: applied.map(|(assignment, _)| AssignmentReport {
             serial: assignment.serial,
             digest: assignment.digest.clone(),
             plan: assignment.plan.clone(),
@@ -59,24 +62,25 @@ pub fn report(status: &Status, held: Option<&Accepted>, constant: &Constant, obs
         revision: revision
             .map(|revision| RevisionReport { number: revision.number, digest: revision.digest.clone() }),
         policies: policies
-            .map(|assigned| {
-                let found = by_name.get(assigned.name().as_str()).copied();
-                let (state, reasons) = state(found, is_live);
-                PolicyReport {
-                    namespace: assigned.entry.namespace.clone(),
-                    name: assigned.entry.name.clone(),
-                    uid: assigned.entry.uid.clone(),
-                    generation: assigned.entry.generation,
-                    digest: Digest::of(assigned.text.as_bytes()).to_string(),
-                    state,
-                    mode: found.and_then(|found| found.mode.clone()).unwrap_or_default(),
-                    reasons,
-                    counts: found.map(|found| counts(&found.counts)).unwrap_or_default(),
-                }
-            })
+            .filter_map(|assigned| policy(assigned, by_name.get(name(assigned).as_str()).copied(), is_live))
             .collect(),
         problems: status.problems.iter().take(PROBLEMS_MAX).cloned().collect(),
     }
+}
+
+/// What is said about a policy; `None` where that follows from the assignment: it is live and the policy with it, or it is
+/// not, and the policy waits with it.
+fn policy(assigned: &Assigned, found: Option<&PolicyStatus>, is_live: bool) -> Option<PolicyReport> {
+    let as_assigned = PolicyReport::enforced(assigned);
+    let (state, reasons) = state(found, is_live);
+    let counts = found.map(|found| counts(&found.counts)).unwrap_or_default();
+    let mode = found.and_then(|found| found.mode.clone()).unwrap_or_default();
+    let waits = !is_live && state == PolicyReportState::Pending && reasons.is_empty();
+    if waits && counts == PolicyCounts::default() {
+        return None;
+    }
+    let told = PolicyReport { state, mode, reasons, counts, ..as_assigned.clone() };
+    (told != as_assigned).then_some(told)
 }
 
 fn state(found: Option<&PolicyStatus>, is_live: bool) -> (PolicyReportState, Vec<String>) {
@@ -110,13 +114,19 @@ fn counts(counts: &BTreeMap<String, u64>) -> PolicyCounts {
 /// How `now` differs from what was written.
 pub fn difference(written: Option<&Report>, now: &Report) -> Difference {
     let Some(written) = written else { return Difference::State };
-    let mut same_time = now.clone();
-    same_time.observed_at.clone_from(&written.observed_at);
+    let same_time = Report { observed_at: written.observed_at.clone(), ..now.clone() };
     if same_time == *written {
-        return Difference::None;
+        Difference::None
+    } else if without_counts(&same_time) == without_counts(written) {
+        Difference::Counters
+    } else {
+        Difference::State
     }
-    for (policy, old) in same_time.policies.iter_mut().zip(&written.policies) {
-        policy.counts.clone_from(&old.counts);
-    }
-    if same_time == *written { Difference::Counters } else { Difference::State }
+}
+
+/// The report but for counts. Policies that are enforced are named for their counts only.
+fn without_counts(report: &Report) -> Report {
+    let policies = report.policies.iter().filter(|policy| policy.state != PolicyReportState::Enforced);
+    let policies = policies.map(|policy| PolicyReport { counts: PolicyCounts::default(), ..policy.clone() });
+    Report { policies: policies.collect(), ..report.clone() }
 }

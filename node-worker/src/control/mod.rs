@@ -255,14 +255,19 @@ impl<K: KernelPort> Control<K> {
                 found
             }
             Err(error) => {
-                let problem = match &self.parts.source {
+                let (problem, is_usual) = match &self.parts.source {
                     Source::Directory(directory) => {
-                        format!("policy folder {} cannot be read: {error}", directory.path().display())
+                        (format!("policy folder {} cannot be read: {error}", directory.path().display()), false)
                     }
-                    Source::Cluster(_) => error.to_string(),
+                    // Each start begins like this: the API server is asked, and has not answered yet.
+                    Source::Cluster(_) => (error.to_string(), true),
                 };
                 if self.folder_problem.as_ref() != Some(&problem) {
-                    tracing::error!("{problem}; what is live stays live");
+                    if is_usual {
+                        tracing::info!("{problem}; what is live stays live");
+                    } else {
+                        tracing::error!("{problem}; what is live stays live");
+                    }
                     self.folder_problem = Some(problem);
                 }
                 Vec::new()

@@ -10,6 +10,7 @@ mod policy;
 mod spelling;
 
 pub use node::{LabelRequirement, NodeEntry, NodeSelector, ReportEntry};
+use object::Decoded;
 pub use object::{ObjectContent, ObjectEntry};
 pub use policy::{Accepted, PolicyEntry, PolicyKind, Verdict, read_policy};
 
@@ -17,7 +18,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use lictor_crds::{NodeReport, PolicyObject, PolicyStatus};
-use lictor_policy::bundle::{Digest, KernelNames, next_serial};
+use lictor_policy::bundle::{Assignment, Digest, KernelNames, assignment_name, next_serial, shard_name};
 use lictor_policy::model::PolicyKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +35,9 @@ pub struct Index {
     nodes: BTreeMap<String, NodeEntry>,
     reports: BTreeMap<String, ReportEntry>,
     objects: BTreeMap<String, ObjectEntry>,
+    /// What assignments and shards hold that are there, or that nodes say they hold.
+    assignments: BTreeMap<Digest, Assignment>,
+    texts: BTreeMap<Digest, BTreeMap<PolicyKey, Digest>>,
     kernels: BTreeMap<Digest, Arc<KernelNames>>,
     /// Kernels beyond [`KERNELS_MAX`] that were left out.
     kernels_left_out: BTreeSet<Digest>,
@@ -186,9 +190,16 @@ impl Index {
         }) {
             return;
         }
-        let (entry, kernel) = ObjectEntry::read(object);
-        if let (Some(names), ObjectContent::Kernel(digest)) = (kernel, &entry.content) {
-            self.add_kernel(*digest, names);
+        let (entry, decoded) = ObjectEntry::read(object);
+        match (decoded, &entry.content) {
+            (Decoded::Kernel(names), ObjectContent::Kernel(digest)) => self.add_kernel(*digest, names),
+            (Decoded::Assignment(assignment), ObjectContent::Assignment(digest, _)) => {
+                self.assignments.insert(*digest, assignment);
+            }
+            (Decoded::Texts(texts), ObjectContent::Shard(digest)) => {
+                self.texts.insert(*digest, texts);
+            }
+            _ => {}
         }
         self.objects.insert(name, entry);
     }
@@ -242,6 +253,37 @@ impl Index {
     /// Our `ConfigMap`s by name.
     pub fn objects(&self) -> &BTreeMap<String, ObjectEntry> {
         &self.objects
+    }
+
+    /// The assignment with this digest, when it was seen.
+    pub fn assignment(&self, digest: &str) -> Option<&Assignment> {
+        self.assignments.get(&digest.parse().ok()?)
+    }
+
+    /// The digest of a policy's text in a shard, when that was seen.
+    pub fn text_digest(&self, shard: &Digest, key: &PolicyKey) -> Option<&Digest> {
+        self.texts.get(shard)?.get(key)
+    }
+
+    /// Forgets what was inside objects that are gone, unless a node says that it holds it.
+    pub fn forget_unheld(&mut self) {
+        let held: BTreeSet<Digest> = self
+            .reports
+            .values()
+            .filter_map(|entry| entry.report.assignment.as_ref()?.digest.parse().ok())
+            .collect();
+        let objects = &self.objects;
+        self.assignments.retain(|digest, _| {
+            held.contains(digest) || objects.contains_key(&assignment_name(digest))
+        });
+        let named: BTreeSet<Digest> = self.assignments.values().flat_map(Assignment::shards).collect();
+        self.texts
+            .retain(|digest, _| named.contains(digest) || objects.contains_key(&shard_name(digest)));
+    }
+
+    /// Whether a report is that of an earlier node with the same name.
+    pub fn is_of_earlier_node(&self, node: &str, report: &ReportEntry) -> bool {
+        self.nodes.get(node).is_some_and(|node| report.is_older_than(node))
     }
 
     /// Names of the cluster's kernels.

@@ -1,6 +1,7 @@
 //! Nodes, what selects them, and what they report.
 
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::PartialObjectMeta;
 use lictor_crds::{NodeReport, PolicyReport, Report};
 use lictor_policy::model::{FieldPath, PolicyKey};
@@ -27,6 +28,8 @@ pub struct NodeEntry {
     pub labels: BTreeMap<String, String>,
     /// Highest serial that this operator has used for it.
     pub serial: Option<u64>,
+    /// `metadata.creationTimestamp`: a node that was deleted and created again is another machine.
+    pub created: Option<Time>,
 }
 
 impl NodeEntry {
@@ -35,6 +38,7 @@ impl NodeEntry {
             uid: node.metadata.uid.clone().unwrap_or_default(),
             labels: node.metadata.labels.clone().unwrap_or_default(),
             serial: None,
+            created: node.metadata.creation_timestamp.clone(),
         }
     }
 
@@ -217,6 +221,8 @@ pub struct ReportEntry {
     places: BTreeMap<PolicyKey, usize>,
     /// When it was heard, since the operator began. The node's own clock is not asked.
     heard: Duration,
+    /// `metadata.creationTimestamp`.
+    created: Option<Time>,
     resource_version: Option<String>,
 }
 
@@ -232,6 +238,7 @@ impl ReportEntry {
             places: places.collect(),
             report: report.report.clone(),
             uid: report.metadata.uid.clone().unwrap_or_default(),
+            created: report.metadata.creation_timestamp.clone(),
             heard: known.map_or(now, |old| old.heard),
             resource_version,
         }
@@ -240,6 +247,19 @@ impl ReportEntry {
     /// What is said about a policy.
     pub fn policy(&self, key: &PolicyKey) -> Option<&PolicyReport> {
         self.places.get(key).and_then(|place| self.report.policies.get(*place))
+    }
+
+    /// The policies that it names.
+    pub fn policies(&self) -> impl Iterator<Item = &PolicyKey> {
+        self.places.keys()
+    }
+
+    /// Whether it was there before the node was: an earlier node of the same name wrote it.
+    pub(super) fn is_older_than(&self, node: &NodeEntry) -> bool {
+        match (&self.created, &node.created) {
+            (Some(report), Some(node)) => report.0 < node.0,
+            _ => false,
+        }
     }
 
     /// Whether nothing was heard of the node for several heartbeats.

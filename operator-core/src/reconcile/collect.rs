@@ -52,7 +52,9 @@ impl Collector {
             }
         }
         self.unneeded = unneeded;
-        let gone = index.reports().iter().filter(|(node, _)| !index.nodes().contains_key(*node));
+        let gone = index.reports().iter().filter(|(node, report)| {
+            !index.nodes().contains_key(*node) || index.is_of_earlier_node(node, report)
+        });
         ops.extend(
             gone.map(|(node, report)| Op::DeleteReport { node: node.clone(), uid: report.uid.clone() }),
         );

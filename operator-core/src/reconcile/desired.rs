@@ -41,8 +41,8 @@ impl Builder {
             .collect();
         let shard_of = self.shards(&policies, &mut desired);
         let classes = classes(index, &policies);
-        let mut scopes: BTreeMap<PolicyKey, BTreeSet<String>> = BTreeMap::new();
-        for (keys, nodes) in &classes {
+        let mut classes_of: BTreeMap<&PolicyKey, Vec<usize>> = BTreeMap::new();
+        for (class, (keys, nodes)) in classes.iter().enumerate() {
             let entries = keys.iter().filter_map(|key| {
                 let (entry, accepted) = policies.get(key)?;
                 Some(AssignmentEntry {
@@ -55,16 +55,14 @@ impl Builder {
                 })
             });
             for key in keys {
-                scopes.entry((*key).clone()).or_default().extend(nodes.iter().map(|name| (*name).to_owned()));
+                classes_of.entry(key).or_default().push(class);
             }
             self.assignment(&Assignment::new(entries), nodes, &mut desired);
         }
         // A policy that no node is to enforce has a scope, too: an empty one.
-        for key in policies.keys().filter(|key| shard_of.contains_key(**key)) {
-            scopes.entry((*key).clone()).or_default();
-        }
-        scopes.retain(|key, _| shard_of.contains_key(key));
-        desired.scopes = shared(scopes);
+        let given = policies.keys().filter(|key| shard_of.contains_key(**key));
+        let with_classes = given.map(|key| (*key, classes_of.remove(key).unwrap_or_default()));
+        desired.scopes = scopes(with_classes.collect(), &classes);
         self.shards.clone_from(&desired.shards);
         self.assignments.clone_from(&desired.assignments);
         desired
@@ -121,16 +119,24 @@ impl Builder {
     }
 }
 
-/// Policies with the same nodes share one list of them.
-fn shared(scopes: BTreeMap<PolicyKey, BTreeSet<String>>) -> BTreeMap<PolicyKey, Arc<BTreeSet<String>>> {
-    let mut known: BTreeMap<BTreeSet<String>, Arc<BTreeSet<String>>> = BTreeMap::new();
-    scopes
-        .into_iter()
-        .map(|(key, nodes)| {
-            let nodes = known.entry(nodes.clone()).or_insert_with(|| Arc::new(nodes));
-            (key, Arc::clone(nodes))
-        })
-        .collect()
+/// The nodes of each policy; policies with the same nodes share one list of them.
+fn scopes(
+    classes_of: BTreeMap<&PolicyKey, Vec<usize>>,
+    classes: &BTreeMap<Vec<&PolicyKey>, Vec<&str>>,
+) -> BTreeMap<PolicyKey, Arc<BTreeSet<String>>> {
+    let nodes: Vec<&Vec<&str>> = classes.values().collect();
+    let mut known: BTreeMap<Vec<usize>, Arc<BTreeSet<String>>> = BTreeMap::new();
+    let mut shared = |classes: Vec<usize>| {
+        let all = || {
+            let nodes = classes.iter().filter_map(|class| nodes.get(*class)).copied().flatten();
+            Arc::new(nodes.map(|node| (*node).to_owned()).collect::<BTreeSet<_>>())
+        };
+        match known.get(&classes) {
+            Some(scope) => Arc::clone(scope),
+            None => Arc::clone(known.entry(classes.clone()).or_insert_with(all)),
+        }
+    };
+    classes_of.into_iter().map(|(key, classes)| (key.clone(), shared(classes))).collect()
 }
 
 /// Nodes by the policies that select them. Nodes whose labels do not differ in what selectors ask for are looked at once.

@@ -53,6 +53,8 @@ pub enum Op {
         key: PolicyKey,
         /// Its uid.
         uid: String,
+        /// `metadata.resourceVersion` that this was decided about.
+        version: String,
         /// The status.
         status: Box<PolicyStatus>,
         /// What happened since the last one.

@@ -242,7 +242,7 @@ fn deleting_every_policy_leaves_an_empty_list() {
     world.index.delete_policy(&key("a"));
     world.policies.clear();
     world.settle();
-    assert!(world.nodes[0].report.policies.is_empty());
+    assert!(world.nodes[0].assigned().is_empty());
     world.now += COLLECT_AFTER;
     world.settle();
     assert!(objects(&world, "lictor-policies-").is_empty());
@@ -289,7 +289,7 @@ fn policies_that_make_no_sense_or_do_not_fit_never_travel() {
     world.put(policy("large", 1, &large));
     assert!(began.elapsed() < Duration::from_secs(20));
     world.settle();
-    assert_eq!(world.nodes[0].report.policies.len(), 1);
+    assert_eq!(world.nodes[0].assigned().len(), 1);
     for name in ["bad", "large"] {
         let status = world.status(name);
         let stalled = status.conditions.iter().find(|one| one.kind == "Stalled").unwrap();

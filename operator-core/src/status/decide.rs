@@ -76,6 +76,7 @@ impl StatusClock {
                 kind: entry.kind,
                 key: key.clone(),
                 uid: entry.uid.clone(),
+                version: entry.resource_version.clone(),
                 happenings: happenings(entry.status.as_ref(), &status),
                 status: Box::new(status),
             });

@@ -1,6 +1,7 @@
 //! What is said about each policy. Pure.
 
 mod decide;
+mod group;
 mod happening;
 mod rollup;
 

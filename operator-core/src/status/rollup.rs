@@ -3,13 +3,13 @@
 //! The truth rule: a policy is Ready when every node in its scope has reported, for this generation and this text, that
 //! its kernel holds the plan which the node's assignment compiled to. Nothing is inferred from having written something.
 
+use super::group::Reports;
 use crate::index::{Accepted, Index, PolicyEntry, ReportEntry, Verdict};
 use crate::reconcile::Desired;
 use lictor_crds::{
     Condition, ConditionStatus, FAILURES_MAX, Failure, NodeCounts, PolicyCounts, PolicyReport,
     PolicyReportState, PolicyStatus, condition,
 };
-use lictor_policy::bundle::EntryMode;
 use lictor_policy::model::PolicyKey;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,16 +18,21 @@ use std::time::Duration;
 const MESSAGE_CHARS_MAX: usize = 1024;
 
 /// What is known when statuses are made.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Rollup<'a> {
-    /// The cluster.
-    pub index: &'a Index,
-    /// What nodes are to enforce.
-    pub desired: &'a Desired,
-    /// Time since the operator began.
-    pub now: Duration,
-    /// The time, as conditions carry it (RFC 3339).
-    pub time: &'a str,
+    pub(super) index: &'a Index,
+    desired: &'a Desired,
+    pub(super) now: Duration,
+    time: &'a str,
+    reports: Reports<'a>,
+}
+
+impl<'a> Rollup<'a> {
+    /// The cluster as it is known, and what its nodes are to enforce. `now` is the time since the operator began, `time`
+    /// the time as conditions carry it (RFC 3339).
+    pub fn new(index: &'a Index, desired: &'a Desired, now: Duration, time: &'a str) -> Self {
+        Self { index, desired, now, time, reports: Reports::read(index, desired, now) }
+    }
 }
 
 /// Where a node is with a policy.
@@ -63,33 +68,21 @@ impl NodeState {
     }
 }
 
-fn mode_name(mode: EntryMode) -> &'static str {
-    match mode {
-        EntryMode::Enforce => "enforce",
-        EntryMode::Monitor => "monitor",
-    }
-}
-
-fn pending(why: impl Into<String>) -> NodeState {
+pub(super) fn pending(why: impl Into<String>) -> NodeState {
     NodeState::Pending(why.into())
 }
 
-/// Where one node is with one policy.
-fn node_state(
-    report: Option<&ReportEntry>,
-    key: &PolicyKey,
+/// Where a node is with a policy that its report names.
+fn named_state(
+    report: &ReportEntry,
+    policy: &PolicyReport,
     entry: &PolicyEntry,
     accepted: &Accepted,
-    now: Duration,
 ) -> NodeState {
-    let Some(report) = report else { return pending("the node has not reported") };
-    if report.is_silent(now) {
-        return NodeState::Silent;
-    }
     let problem = || report.report.problems.first().cloned();
-    let Some(policy) = report.policy(key).filter(|policy| policy.uid == entry.uid) else {
+    if policy.uid != entry.uid {
         return pending(problem().unwrap_or_else(|| "the node has not reported about this policy".into()));
-    };
+    }
     if policy.generation != entry.generation {
         let late = format!("the node is at generation {} of {}", policy.generation, entry.generation);
         return pending(problem().unwrap_or(late));
@@ -112,7 +105,7 @@ fn claimed(report: &ReportEntry, policy: &PolicyReport, accepted: &Accepted) -> 
     if policy.digest != accepted.digest.to_string() {
         return pending("the node holds another text of this generation");
     }
-    if policy.mode != mode_name(accepted.mode) {
+    if policy.mode != accepted.mode.name() {
         return pending(format!("the node is in mode `{}`", policy.mode));
     }
     if !report.is_live() {
@@ -132,35 +125,34 @@ struct Nodes {
 }
 
 impl Nodes {
-    fn add(&mut self, node: &str, report: Option<&ReportEntry>, state: &NodeState, counts: PolicyCounts) {
-        self.counts.desired += 1;
-        self.sum = self.sum.plus(counts);
+    /// Some nodes, all in one state.
+    fn add(&mut self, nodes: &[&str], index: &Index, state: &NodeState) {
+        let number = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+        self.counts.desired += number;
         let list = match state {
             NodeState::Enforced => {
-                self.counts.enforced += 1;
+                self.counts.enforced += number;
                 return;
             }
             NodeState::Pending(_) | NodeState::Silent => {
-                self.counts.pending += 1;
+                self.counts.pending += number;
                 &mut self.waiting
             }
             NodeState::Unsupported(_) => {
-                self.counts.unsupported += 1;
+                self.counts.unsupported += number;
                 &mut self.failures
             }
             NodeState::Failed(_) | NodeState::Rejected(_) => {
-                self.counts.failed += 1;
+                self.counts.failed += number;
                 &mut self.failures
             }
         };
-        if let Some((reason, message)) = state.failure().filter(|_| list.len() < FAILURES_MAX) {
+        let Some((reason, message)) = state.failure() else { return };
+        for node in nodes.iter().take(FAILURES_MAX.saturating_sub(list.len())) {
+            let report = index.reports().get(*node);
             let kernel = report.map(|report| report.report.kernel.release.clone()).unwrap_or_default();
-            list.push(Failure {
-                node: node.to_owned(),
-                kernel,
-                reason: reason.into(),
-                message: cut(&message),
-            });
+            let (node, message) = ((*node).to_owned(), cut(&message));
+            list.push(Failure { node, kernel, reason: reason.into(), message });
         }
     }
 
@@ -186,20 +178,21 @@ pub fn roll_up(rollup: &Rollup<'_>, key: &PolicyKey, entry: &PolicyEntry) -> Pol
     let none = BTreeSet::new();
     let scope = rollup.desired.scopes.get(key).map_or(&none, |scope| &**scope);
     let mut nodes = Nodes::default();
-    for node in scope {
-        let report = rollup.index.reports().get(node);
-        let state = node_state(report, key, entry, accepted, rollup.now);
-        let counts = report
-            .and_then(|report| report.policy(key))
-            .filter(|policy| policy.uid == entry.uid)
-            .map_or_else(PolicyCounts::default, |policy| policy.counts);
-        nodes.add(node, report, &state, counts);
+    for (node, report) in rollup.reports.named(scope, key) {
+        let Some(policy) = report.policy(key) else { continue };
+        nodes.add(&[node], rollup.index, &named_state(report, policy, entry, accepted));
+        if policy.uid == entry.uid {
+            nodes.sum = nodes.sum.plus(policy.counts);
+        }
+    }
+    for share in rollup.reports.others(rollup.index, scope, key, entry, accepted) {
+        nodes.add(&share.nodes, rollup.index, &share.state);
     }
     nodes.counts.summary = format!("{}/{}", nodes.counts.enforced, nodes.counts.desired);
     let failures = nodes.samples();
     PolicyStatus {
         observed_generation: entry.generation,
-        mode: mode_name(accepted.mode).into(),
+        mode: accepted.mode.name().into(),
         conditions: conditions(rollup, entry, &nodes.counts, &failures),
         nodes: nodes.counts,
         counts: nodes.sum,

@@ -1,5 +1,9 @@
-use crate::testing::{World, policy, report, spec};
-use lictor_crds::{ConditionStatus, FAILURES_MAX, PolicyReportState, PolicyStatus, condition};
+use crate::testing::{World, node, policy, report, spec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use lictor_crds::{
+    ConditionStatus, FAILURES_MAX, PolicyReport, PolicyReportState, PolicyStatus, condition,
+};
 use serde_json::json;
 use std::time::Duration;
 
@@ -43,31 +47,51 @@ fn ready_is_when_every_kernel_holds_this_version() {
     assert_eq!(world.api.0.lock().unwrap().events, ["a Accepted", "a EnforcedEverywhere", "a Accepted"]);
 }
 
-/// What a report may claim, and must not be believed.
+/// What a report may say, and must not be taken for enforcement.
 #[test]
 fn nothing_less_is_ready() {
-    type Lie = fn(&mut lictor_crds::Report);
-    let lies: [(&str, Lie); 8] = [
-        ("another generation", |report| report.policies[0].generation = 7),
-        ("another object of the same name", |report| report.policies[0].uid = "other".into()),
-        ("another text", |report| report.policies[0].digest = "0".repeat(64)),
-        ("monitor instead of enforce", |report| report.policies[0].mode = "monitor".into()),
-        ("a kernel with another revision", |report| {
+    type Lie = fn(&mut lictor_crds::Report, PolicyReport);
+    let lies: [(&str, Lie); 12] = [
+        ("another generation", |report, named| {
+            report.policies = vec![PolicyReport { generation: 7, ..named }];
+        }),
+        ("another object of the same name", |report, named| {
+            report.policies = vec![PolicyReport { uid: "other".into(), ..named }];
+        }),
+        ("another text", |report, named| {
+            report.policies = vec![PolicyReport { digest: "0".repeat(64), ..named }];
+        }),
+        ("monitor instead of enforce", |report, named| {
+            report.policies = vec![PolicyReport { mode: "monitor".into(), ..named }];
+        }),
+        ("a policy that waits", |report, named| {
+            report.policies = vec![PolicyReport { state: PolicyReportState::Pending, ..named }];
+        }),
+        ("counts, and a kernel with another revision", |report, named| {
+            report.policies = vec![named];
             report.revision.as_mut().unwrap().digest = "older".into();
         }),
-        ("a kernel without a revision", |report| report.revision = None),
-        ("no digest at all", |report| {
+        ("a kernel with another revision", |report, _| {
+            report.revision.as_mut().unwrap().digest = "older".into();
+        }),
+        ("a kernel without a revision", |report, _| report.revision = None),
+        ("no digest at all", |report, _| {
             report.revision.as_mut().unwrap().digest.clear();
             report.assignment.as_mut().unwrap().plan.clear();
         }),
-        ("no policy", |report| report.policies.clear()),
+        ("an assignment that nobody knows", |report, _| {
+            report.assignment.as_mut().unwrap().digest = "0".repeat(64);
+        }),
+        ("an assignment without a digest", |report, _| report.assignment.as_mut().unwrap().digest.clear()),
+        ("no assignment", |report, _| report.assignment = None),
     ];
     for (what, lie) in lies {
         let mut world = World::new(2);
         world.put(policy("a", 1, &spec("/etc/a")));
         world.settle();
         assert_eq!(flags(&world.status("a")), READY);
-        lie(&mut world.nodes[1].report);
+        let named = PolicyReport::enforced(&world.nodes[1].assigned()[0]);
+        lie(&mut world.nodes[1].report, named);
         world.index.apply_report(&report(&world.nodes[1]), world.now);
         world.now += Duration::from_mins(1);
         world.turn();
@@ -76,6 +100,71 @@ fn nothing_less_is_ready() {
         assert_eq!(status.failures[0].node, "node-0001");
         assert!(!status.failures[0].message.is_empty());
     }
+}
+
+/// The node holds the list of before a policy came, changed, or was made anew.
+#[test]
+fn what_a_node_holds_decides_about_each_policy() {
+    let mut world = World::new(1);
+    world.put(policy("a", 1, &spec("/etc/a")));
+    world.put(policy("b", 1, &spec("/etc/b")));
+    world.settle();
+    world.put(policy("b", 2, &spec("/etc/c")));
+    world.put(policy("c", 1, &spec("/etc/c")));
+    world.turn();
+    assert_eq!(flags(&world.status("a")), READY, "the node holds it, whatever else changed");
+    for (name, why) in [("b", "generation 1 of 2"), ("c", "has not been given this policy")] {
+        let status = world.status(name);
+        assert_eq!(flags(&status), ON_ITS_WAY, "{name}");
+        assert!(status.failures[0].message.contains(why), "{}", status.failures[0].message);
+    }
+    world.settle();
+    let mut anew = policy("b", 2, &spec("/etc/c"));
+    anew.metadata.uid = Some("uid-anew".into());
+    world.put(anew);
+    world.turn();
+    assert_eq!(flags(&world.status("b")), ON_ITS_WAY, "a policy of the same name and generation");
+}
+
+/// What is known of an assignment stays known while a node holds it, whatever becomes of the objects.
+#[test]
+fn objects_that_are_deleted_by_hand_take_nothing_from_the_truth() {
+    let mut world = World::new(1);
+    world.put(policy("a", 1, &spec("/etc/a")));
+    world.settle();
+    let names: Vec<String> = world.index.objects().keys().cloned().collect();
+    for name in names {
+        world.index.delete_object(&name);
+    }
+    world.api.0.lock().unwrap().objects.clear();
+    world.turn();
+    assert_eq!(flags(&world.status("a")), READY);
+}
+
+#[test]
+fn a_machine_that_takes_the_name_of_another_one_is_not_taken_for_it() {
+    let mut world = World::new(1);
+    world.put(policy("a", 1, &spec("/etc/a")));
+    world.settle();
+    let at = |seconds: i64| Some(Time(Timestamp::from_second(seconds).unwrap()));
+    let mut old = report(&world.nodes[0]);
+    old.metadata.creation_timestamp = at(1_000);
+    world.index.apply_report(&old, world.now);
+    let mut machine = node("node-0000", &[]);
+    machine.metadata.uid = Some("another".into());
+    machine.metadata.creation_timestamp = at(2_000);
+    world.index.apply_node(&machine);
+    world.turn();
+    let status = world.status("a");
+    assert_eq!(flags(&status), ON_ITS_WAY);
+    assert!(status.failures[0].message.contains("another one"), "{}", status.failures[0].message);
+    assert!(world.index.reports().is_empty(), "the old report is deleted");
+    let mut new = report(&world.nodes[0]);
+    new.metadata.creation_timestamp = at(2_000);
+    world.index.apply_report(&new, world.now);
+    world.now += Duration::from_mins(1);
+    world.turn();
+    assert_eq!(flags(&world.status("a")), READY);
 }
 
 #[test]
@@ -138,7 +227,7 @@ fn what_slipped_past_the_webhook_is_stalled_and_never_live() {
     assert!(
         message(&status, condition::ACCEPTED).contains("spec.kprobes[0].selector: found the unknown field")
     );
-    assert!(world.nodes[0].report.policies.is_empty());
+    assert!(world.nodes[0].assigned().is_empty());
     assert_eq!(world.api.0.lock().unwrap().events, ["a Rejected"]);
     // Put right.
     world.put(policy("a", 2, &spec("/etc/a")));
@@ -148,7 +237,7 @@ fn what_slipped_past_the_webhook_is_stalled_and_never_live() {
     world.put(policy("a", 3, &json!(null)));
     world.settle();
     assert_eq!(flags(&world.status("a")), REJECTED);
-    assert!(world.nodes[0].report.policies.is_empty());
+    assert!(world.nodes[0].assigned().is_empty());
 }
 
 #[test]

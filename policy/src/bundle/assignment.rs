@@ -1,10 +1,10 @@
 //! Assignments: which policies a node is to enforce.
 
 use super::blob::{compress, parse, plain, read};
-use super::{BundleError, Digest, FORMAT};
+use super::{BundleError, Digest, FORMAT, Shard};
 use crate::model::{Mode, PolicyKey};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const WHAT: &str = "an assignment";
 const NODE_WHAT: &str = "the node's assignment";
@@ -57,6 +57,26 @@ impl From<Mode> for EntryMode {
     }
 }
 
+impl EntryMode {
+    /// As it is written: `enforce` or `monitor`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Monitor => "monitor",
+        }
+    }
+}
+
+/// One policy of an assignment with its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Assigned {
+    /// What the list says.
+    pub entry: AssignmentEntry,
+    /// The document.
+    pub text: String,
+}
+
 /// Policies that one or more nodes are to enforce.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Assignment {
@@ -86,9 +106,30 @@ impl Assignment {
         &self.entries
     }
 
+    /// What it says of a policy.
+    pub fn entry(&self, key: &PolicyKey) -> Option<&AssignmentEntry> {
+        let wanted = (&key.namespace, &key.name);
+        let place = self.entries.binary_search_by(|entry| (&entry.namespace, &entry.name).cmp(&wanted));
+        place.ok().and_then(|place| self.entries.get(place))
+    }
+
     /// The shards that it needs.
     pub fn shards(&self) -> BTreeSet<Digest> {
         self.entries.iter().map(|entry| entry.shard).collect()
+    }
+
+    /// Its policies with their texts, out of shards that are verified already.
+    ///
+    /// # Errors
+    /// [`BundleError::Missing`]: a shard is not among them, or lacks a policy.
+    pub fn assigned(&self, shards: &BTreeMap<Digest, Shard>) -> Result<Vec<Assigned>, BundleError> {
+        let assigned = |entry: &AssignmentEntry| {
+            let key = entry.key();
+            let text = shards.get(&entry.shard).and_then(|shard| shard.text(&key)).map(str::to_owned);
+            let missing = || BundleError::Missing { shard: entry.shard, policy: key.to_string() };
+            Ok(Assigned { entry: entry.clone(), text: text.ok_or_else(missing)? })
+        };
+        self.entries.iter().map(assigned).collect()
     }
 
     /// Its digest and its bytes for the key [`super::ASSIGNMENT_KEY`].
@@ -222,7 +263,7 @@ mod tests {
         assert_eq!(Assignment::decode(&bytes, &digest), Ok(one));
         assert!(Assignment::decode(&bytes[1..], &digest).is_err());
         // A shard is no assignment, even when somebody stores it as one.
-        let (digest, bytes) = super::super::Shard::default().encode().unwrap();
+        let (digest, bytes) = Shard::default().encode().unwrap();
         assert!(Assignment::decode(&bytes, &digest).is_ok_and(|read| read.entries().is_empty()));
     }
 

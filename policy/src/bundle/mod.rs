@@ -27,7 +27,7 @@ mod name;
 mod shard;
 
 pub use assignment::{
-    Assignment, AssignmentEntry, EntryMode, Held, NodeAssignment, Offer, SERIAL_MAX, next_serial,
+    Assigned, Assignment, AssignmentEntry, EntryMode, Held, NodeAssignment, Offer, SERIAL_MAX, next_serial,
 };
 pub use blob::{BLOB_BYTES_MAX, Digest};
 pub use kernel::KernelNames;
@@ -94,6 +94,14 @@ pub enum BundleError {
         found: String,
         /// The node that read it.
         wanted: String,
+    },
+    /// The shard that is to hold a policy does not.
+    #[error("shard {shard}: found no policy {policy}; allowed: shards with the policies that the list names")]
+    Missing {
+        /// The shard.
+        shard: Digest,
+        /// The policy.
+        policy: String,
     },
     /// An assignment that is older than what the node holds, or other content under the same serial.
     #[error(

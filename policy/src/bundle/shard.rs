@@ -100,6 +100,11 @@ impl Shard {
         self.texts.get(key).map(String::as_str)
     }
 
+    /// The digest of each text, which nodes report.
+    pub fn text_digests(&self) -> BTreeMap<PolicyKey, Digest> {
+        self.texts.iter().map(|(key, text)| (key.clone(), Digest::of(text.as_bytes()))).collect()
+    }
+
     /// The policies in it, in the order of their names.
     pub fn keys(&self) -> impl Iterator<Item = &PolicyKey> {
         self.texts.keys()
