@@ -106,6 +106,11 @@ impl<'a> Chart<'a> {
 
     /// An operator with the rights of its service account, which the API server asks from now on.
     pub(super) fn operator(&self, identity: &str) -> Result<Operator> {
+        self.operator_with(identity, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub(super) fn operator_with(&self, identity: &str, variables: &[(&str, String)]) -> Result<Operator> {
         let account = ["-n", "lictor", "create", "token", "lictor-operator", "--duration=2h"];
         let token = self.admin().kubectl(&account)?;
         let user = self.cluster.user_with_token(identity, token.trim())?;
@@ -119,6 +124,8 @@ impl<'a> Chart<'a> {
                 format!("--http-address=127.0.0.1:{}", http.number()),
             ])
             .variable("KUBECONFIG", user.kubeconfig().display().to_string());
+        let set = |program: Daemon, (name, value): &(&str, String)| program.variable(name, value.clone());
+        let program = variables.iter().fold(program, set);
         let operator = Operator { program, webhook, http };
         self.ask(&operator);
         Ok(operator)

@@ -14,6 +14,7 @@ use crate::lab::Report;
 
 pub mod binaries;
 mod cases;
+mod chaos;
 mod chart;
 mod charttest;
 mod client;
@@ -48,7 +49,7 @@ pub use prometheus::Prometheus;
 
 /// The tests of all modules.
 pub(crate) fn tests() -> Vec<ClusterTest> {
-    [selftest::TESTS, charttest::TESTS, operator::TESTS, walkthrough::TESTS].concat()
+    [selftest::TESTS, charttest::TESTS, operator::TESTS, chaos::TESTS, walkthrough::TESTS].concat()
 }
 
 /// How long a component may take to be ready; a busy machine takes several times what an idle one does.

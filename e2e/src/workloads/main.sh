@@ -18,7 +18,7 @@ sh -c : "end-of-step-$STEP"
 check events-are-written eventually 60 sentinel_came
 cp "$EVENTS" "$LAB_OUT/events"
 lictor node status >"$WORK/status"
-contains only-the-signal-failed 'signal 1' grep Failures "$WORK/status"
+check only-the-signal-failed grep -x 'Failures  signal 1' "$WORK/status"
 grep -A 3 Failures "$WORK/status"
 kill $OLD $APART
 lictor node release >/dev/null
