@@ -211,7 +211,8 @@ impl World {
         drop(store);
         let labels = |name: &str| self.labels.get(name).cloned().unwrap_or_default();
         let nodes: Vec<_> = self.nodes.iter().map(|one| node(&one.name, &labels(&one.name))).collect();
-        let reports: Vec<NodeReport> = self.nodes.iter().filter(|one| one.held.is_some()).map(report).collect();
+        let reports: Vec<NodeReport> =
+            self.nodes.iter().filter(|one| one.held.is_some()).map(report).collect();
         self.index.reset_objects(&objects);
         self.index.reset_policies(&policies);
         self.index.reset_policies::<lictor_crds::TracingPolicyNamespaced>(&[]);

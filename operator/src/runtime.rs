@@ -55,8 +55,7 @@ pub async fn run(args: Args, client: Client, stop: CancellationToken) -> Result<
 
     // The lease is given back after the last write.
     let led = CancellationToken::new();
-    let leadership =
-        Leadership::new(&client, &args.namespace, &identity, lead.clone(), Arc::clone(&metrics));
+    let leadership = Leadership::new(&client, &args.namespace, &identity, lead.clone(), Arc::clone(&metrics));
     let leadership = tokio::spawn(leadership.run(led.clone()));
     let source = match args.tls_directory.clone() {
         Some(directory) => Source::Files(directory),

@@ -9,7 +9,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Args;
-use lictor_e2e::cluster::ClusterContext;
+use lictor_e2e::cluster::{ClusterContext, Lane};
 use lictor_e2e::lab::{CaseResult, KernelName, LabContext, LabTest, Options};
 
 use crate::{cluster, codegen, lab, progress, setup, tidy};
@@ -301,7 +301,7 @@ fn lab_tests(arguments: &Arguments, programs: &Path, tally: &mut Tally) {
     });
 }
 
-/// Runs the tests that need a cluster, one after the other.
+/// Runs the tests that need a cluster, those of one lane one after the other.
 fn cluster_tests(arguments: &Arguments, programs: PathBuf, tally: &mut Tally) {
     if let Err(error) = cluster::fetch() {
         return tally.case("cluster: get the programs", Some(&format!("{error:#}")));
@@ -311,11 +311,22 @@ fn cluster_tests(arguments: &Arguments, programs: PathBuf, tally: &mut Tally) {
     }
     let options = lictor_e2e::cluster::Options { report: progress::line, ..Default::default() };
     let context = ClusterContext::new(programs, options);
-    for test in lictor_e2e::cluster_suite().iter().filter(|test| arguments.wants(test.name)) {
-        let name = format!("cluster {}", test.name);
-        let result = progress::step(&format!("running: {name}"), || (test.run)(&context));
-        record(&name, result, tally);
-    }
+    let (tests, tally) = (lictor_e2e::cluster_suite(), Mutex::new(tally));
+    let wanted =
+        |lane: Lane| tests.iter().filter(move |test| test.lane == lane && arguments.wants(test.name));
+    thread::scope(|scope| {
+        for lane in Lane::ALL {
+            let (wanted, context, tally) = (&wanted, &context, &tally);
+            scope.spawn(move || {
+                for test in wanted(lane) {
+                    let name = format!("cluster {}", test.name);
+                    let result = progress::step(&format!("running: {name}"), || (test.run)(context));
+                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                    record(&name, result, &mut tally);
+                }
+            });
+        }
+    });
 }
 
 /// Counts the cases of a test.

@@ -128,9 +128,12 @@ impl SimNode {
             let as_assigned = PolicyReport::enforced(assigned);
             let counts = PolicyCounts { denied: self.denied, ..PolicyCounts::default() };
             let told = match self.cannot.get(&assigned.entry.name) {
-                Some((state, reason)) => {
-                    PolicyReport { state: *state, reasons: vec![reason.clone()], counts, ..as_assigned.clone() }
-                }
+                Some((state, reason)) => PolicyReport {
+                    state: *state,
+                    reasons: vec![reason.clone()],
+                    counts,
+                    ..as_assigned.clone()
+                },
                 None => PolicyReport { counts, ..as_assigned.clone() },
             };
             (told != as_assigned).then_some(told)

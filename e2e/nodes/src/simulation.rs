@@ -80,7 +80,11 @@ fn manager(node: &str) -> PatchParams {
     PatchParams::apply(&format!("lictor-node/{node}")).force()
 }
 
-fn follow<K>(api: Api<K>, config: Config, wrap: fn(Event<K>) -> Input) -> impl Stream<Item = Result<Input, Error>>
+fn follow<K>(
+    api: Api<K>,
+    config: Config,
+    wrap: fn(Event<K>) -> Input,
+) -> impl Stream<Item = Result<Input, Error>>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -91,7 +95,8 @@ impl Simulation {
     /// Creates the nodes, and the names of their kernels.
     pub(crate) async fn create(client: Client, args: Args) -> Result<Self> {
         let names = (0..args.nodes).map(|number| format!("sim-{number:04}"));
-        let nodes: BTreeMap<String, SimNode> = names.map(|name| (name.clone(), SimNode::new(&name))).collect();
+        let nodes: BTreeMap<String, SimNode> =
+            names.map(|name| (name.clone(), SimNode::new(&name))).collect();
         let mut simulation = Self {
             machines: nodes.keys().map(|name| (name.clone(), Machine::default())).collect(),
             nodes,
@@ -173,8 +178,7 @@ impl Simulation {
         let nodes = follow(Api::<PartialObjectMeta<Node>>::all(client.clone()), simulated, Input::Node);
         let reports = Api::<PartialObjectMeta<NodeReport>>::all(client.clone());
         let reports = follow(reports, Config::default(), Input::Report);
-        let mut inputs =
-            futures::stream::select_all([objects.boxed(), nodes.boxed(), reports.boxed()]);
+        let mut inputs = futures::stream::select_all([objects.boxed(), nodes.boxed(), reports.boxed()]);
         if self.args.check {
             inputs.push(follow(Api::all(client.clone()), Config::default(), Input::Policy).boxed());
         }

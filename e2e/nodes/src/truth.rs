@@ -42,7 +42,8 @@ impl Truth {
             let enforces = nodes.get(name).is_some_and(|node| node.enforces(uid, generation));
             if is_known && !enforces {
                 let key = policy.key();
-                self.lies.push(format!("{key} generation {generation} is Ready, and {name} does not enforce it"));
+                self.lies
+                    .push(format!("{key} generation {generation} is Ready, and {name} does not enforce it"));
             }
         }
     }
@@ -127,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_false_claim_is_found_and_a_true_one_is_not() {
-        let nodes: BTreeMap<String, SimNode> = [("a".to_owned(), node("a")), ("b".to_owned(), SimNode::new("b"))].into();
+        let nodes: BTreeMap<String, SimNode> =
+            [("a".to_owned(), node("a")), ("b".to_owned(), SimNode::new("b"))].into();
         let late = NODE_KNOWN_AFTER;
         let lies = |present: &[&str], policy: &TracingPolicy, now: Duration| {
             let mut truth = Truth::default();

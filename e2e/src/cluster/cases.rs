@@ -16,8 +16,26 @@ const NODE_MEMORY_MIB: u32 = 3072;
 pub struct ClusterTest {
     /// Name, the first part of its cases' names.
     pub name: &'static str,
+    /// What it is busy with.
+    pub lane: Lane,
     /// Runs it. An error counts as one failed case.
     pub run: fn(&ClusterContext) -> Result<Vec<CaseResult>>,
+}
+
+/// Tests of different lanes run beside each other, those of one lane one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// The node that tests share.
+    Node,
+    /// A control plane of the test's own.
+    ControlPlane,
+    /// Nothing: most of its time it waits.
+    Waiting,
+}
+
+impl Lane {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Node, Self::ControlPlane, Self::Waiting];
 }
 
 /// What a test gets to work with.

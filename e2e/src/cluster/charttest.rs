@@ -3,11 +3,12 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use super::{Cases, Client, ClusterContext, ClusterTest, binaries};
+use super::{Cases, Client, ClusterContext, ClusterTest, Lane, binaries};
 use crate::lab::CaseResult;
 
 /// The tests of this module.
-pub(crate) const TESTS: &[ClusterTest] = &[ClusterTest { name: "chart", run: chart }];
+pub(crate) const TESTS: &[ClusterTest] =
+    &[ClusterTest { name: "chart", lane: Lane::ControlPlane, run: chart }];
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/lictor");
 

@@ -36,7 +36,7 @@ mod selftest;
 mod walkthrough;
 mod webhook;
 
-pub use cases::{Cases, ClusterContext, ClusterTest, NodeCluster};
+pub use cases::{Cases, ClusterContext, ClusterTest, Lane, NodeCluster};
 pub use client::{Client, Ran};
 pub use control::Component;
 pub use daemon::{Daemon, eventually};

@@ -10,16 +10,16 @@ use serde_json::json;
 
 use super::nodetest;
 use super::webhook::Webhook;
-use super::{Cases, Client, Cluster, ClusterContext, ClusterTest, Component, Prometheus, eventually};
+use super::{Cases, Client, Cluster, ClusterContext, ClusterTest, Component, Lane, Prometheus, eventually};
 use crate::lab::CaseResult;
 
 /// The tests of this module.
 pub(crate) const TESTS: &[ClusterTest] = &[
-    ClusterTest { name: "control-plane", run: control_plane },
-    ClusterTest { name: "side-by-side", run: side_by_side },
-    ClusterTest { name: "prometheus", run: prometheus },
-    ClusterTest { name: "node", run: nodetest::node },
-    ClusterTest { name: "node-worker-pod", run: nodetest::node_worker_pod },
+    ClusterTest { name: "control-plane", lane: Lane::ControlPlane, run: control_plane },
+    ClusterTest { name: "side-by-side", lane: Lane::ControlPlane, run: side_by_side },
+    ClusterTest { name: "prometheus", lane: Lane::ControlPlane, run: prometheus },
+    ClusterTest { name: "node", lane: Lane::Node, run: nodetest::node },
+    ClusterTest { name: "node-worker-pod", lane: Lane::Node, run: nodetest::node_worker_pod },
 ];
 
 /// How long the API server may take to act on a change of its own configuration objects.

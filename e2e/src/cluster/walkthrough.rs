@@ -14,11 +14,12 @@ use serde_json::Value;
 use super::chart::{Chart, Operator, SETTLE};
 use super::control::HOST_FROM_GUEST;
 use super::nodetest::{POD_ARGUMENT, PODS, wait_for_pods};
-use super::{Cases, Client, ClusterContext, ClusterTest, NodeCluster, Ran, eventually};
+use super::{Cases, Client, ClusterContext, ClusterTest, Lane, NodeCluster, Ran, eventually};
 use crate::lab::CaseResult;
 
 /// The tests of this module. The last ones: they take the types and the chart away when they are done.
-pub(crate) const TESTS: &[ClusterTest] = &[ClusterTest { name: "walk-through", run: walk_through }];
+pub(crate) const TESTS: &[ClusterTest] =
+    &[ClusterTest { name: "walk-through", lane: Lane::Node, run: walk_through }];
 
 /// Killed by SIGKILL, as a shell and kubectl count it.
 const KILLED: i32 = 137;

@@ -261,9 +261,8 @@ impl World {
     fn names(&self) -> Vec<String> {
         let mut source = super::super::assignment::AssignmentSource::new(Arc::clone(&self.parts.inbox));
         source.scan();
-        let names = |accepted: &Arc<Accepted>| {
-            accepted.policies.iter().map(super::super::assignment::name).collect()
-        };
+        let names =
+            |accepted: &Arc<Accepted>| accepted.policies.iter().map(super::super::assignment::name).collect();
         source.current().map(names).unwrap_or_default()
     }
 
@@ -320,7 +319,11 @@ fn control(orders: &mpsc::Receiver<Command>, inbox: &Arc<Inbox>) {
                 digest: accepted.held.assignment.to_string(),
                 plan: "ab".into(),
             }),
-            policies: accepted.iter().flat_map(|held| &held.policies).map(|one| policy(super::super::assignment::name(one))).collect(),
+            policies: accepted
+                .iter()
+                .flat_map(|held| &held.policies)
+                .map(|one| policy(super::super::assignment::name(one)))
+                .collect(),
             problems: source.problem().into_iter().collect(),
             ..Status::default()
         };
@@ -426,7 +429,8 @@ fn a_report_that_is_deleted_is_written_again() {
         };
         until("reported", || world.api.with(|objects| holds(objects))).await;
         world.api.with(|objects| objects.reports.clear());
-        let gone = json!({"apiVersion": "lictor.io/v1alpha1", "kind": "NodeReport", "metadata": {"name": NODE}});
+        let gone =
+            json!({"apiVersion": "lictor.io/v1alpha1", "kind": "NodeReport", "metadata": {"name": NODE}});
         world.api.put("NodeReport", "DELETED", gone);
         // Long before the next heartbeat.
         until("reported again", || world.api.with(|objects| holds(objects))).await;

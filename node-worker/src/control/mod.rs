@@ -256,9 +256,10 @@ impl<K: KernelPort> Control<K> {
             }
             Err(error) => {
                 let (problem, is_usual) = match &self.parts.source {
-                    Source::Directory(directory) => {
-                        (format!("policy folder {} cannot be read: {error}", directory.path().display()), false)
-                    }
+                    Source::Directory(directory) => (
+                        format!("policy folder {} cannot be read: {error}", directory.path().display()),
+                        false,
+                    ),
                     // Each start begins like this: the API server is asked, and has not answered yet.
                     Source::Cluster(_) => (error.to_string(), true),
                 };

@@ -273,12 +273,10 @@ impl Index {
             .filter_map(|entry| entry.report.assignment.as_ref()?.digest.parse().ok())
             .collect();
         let objects = &self.objects;
-        self.assignments.retain(|digest, _| {
-            held.contains(digest) || objects.contains_key(&assignment_name(digest))
-        });
+        self.assignments
+            .retain(|digest, _| held.contains(digest) || objects.contains_key(&assignment_name(digest)));
         let named: BTreeSet<Digest> = self.assignments.values().flat_map(Assignment::shards).collect();
-        self.texts
-            .retain(|digest, _| named.contains(digest) || objects.contains_key(&shard_name(digest)));
+        self.texts.retain(|digest, _| named.contains(digest) || objects.contains_key(&shard_name(digest)));
     }
 
     /// Whether a report is that of an earlier node with the same name.

@@ -1,9 +1,7 @@
 use crate::testing::{World, node, policy, report, spec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use lictor_crds::{
-    ConditionStatus, FAILURES_MAX, PolicyReport, PolicyReportState, PolicyStatus, condition,
-};
+use lictor_crds::{ConditionStatus, FAILURES_MAX, PolicyReport, PolicyReportState, PolicyStatus, condition};
 use serde_json::json;
 use std::time::Duration;
 

@@ -234,8 +234,7 @@ fn forge(world: &World<'_>, prefix: &str) -> Result<()> {
     for bytes in data.values_mut() {
         *bytes = STANDARD.encode("somebody else").into();
     }
-    object["metadata"] =
-        json!({"name": name, "namespace": "lictor", "labels": object["metadata"]["labels"]});
+    object["metadata"] = json!({"name": name, "namespace": "lictor", "labels": object["metadata"]["labels"]});
     // The operator may be quicker; then there was no forgery.
     admin.try_with_input(&["replace", "--force", "-f", "-"], &object.to_string()).map(drop)
 }
@@ -273,7 +272,7 @@ fn throttled(world: &mut World<'_>) -> Result<()> {
         }),
         json!({
             "apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema", "metadata": {"name": "no-time"},
-            "spec": {"priorityLevelConfiguration": {"name": "no-time"}, "matchingPrecedence": 1,
+            "spec": {"priorityLevelConfiguration": {"name": "no-time"}, "matchingPrecedence": 2,
                      "rules": [{"subjects": [subject], "resourceRules": [writes]}]},
         }),
     ];
@@ -314,8 +313,7 @@ fn too_many_rules(world: &World<'_>) -> Result<()> {
 fn from_the_future(world: &World<'_>) -> Result<()> {
     let admin = world.chart.admin();
     let ask_about = |operations: Value| {
-        let patch =
-            json!([{"op": "replace", "path": "/webhooks/0/rules/0/operations", "value": operations}]);
+        let patch = json!([{"op": "replace", "path": "/webhooks/0/rules/0/operations", "value": operations}]);
         let what = ["patch", "validatingwebhookconfiguration", "lictor", "--type=json", "-p"];
         admin.kubectl(&[&what[..], &[&patch.to_string()]].concat())
     };

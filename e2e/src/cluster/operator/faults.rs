@@ -117,7 +117,7 @@ pub(super) fn webhook(cases: &mut Cases, chart: &Chart<'_>, operator: &mut Opera
         asked(chart)
     });
     cases.run("without-the-webhook-nothing-gets-in-and-what-is-live-stays", || {
-        let before = told(chart)?;
+        let (before, held) = (told(chart)?, assignments(chart)?);
         operator.program.stop()?;
         let ran = chart.admin().try_with_input(&["apply", "-f", "-"], &policy("late", "/etc").to_string())?;
         ran.refused("failed calling webhook")?;
@@ -125,7 +125,11 @@ pub(super) fn webhook(cases: &mut Cases, chart: &Chart<'_>, operator: &mut Opera
         operator.program.start()?;
         chart.admit(&policy("late", "/etc"))?;
         chart.ready("late", "3/3")?;
-        chart.admin().kubectl(&["delete", "tracingpolicy", "late"]).map(drop)
+        chart.admin().kubectl(&["delete", "tracingpolicy", "late"])?;
+        eventually("the nodes to hold what they held", SETTLE, || {
+            ensure!(assignments(chart)? == held, "they hold another list");
+            Ok(())
+        })
     });
 }
 

@@ -11,11 +11,12 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::chart::{Chart, Operator, SETTLE, call, policy};
-use super::{Cases, ClusterContext, ClusterTest, eventually};
+use super::{Cases, ClusterContext, ClusterTest, Lane, eventually};
 use crate::lab::CaseResult;
 
 /// The tests of this module.
-pub(crate) const TESTS: &[ClusterTest] = &[ClusterTest { name: "operator", run: operator }];
+pub(crate) const TESTS: &[ClusterTest] =
+    &[ClusterTest { name: "operator", lane: Lane::ControlPlane, run: operator }];
 
 /// How long nothing may be written, to say that the operator rests.
 const QUIET: Duration = Duration::from_secs(12);
