@@ -94,10 +94,6 @@ fn crd<T: Resource<DynamicType = ()>>(kind: Kind<'_>) -> Json {
 fn spec() -> Json {
     let document = lictor_policy::spec::schema();
     let mut spec = structural(&document["properties"]["spec"], Unknown::Keep);
-    // The operator decides by it; nodes do not see it, so it is no part of what they read.
-    if let Some(properties) = spec["properties"].as_object_mut() {
-        properties.entry("nodeSelector").or_insert_with(node_selector);
-    }
     let hooks = hooks(&spec);
     let any: Vec<String> =
         hooks.iter().map(|hook| format!("has(self.{hook}) && size(self.{hook}) > 0")).collect();
@@ -112,48 +108,6 @@ fn spec() -> Json {
         }
     }
     spec
-}
-
-fn node_selector() -> Json {
-    json!({
-        "type": "object",
-        "description": "Nodes that are to enforce the policy, by their labels. Without it, all nodes on which a node \
-                        worker runs. All of `matchLabels` and `matchExpressions` must hold.",
-        "properties": {
-            "matchLabels": {
-                "type": "object",
-                "description": "Labels and the value that each must have.",
-                "additionalProperties": {"type": "string"},
-            },
-            "matchExpressions": {
-                "type": "array",
-                "description": "What must hold of single labels.",
-                "items": {
-                    "type": "object",
-                    "description": "What must hold of one label.",
-                    "properties": {
-                        "key": {"type": "string", "description": "The label's key."},
-                        "operator": {
-                            "type": "string",
-                            "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
-                            "description": "How the label's value is compared. One of: `In` (The node has the label, \
-                                            and its value is one of the values); `NotIn` (The node does not have the \
-                                            label, or its value is none of the values); `Exists` (The node has the \
-                                            label); `DoesNotExist` (The node does not have the label).",
-                        },
-                        "values": {
-                            "type": "array",
-                            "description": "Values to compare with: at least one for `In` and `NotIn`, none for the others.",
-                            "items": {"type": "string"},
-                        },
-                    },
-                    "required": ["key", "operator"],
-                    "x-kubernetes-preserve-unknown-fields": true,
-                },
-            },
-        },
-        "x-kubernetes-preserve-unknown-fields": true,
-    })
 }
 
 /// The members of `spec` that hold hooks: lists of objects with selectors.

@@ -1,8 +1,8 @@
 //! What the webhook says about a policy.
 
-use crate::index::{Accepted, Index, LabelRequirement, PolicyKind, read_policy};
-use lictor_policy::bundle::{Digest, KernelNames, POLICIES_MAX, PolicyDocument, document_text};
-use lictor_policy::model::PolicyKey;
+use crate::index::{Accepted, Index, PolicyKind, read_policy};
+use lictor_policy::bundle::{Digest, KernelNames, POLICIES_MAX};
+use lictor_policy::model::{LabelTest, PolicyKey, Requirement};
 use lictor_policy::{Violation, Violations};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,8 +44,7 @@ impl View {
 
 /// What is wrong with a policy, and what its author will want to know.
 pub fn review(kind: PolicyKind, key: &PolicyKey, spec: &Json, view: &View) -> (Violations, Vec<String>) {
-    let text = document_text(lictor_crds::API_VERSION, kind.name(), key, spec);
-    let accepted = match read_policy(PolicyDocument { key: key.clone(), text }, spec) {
+    let accepted = match read_policy(kind, key, spec) {
         Ok(accepted) => accepted,
         Err(violations) => return (violations, Vec::new()),
     };
@@ -78,7 +77,7 @@ fn cut(text: String) -> String {
 fn kernels(accepted: &Accepted, view: &View, violations: &mut Violations, warnings: &mut Vec<String>) {
     let mut nodes_of: BTreeMap<&Digest, usize> = BTreeMap::new();
     for (labels, kernel) in &view.nodes {
-        if view.kernels.contains_key(kernel) && accepted.nodes.selects(labels) {
+        if view.kernels.contains_key(kernel) && accepted.policy.nodes().selects(labels) {
             *nodes_of.entry(kernel).or_default() += 1;
         }
     }
@@ -117,8 +116,8 @@ fn kernels(accepted: &Accepted, view: &View, violations: &mut Violations, warnin
             ));
         }
     }
-    for requirement in &accepted.nodes.requirements {
-        if let LabelRequirement::In(key, _) = requirement
+    for Requirement { key, test } in &accepted.policy.nodes().requirements {
+        if matches!(test, LabelTest::In(_))
             && !view.nodes.is_empty()
             && view.nodes.iter().all(|(labels, _)| !labels.contains_key(key))
         {

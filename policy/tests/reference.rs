@@ -18,7 +18,7 @@ struct Section {
     example: &'static str,
 }
 
-const SECTIONS: [Section; 23] = [
+const SECTIONS: [Section; 25] = [
     Section {
         path: "",
         title: "The document",
@@ -32,7 +32,7 @@ const SECTIONS: [Section; 23] = [
     Section {
         path: "spec",
         title: "spec",
-        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  podSelector: {}\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  fentries:\n  - {call: \"list:mounts\"}\n  lists:\n  - {name: mounts, type: syscalls, values: [sys_mount, sys_umount]}\n  selectorsMacros:\n    shells: {matchBinaries: [{operator: In, values: [/bin/sh]}]}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - {hook: sb_mount, selectors: [{macros: [shells]}]}\n",
+        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  nodeSelector: {}\n  podSelector: {}\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  fentries:\n  - {call: \"list:mounts\"}\n  lists:\n  - {name: mounts, type: syscalls, values: [sys_mount, sys_umount]}\n  selectorsMacros:\n    shells: {matchBinaries: [{operator: In, values: [/bin/sh]}]}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - {hook: sb_mount, selectors: [{macros: [shells]}]}\n",
     },
     Section {
         path: "spec.kprobes[]",
@@ -113,6 +113,16 @@ const SECTIONS: [Section; 23] = [
         path: "spec.lsmhooks[].selectors[].matchActions[]",
         title: "matchActions",
         example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global}\n",
+    },
+    Section {
+        path: "spec.nodeSelector",
+        title: "spec.nodeSelector",
+        example: "spec:\n  nodeSelector:\n    matchLabels: {pool: payments}\n    matchExpressions:\n    - {key: example.com/canary, operator: DoesNotExist}\n  lsmhooks:\n  - hook: file_open\n",
+    },
+    Section {
+        path: "spec.nodeSelector.matchExpressions[]",
+        title: "spec.nodeSelector.matchExpressions",
+        example: "spec:\n  nodeSelector:\n    matchExpressions:\n    - key: kubernetes.io/arch\n      operator: In\n      values: [amd64, arm64]\n  lsmhooks:\n  - hook: file_open\n",
     },
     Section {
         path: "spec.podSelector",

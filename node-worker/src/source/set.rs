@@ -424,6 +424,17 @@ impl Attempt {
 
 fn load(name: &str, text: String) -> Result<Arc<Version>, Vec<String>> {
     match lictor_policy::load(&text, Some(name)) {
+        // What an operator hands out has no selector any more.
+        Ok(loaded) if !loaded.policy.nodes().requirements.is_empty() => {
+            let mut violation = Violation::new(
+                &FieldPath::new("spec.nodeSelector"),
+                "a selector of nodes",
+                "none on a machine that is in no cluster",
+            );
+            violation.hint = Some("remove it; this machine enforces what is in its folder".to_owned());
+            violation.file = Some(name.to_owned());
+            Err(vec![violation.to_string()])
+        }
         Ok(loaded) => Ok(Arc::new(Version {
             digest: Sha256::digest(text.as_bytes()).into(),
             policy: loaded.policy,

@@ -9,7 +9,7 @@ mod object;
 mod policy;
 mod spelling;
 
-pub use node::{LabelRequirement, NodeEntry, NodeSelector, ReportEntry};
+pub use node::{NodeEntry, ReportEntry};
 use object::Decoded;
 pub use object::{ObjectContent, ObjectEntry};
 pub use policy::{Accepted, PolicyEntry, PolicyKind, Verdict, read_policy};

@@ -1,8 +1,9 @@
 //! A policy object, read.
 
-use super::NodeSelector;
-use lictor_crds::{PolicyObject, PolicyStatus};
-use lictor_policy::bundle::{Digest, EntryMode, PolicyDocument, RULES_MAX, Shard};
+use lictor_crds::{API_VERSION, PolicyObject, PolicyStatus};
+use lictor_policy::bundle::{
+    Digest, EntryMode, PolicyDocument, RULES_MAX, Shard, document_text, whole_text,
+};
 use lictor_policy::model::{FieldPath, HookTarget, Policy, PolicyKey};
 use lictor_policy::{Violation, Violations, Warning, load};
 use serde_json::Value as Json;
@@ -70,8 +71,6 @@ pub struct Accepted {
     pub digest: Digest,
     /// Its meaning.
     pub policy: Arc<Policy>,
-    /// Which nodes are to enforce it.
-    pub nodes: NodeSelector,
     /// In which mode.
     pub mode: EntryMode,
     /// What its author will want to know.
@@ -86,7 +85,7 @@ impl PolicyEntry {
         let spec = Digest::of(object.spec().to_string().as_bytes());
         let verdict = match old.filter(|old| old.uid == uid && old.spec == spec) {
             Some(old) => old.verdict.clone(),
-            None => match read_policy(object.document(), object.spec()) {
+            None => match read_policy(PolicyKind::of::<P>(), &object.key(), object.spec()) {
                 Ok(accepted) => Verdict::Accepted(Box::new(accepted)),
                 Err(violations) => Verdict::Rejected(violations.iter().map(ToString::to_string).collect()),
             },
@@ -115,12 +114,18 @@ impl PolicyEntry {
 ///
 /// # Errors
 /// All violations.
-pub fn read_policy(document: PolicyDocument, spec: &Json) -> Result<Accepted, Violations> {
+pub fn read_policy(kind: PolicyKind, key: &PolicyKey, spec: &Json) -> Result<Accepted, Violations> {
     let mut violations = super::spelling::misspelled(spec);
-    let selector = NodeSelector::read(spec.get("nodeSelector"));
-    let loaded = load(&document.text, None).map_err(|found| violations.extend(unplaced(found)));
-    let nodes = selector.map_err(|found| violations.extend(found));
-    let (Ok(loaded), Ok(nodes)) = (loaded, nodes) else { return Err(violations) };
+    let loaded = load(&whole_text(API_VERSION, kind.name(), key, spec), None);
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(found) => {
+            violations.extend(unplaced(found));
+            return Err(violations);
+        }
+    };
+    let text = document_text(API_VERSION, kind.name(), key, spec);
+    let document = PolicyDocument { key: key.clone(), text };
     violations.extend(too_many_rules(&loaded.policy));
     violations.clone().into_result()?;
     if let Err(error) = Shard::new([document.clone()]).encode() {
@@ -132,7 +137,6 @@ pub fn read_policy(document: PolicyDocument, spec: &Json) -> Result<Accepted, Vi
         document: Arc::new(document),
         mode: loaded.policy.mode().into(),
         policy: Arc::new(loaded.policy),
-        nodes,
         warnings: loaded.warnings.into_iter().map(|warning| Warning(bare(warning.0))).collect(),
     })
 }

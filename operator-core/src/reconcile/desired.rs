@@ -144,7 +144,7 @@ fn classes<'a>(
     index: &'a Index,
     policies: &BTreeMap<&'a PolicyKey, (&PolicyEntry, &Accepted)>,
 ) -> BTreeMap<Vec<&'a PolicyKey>, Vec<&'a str>> {
-    let asked: BTreeSet<&str> = policies.values().flat_map(|(_, accepted)| accepted.nodes.keys()).collect();
+    let asked: BTreeSet<&str> = policies.values().flat_map(|(_, accepted)| accepted.policy.nodes().keys()).collect();
     let mut by_labels: BTreeMap<Vec<Option<&str>>, Vec<&str>> = BTreeMap::new();
     for (name, node) in index.nodes() {
         let labels = asked.iter().map(|key| node.labels.get(*key).map(String::as_str)).collect();
@@ -156,7 +156,7 @@ fn classes<'a>(
         else {
             continue;
         };
-        let selected = policies.iter().filter(|(_, (_, accepted))| accepted.nodes.selects(labels));
+        let selected = policies.iter().filter(|(_, (_, accepted))| accepted.policy.nodes().selects(labels));
         classes.entry(selected.map(|(key, _)| *key).collect()).or_default().extend(nodes);
     }
     classes

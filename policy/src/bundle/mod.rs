@@ -35,7 +35,7 @@ pub use name::{
     ASSIGNMENT_KEY, COMPONENT_LABEL, Component, KERNEL_KEY, MANAGED_BY_LABEL, MANAGED_BY_VALUE, NODE_KEY,
     SHARD_KEY, assignment_name, kernel_name, node_name, shard_name,
 };
-pub use shard::{PolicyDocument, SHARD_PLAIN_BYTES, Shard, document_text, partition};
+pub use shard::{PolicyDocument, SHARD_PLAIN_BYTES, Shard, document_text, partition, whole_text};
 
 /// Most policies on one node: what its kernel's tables have room for.
 pub const POLICIES_MAX: usize = lictor_node_worker_ebpf::LICTOR_MAX_POLICIES as usize;

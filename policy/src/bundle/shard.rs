@@ -36,13 +36,17 @@ impl PolicyDocument {
     }
 }
 
-/// The text under which a policy travels: its kind, name and spec as JSON, members sorted, without what only the cluster
-/// needs. The same object gives the same text.
+/// The text under which a policy travels: [`whole_text`] without what only the cluster needs.
 pub fn document_text(api_version: &str, kind: &str, key: &PolicyKey, spec: &Json) -> String {
     let mut spec = spec.clone();
     if let Json::Object(members) = &mut spec {
         members.retain(|name, _| !DECIDED.contains(&name.as_str()));
     }
+    whole_text(api_version, kind, key, &spec)
+}
+
+/// A policy's kind, name and spec as JSON, members sorted. The same object gives the same text.
+pub fn whole_text(api_version: &str, kind: &str, key: &PolicyKey, spec: &Json) -> String {
     let mut metadata = Map::new();
     metadata.insert("name".into(), key.name.clone().into());
     if let Some(namespace) = &key.namespace {

@@ -11,7 +11,7 @@ pub use predicate::{
     BinaryTest, CapabilitySet, CapabilityTest, Namespace, NamespaceTest, NamespaceValue, NumberTest, PidTest,
     Predicate, TextMatch, TextTest, ValueTest,
 };
-pub use scope::{LabelTest, NAMESPACE_LABEL, PodLabels, PodSelector, Requirement, Scope, Workload};
+pub use scope::{LabelTest, NAMESPACE_LABEL, NodeSelector, PodLabels, PodSelector, Requirement, Scope, Workload};
 
 /// Where in a policy document something was written, as `spec.kprobes[0].selectors[1].matchArgs[0]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -71,6 +71,7 @@ pub struct Policy {
     pub(crate) key: PolicyKey,
     pub(crate) mode: Mode,
     pub(crate) on_unresolved: Option<OnUnresolved>,
+    pub(crate) nodes: NodeSelector,
     pub(crate) scope: Option<Scope>,
     pub(crate) hooks: Vec<Hook>,
 }
@@ -89,6 +90,11 @@ impl Policy {
     /// What a rule of this policy does when a value it asks for cannot be read; `None` = the default of each rule.
     pub fn on_unresolved(&self) -> Option<OnUnresolved> {
         self.on_unresolved
+    }
+
+    /// The nodes of a cluster that are to enforce the policy.
+    pub fn nodes(&self) -> &NodeSelector {
+        &self.nodes
     }
 
     /// The workloads that the policy selects; `None` = every process of the node.

@@ -90,14 +90,42 @@ impl PodSelector {
 
 impl Requirement {
     fn holds(&self, pod: &PodLabels) -> bool {
-        let value =
-            if self.key == NAMESPACE_LABEL { Some(&pod.namespace) } else { pod.labels.get(&self.key) };
-        match &self.test {
-            LabelTest::In(values) => value.is_some_and(|value| values.contains(value)),
-            LabelTest::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
-            LabelTest::Exists => value.is_some(),
-            LabelTest::DoesNotExist => value.is_none(),
+        self.test.holds(if self.key == NAMESPACE_LABEL {
+            Some(&pod.namespace)
+        } else {
+            pod.labels.get(&self.key)
+        })
+    }
+}
+
+impl LabelTest {
+    /// Whether it holds of a label's value; `None` = the label is not there.
+    pub fn holds(&self, value: Option<&String>) -> bool {
+        match self {
+            Self::In(values) => value.is_some_and(|value| values.contains(value)),
+            Self::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+            Self::Exists => value.is_some(),
+            Self::DoesNotExist => value.is_none(),
         }
+    }
+}
+
+/// The nodes of a cluster that are to enforce a policy. Without requirements: all.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct NodeSelector {
+    /// All must hold.
+    pub requirements: BTreeSet<Requirement>,
+}
+
+impl NodeSelector {
+    /// Whether a node with these labels is selected.
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.requirements.iter().all(|requirement| requirement.test.holds(labels.get(&requirement.key)))
+    }
+
+    /// The labels that matter.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.requirements.iter().map(|requirement| requirement.key.as_str())
     }
 }
 

@@ -6,7 +6,7 @@
 use super::{Event, Moment, Process, ProcessId, Reading, Value};
 use crate::model::{
     Actions, Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, Hook, HookTarget, IntField,
-    IntKind, LabelTest, Mode, Namespace, NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest,
+    IntKind, LabelTest, Mode, Namespace, NamespaceTest, NamespaceValue, NodeSelector, NumberTest, OnUnresolved, PidTest,
     PodLabels, PodSelector, Policy, PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement, Rule,
     Scope, ShownAction, TextMatch, TextTest, ValueTest, Workload,
 };
@@ -196,7 +196,7 @@ impl Maker {
             })
             .collect();
         let scope = self.scope(key.namespace.as_deref());
-        Policy { key, mode, on_unresolved, scope, hooks }
+        Policy { key, mode, on_unresolved, nodes: NodeSelector::default(), scope, hooks }
     }
 
     /// A scope: always one for a policy in a namespace, now and then one for others.

@@ -1,14 +1,14 @@
-//! Selecting pods by their labels, as Kubernetes does.
+//! Selecting pods and nodes by their labels, as Kubernetes does.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Labels that a pod must have. All of `matchLabels` and `matchExpressions` must hold; `{}` selects every pod.
+/// Labels that a pod, or a node, must have. All of `matchLabels` and `matchExpressions` must hold; `{}` selects every one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LabelSelector {
-    /// Labels and the value that each must have. The key `k8s:io.kubernetes.pod.namespace` stands for the pod's
+    /// Labels and the value that each must have. Of a pod, the key `k8s:io.kubernetes.pod.namespace` stands for its
     /// namespace.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub match_labels: BTreeMap<String, String>,
@@ -21,7 +21,7 @@ pub struct LabelSelector {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LabelRequirement {
-    /// The label's key; `k8s:io.kubernetes.pod.namespace` stands for the pod's namespace.
+    /// The label's key; of a pod, `k8s:io.kubernetes.pod.namespace` stands for its namespace.
     pub key: String,
     /// How the label's value is compared.
     pub operator: LabelOperator,
@@ -33,12 +33,12 @@ pub struct LabelRequirement {
 /// How the value of a label is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LabelOperator {
-    /// The pod has the label, and its value is one of the values.
+    /// The label is there, and its value is one of the values.
     In,
-    /// The pod does not have the label, or its value is none of the values.
+    /// The label is not there, or its value is none of the values.
     NotIn,
-    /// The pod has the label.
+    /// The label is there.
     Exists,
-    /// The pod does not have the label.
+    /// The label is not there.
     DoesNotExist,
 }

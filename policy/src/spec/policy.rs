@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "uprobes", "usdts", "loader", "containerSelector", "nodeSelector", "enforcers",
+    "uprobes", "usdts", "loader", "containerSelector", "enforcers",
 ]))]
 pub struct PolicySpec {
     /// Whether actions are carried out: `enforce` (the default) denies and kills, `monitor` only reports what it would
@@ -43,6 +43,10 @@ pub struct PolicySpec {
     /// Options by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<OptionSpec>,
+    /// The nodes of a cluster that are to enforce the policy, by their labels; `{}` and nothing = all nodes on which a node
+    /// worker runs. A machine that is in no cluster has no labels and refuses the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_selector: Option<LabelSelector>,
     /// The pods that the policy applies to, by their labels; `{}` = all pods, and no process outside pods. Without it a
     /// `TracingPolicy` applies to every process of a node, a `TracingPolicyNamespaced` to all pods of its namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -49,6 +49,7 @@ pub fn validate(document: &TracingPolicy) -> Result<(Policy, Vec<Warning>), Viol
 
 fn policy(document: &TracingPolicy, report: &mut Report) -> Option<Policy> {
     let key = key(document, report);
+    let nodes = scope::nodes(document, report);
     let scope = scope::scope(document, report);
     let spec = &document.spec;
     let at = FieldPath::new("spec");
@@ -87,7 +88,7 @@ fn policy(document: &TracingPolicy, report: &mut Report) -> Option<Policy> {
     }
     shared.warn_about_unused(&at, report);
     let hooks = hooks.into_iter().collect::<Option<Vec<Hook>>>()?;
-    Some(Policy { key: key?, mode, on_unresolved, scope, hooks })
+    Some(Policy { key: key?, mode, on_unresolved, nodes, scope, hooks })
 }
 
 fn key(document: &TracingPolicy, report: &mut Report) -> Option<PolicyKey> {

@@ -1,7 +1,7 @@
 //! Which workloads a policy selects.
 
 use super::report::{Report, quoted};
-use crate::model::{FieldPath, LabelTest, NAMESPACE_LABEL, PodSelector, Requirement, Scope};
+use crate::model::{FieldPath, LabelTest, NAMESPACE_LABEL, NodeSelector, PodSelector, Requirement, Scope};
 use crate::spec::{Kind, LabelOperator, LabelSelector, TracingPolicy};
 use std::collections::BTreeSet;
 
@@ -9,6 +9,18 @@ use std::collections::BTreeSet;
 const LABEL_CHARACTERS_MAX: usize = 63;
 /// Longest prefix of a label key (a DNS name), characters.
 const PREFIX_CHARACTERS_MAX: usize = 253;
+
+/// The nodes that the document asks for.
+pub(super) fn nodes(document: &TracingPolicy, report: &mut Report) -> NodeSelector {
+    let at = FieldPath::new("spec.nodeSelector");
+    let selector = document.spec.node_selector.as_ref();
+    let requirements = selector.map(|selector| requirements(selector, &at, report)).unwrap_or_default();
+    if requirements.iter().any(|requirement| requirement.key == NAMESPACE_LABEL) {
+        let hint = "nodes are of no namespace; `podSelector` selects pods by theirs";
+        report.refuse_with(&at, quoted(NAMESPACE_LABEL), "labels of nodes", hint);
+    }
+    NodeSelector { requirements }
+}
 
 /// The scope that the document asks for; `None` = every process.
 pub(super) fn scope(document: &TracingPolicy, report: &mut Report) -> Option<Scope> {
