@@ -8,8 +8,8 @@ mod predicate;
 mod scope;
 
 pub use predicate::{
-    BinaryTest, CapabilitySet, CapabilityTest, Namespace, NamespaceTest, NamespaceValue, NumberTest, PidTest,
-    Predicate, TextMatch, TextTest, ValueTest,
+    BinaryTest, CapabilitySet, CapabilityTest, FileType, FileTypeTest, Namespace, NamespaceTest,
+    NamespaceValue, NumberTest, PidTest, Predicate, TextMatch, TextTest, ValueTest,
 };
 pub use scope::{LabelTest, NAMESPACE_LABEL, PodLabels, PodSelector, Requirement, Scope, Workload};
 
@@ -209,6 +209,13 @@ pub enum ArgKind {
     Nop,
 }
 
+impl ArgKind {
+    /// Whether there is a file behind it.
+    pub fn is_file(self) -> bool {
+        matches!(self, Self::File | Self::Fd | Self::Path | Self::Dentry | Self::LinuxBinprm)
+    }
+}
+
 /// An integer type of the language: width, sign and the JSON field that shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IntKind {
@@ -259,8 +266,12 @@ pub struct Actions {
     pub deny: Option<i16>,
     /// URLs to call, in order.
     pub get_urls: Vec<String>,
+    /// The signal is sent for what the function returned (`matchReturnActions`): never before its end.
+    pub late: bool,
     /// The last action as the document names it: `KPROBE_ACTION_*` of the event.
     pub shown: ShownAction,
+    /// The same of `matchReturnActions`.
+    pub shown_return: ShownAction,
 }
 
 impl Actions {
