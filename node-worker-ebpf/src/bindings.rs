@@ -445,6 +445,8 @@ pub mod lictor_column_source {
     pub const LICTOR_FROM_NS_TIME_FOR_CHILDREN: Type = 15;
     pub const LICTOR_FROM_NS_CGROUP: Type = 16;
     pub const LICTOR_FROM_NS_USER: Type = 17;
+    pub const LICTOR_FROM_PARENT_BINARY: Type = 18;
+    pub const LICTOR_FROM_FILE_TYPE: Type = 19;
 }
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]

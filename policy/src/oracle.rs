@@ -7,9 +7,9 @@
 pub mod generate;
 
 use crate::model::{
-    Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, Hook, HookTarget, IntKind, Mode, Namespace,
-    NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest, Policy, PolicyKey, Predicate, Rule,
-    TextMatch, TextTest, ValueTest, Workload,
+    Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FileType, Hook, HookTarget, IntKind, Mode,
+    Namespace, NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest, Policy, PolicyKey,
+    Predicate, Rule, TextMatch, TextTest, ValueTest, Workload,
 };
 use crate::plan::{TypeClass, automatic_kind};
 use lictor_node_worker_ebpf::{LICTOR_MAX_ANCESTORS, LICTOR_PATH_MAX};
@@ -52,6 +52,8 @@ pub struct Value {
     pub number: u64,
     /// The text or the path that it leads to.
     pub text: Reading,
+    /// The kind of the file that it leads to, if it does.
+    pub file_type: Option<FileType>,
 }
 
 /// A text or a path, as far as it could be read.
@@ -70,6 +72,8 @@ pub enum Reading {
 pub struct Process {
     /// Path of its executable.
     pub binary: Reading,
+    /// Path of its parent's.
+    pub parent_binary: Reading,
     /// Its id, in the node's first and in its own PID namespace.
     pub id: ProcessId,
     /// Its ancestors, the parent first.
@@ -187,7 +191,8 @@ fn moment(hook: &Hook, event: &Event) -> Moment {
             .rules
             .iter()
             .flat_map(|rule| &rule.predicates)
-            .any(|predicate| matches!(predicate, Predicate::Return { .. }));
+            .any(|predicate| matches!(predicate, Predicate::Return { .. }))
+        || hook.rules.iter().any(|rule| rule.actions.late);
     let prevents =
         |rule: &Rule| rule.actions.deny.is_some() || rule.actions.signal == Some(SIGKILL) && !asks_for_end;
     let security = matches!(&hook.target, HookTarget::Function(name) if name.starts_with("security_"));
@@ -239,7 +244,10 @@ fn matches(
                 Some(arg) => value(arg, event.returned.as_ref(), test, when_unresolved),
                 None => false.into(),
             },
-            Predicate::Binary(BinaryTest { test, .. }) => text(&process.binary, test, when_unresolved),
+            Predicate::Binary(BinaryTest { test, parent, .. }) => {
+                let binary = if *parent { &process.parent_binary } else { &process.binary };
+                text(binary, test, when_unresolved)
+            }
             Predicate::Pid(test) => pid(process, test).into(),
             Predicate::Namespace(test) => namespace(process, test, host).into(),
             Predicate::Capability(test) => capability(process, test, host).into(),
@@ -261,6 +269,11 @@ fn value(arg: &Arg, value: Option<&Value>, test: &ValueTest, when_unresolved: bo
         Some(_) | None => None,
     };
     match (integer, test) {
+        (_, ValueTest::FileType(test)) => {
+            let file = kind.is_some_and(ArgKind::is_file);
+            let listed = value.file_type.is_some_and(|found| test.types.contains(&found));
+            (file && listed != test.negated).into()
+        }
         (Some(kind), ValueTest::Number(test) | ValueTest::Either { number: test, .. }) => {
             number(integer_of(value, kind), kind, test).into()
         }

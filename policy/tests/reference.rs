@@ -82,7 +82,7 @@ const SECTIONS: [Section; 25] = [
     Section {
         path: "spec.lsmhooks[].selectors[]",
         title: "selectors",
-        example: "spec:\n  selectorsMacros:\n    unprivileged:\n      matchCapabilities:\n      - {operator: NotIn, values: [CAP_SYS_ADMIN]}\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    selectors:\n    - label: high descriptors\n      macros: [unprivileged]\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres]}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchActions:\n      - {action: Post}\n",
+        example: "spec:\n  selectorsMacros:\n    unprivileged:\n      matchCapabilities:\n      - {operator: NotIn, values: [CAP_SYS_ADMIN]}\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    selectors:\n    - label: high descriptors\n      macros: [unprivileged]\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres]}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchParentBinaries:\n      - {operator: In, values: [/usr/sbin/cron]}\n      matchActions:\n      - {action: Post}\n      matchReturnActions:\n      - {action: Signal, argSig: 10}\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchArgs[]",
@@ -91,7 +91,7 @@ const SECTIONS: [Section; 25] = [
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchBinaries[]",
-        title: "matchBinaries",
+        title: "matchBinaries, matchParentBinaries",
         example: "spec:\n  lsmhooks:\n  - hook: file_open\n    selectors:\n    - matchBinaries:\n      - operator: Prefix\n        values: [/usr/local/bin/]\n",
     },
     Section {
@@ -111,7 +111,7 @@ const SECTIONS: [Section; 25] = [
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchActions[]",
-        title: "matchActions",
+        title: "matchActions, matchReturnActions",
         example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global}\n",
     },
     Section {
@@ -334,7 +334,9 @@ fn every_object_has_a_section() {
             .replace("tracepoints[].selectors", "lsmhooks[].selectors");
         let common = common
             .replace("spec.kprobes[].returnArg", "spec.lsmhooks[].args[]")
-            .replace("matchReturnArgs", "matchArgs");
+            .replace("matchReturnArgs", "matchArgs")
+            .replace("matchReturnActions", "matchActions")
+            .replace("matchParentBinaries", "matchBinaries");
         if !SECTIONS.iter().any(|section| section.path == common) {
             missing.push(path.to_owned());
         }

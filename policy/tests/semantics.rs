@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 46] = [
+const LINES: [(&str, &str, Answer); 49] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -155,7 +155,12 @@ const LINES: [(&str, &str, Answer); 46] = [
             "never cut: up to 4,095 bytes are compared whole, longer ones are *unresolved*, which `onUnresolved` decides",
         ),
     ),
-    ("files", "`FileType`", Otherwise("refused by name in this version")),
+    ("files", "`FileType`", Cases("files", &["a regular file", "a pipe", "a socket", "a device", "no file"])),
+    (
+        "files",
+        "`NotFileType`",
+        Cases("files", &["not a regular file", "a regular file after all", "no file is not regular"]),
+    ),
     ("matchBinaries", "`In`, `NotIn`", Cases("binaries", &["In", "not In", "NotIn", "NotIn, and listed"])),
     (
         "matchBinaries",
@@ -187,8 +192,22 @@ const LINES: [(&str, &str, Answer); 46] = [
     ),
     (
         "matchBinaries",
-        "`followChildren`, `matchParentBinaries`",
+        "`followChildren`",
         Otherwise("refused by name in this version; `matchPIDs` has `followForks`"),
+    ),
+    (
+        "matchBinaries",
+        "`matchParentBinaries`",
+        Cases(
+            "parents",
+            &[
+                "a parent of the list",
+                "a parent that ends so",
+                "another parent",
+                "a parent not of the list",
+                "a parent of the excluded list",
+            ],
+        ),
     ),
     (
         "matchPIDs",
@@ -256,6 +275,14 @@ const LINES: [(&str, &str, Answer); 46] = [
         "actions",
         "`Sigkill` by what a function returned",
         Cases("actions", &["Sigkill for what was returned", "no Sigkill for another returned value"]),
+    ),
+    (
+        "actions",
+        "`matchReturnActions`",
+        Cases(
+            "actions",
+            &["an action at the end of a function", "no action at the end for another returned value"],
+        ),
     ),
     ("actions", "two hooks of one place", Cases("actions", &["two hooks of one place"])),
     (

@@ -56,6 +56,8 @@ pub(super) fn lookup(shape: lictor_column_shape) -> String {
         from::LICTOR_FROM_FIELD => format!("value {}", shape.field),
         from::LICTOR_FROM_CGROUP => "control group".to_owned(),
         from::LICTOR_FROM_BINARY => "path of the process's program".to_owned(),
+        from::LICTOR_FROM_PARENT_BINARY => "path of the parent's program".to_owned(),
+        from::LICTOR_FROM_FILE_TYPE => format!("kind of the file of value {}", shape.field),
         from::LICTOR_FROM_PID => "process id".to_owned(),
         from::LICTOR_FROM_NAMESPACE_PID => "process id in its namespace".to_owned(),
         from::LICTOR_FROM_CAP_EFFECTIVE => "effective capabilities".to_owned(),
@@ -131,7 +133,10 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
             format!("{unit} {index} {}", value_test(test))
         }
         Predicate::Return { test, .. } => format!("the returned value {}", value_test(test)),
-        Predicate::Binary(binary) => format!("the program {}", text_test(&binary.test)),
+        Predicate::Binary(binary) => {
+            let whose = if binary.parent { "the parent's program" } else { "the program" };
+            format!("{whose} {}", text_test(&binary.test))
+        }
         Predicate::Pid(pid) => {
             let whose = if pid.follow_forks { "the process or an ancestor" } else { "the process" };
             let space = if pid.in_namespace { " (in its namespace)" } else { "" };
@@ -165,6 +170,10 @@ fn value_test(test: &ValueTest) -> String {
         ValueTest::Number(test) => number_test(test),
         ValueTest::Text(test) => text_test(test),
         ValueTest::Either { number, .. } => number_test(number),
+        ValueTest::FileType(test) => {
+            let negated = if test.negated { "is no" } else { "is a" };
+            format!("{negated} {}", list(test.types.iter().map(|kind| kind.name())))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Events are arguments of a raw tracepoint program, the one type that the kernel runs with arguments of one's own.
 //! The process that events are about is this one, so filters on the process are brought to what it really is.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use lictor_node_worker::kernel::{self, Engine, facts};
 use lictor_node_worker::port::{CgroupOwner, KernelPort, RecordSource, error_chain};
 use lictor_node_worker_ebpf::{
@@ -344,7 +344,8 @@ fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
         for predicate in &mut rule.predicates {
             match predicate {
                 Predicate::Binary(test) => {
-                    if let (true, Reading::Text(binary)) = (random.chance(60), me.binary.clone()) {
+                    let binary = if test.parent { &me.parent_binary } else { &me.binary };
+                    if let (true, Reading::Text(binary)) = (random.chance(60), binary.clone()) {
                         let binary = String::from_utf8_lossy(&binary);
                         let cut = random.below(binary.len());
                         let value = match test.test.part {
@@ -408,8 +409,14 @@ fn process() -> Result<Process> {
         let number = link.split(['[', ']']).nth(1).context("namespace link")?.parse()?;
         namespaces.insert(namespace, number);
     }
+    let parent_binary = match ancestors.first() {
+        Some(parent) => std::fs::read_link(format!("/proc/{}/exe", parent.global))?,
+        None => bail!("this process has no parent"),
+    };
+    let text = |path: std::path::PathBuf| Reading::Text(path.to_string_lossy().into_owned().into_bytes());
     Ok(Process {
-        binary: Reading::Text(binary.to_string_lossy().into_owned().into_bytes()),
+        binary: text(binary),
+        parent_binary: text(parent_binary),
         id: ProcessId { global: pid, own: pid },
         ancestors,
         capabilities: BTreeMap::from([

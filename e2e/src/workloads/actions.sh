@@ -26,6 +26,17 @@ policy act-first-selector <<-END
 END
 # At its end a process closes what it has open, and takes no signal any more.
 on_function act-signal-fails filp_close 0 'matchActions: [{action: Signal, argSig: 10}]'
+policy act-return <<-END
+	  kprobes:
+	  - call: sys_rmdir
+	    return: true
+	    returnArg: {index: 0, type: int}
+	    args: [{index: 0, type: string}]
+	    selectors:
+	    - matchArgs: [{index: 0, operator: Prefix, values: [$W/act-return]}]
+	      matchReturnArgs: [{index: 0, operator: Equal, values: ['-20']}]
+	      matchReturnActions: [{action: Sigkill}]
+END
 content=content
 # By a shell that waits for it and says nothing.
 status_of() { sh -c '"$@" >/dev/null 2>&1; echo $?' sh "$@" 2>/dev/null; }
@@ -43,6 +54,8 @@ actions() {
 	expect act-first-selector-passes $content cat $W/act-first-selector
 	refuse act-second-selector-denies head -n 1 $W/act-first-selector
 	sh -c "exec 3<$W/act-signal-fails"
+	expect act-return-kills 137 status_of rmdir $W/act-return
+	expect act-return-by-what-is-returned 1 status_of rmdir $W/act-return-nothing
 }
 workload actions
 

@@ -253,3 +253,30 @@ tracepoints() {
 	rm $W/tracepoint
 }
 workload tracepoints
+
+# Kinds of files.
+mkdir -p $W/kinds/dir $W/kinds
+echo x >$W/kinds/reg
+mkfifo $W/kinds/fifo
+mknod $W/kinds/chr c 1 3
+kinds() {
+	policy "kind-$1" <<-END
+		  lsmhooks:
+		  - hook: file_open
+		    args: [{index: 0, type: file}]
+		    selectors:
+		    - matchBinaries: [{operator: In, values: [$W/bin/kind-$1]}]
+		      matchArgs: [{index: 0, operator: Prefix, values: [$W/kinds/]}, {index: 0, operator: $2, values: [$3]}]
+	END
+	cp /usr/bin/bash $W/bin/kind-$1
+}
+kinds regular FileType reg
+kinds special FileType 'pipe, char'
+kinds not-regular NotFileType 'regular, dir'
+opened_kinds() {
+	local name
+	for name in regular special not-regular; do
+		$W/bin/kind-$name -c ": <$W/kinds/reg; : <>$W/kinds/fifo; : <$W/kinds/chr; : <$W/kinds/dir"
+	done
+}
+workload opened_kinds

@@ -63,6 +63,10 @@ fn text(kind: &str, inside: &Value, lictor: &Value) -> String {
             rest.insert(member.to_owned(), shortened(value));
         }
     }
+    let at_end = inside["return_action"].as_str().unwrap_or("KPROBE_ACTION_POST");
+    if at_end != "KPROBE_ACTION_POST" {
+        rest.insert("return_action".to_owned(), at_end.into());
+    }
     if process["uid"] != json!(0) {
         rest.insert("uid".to_owned(), process["uid"].clone());
     }

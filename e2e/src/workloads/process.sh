@@ -120,3 +120,21 @@ binaries() {
 	old "cat $W/binary-old"
 } >/dev/null
 workload binaries
+
+# The program that the parent runs.
+cp /usr/bin/bash $W/bin/parent
+on_open parent-in "matchParentBinaries: [{operator: In, values: [$W/bin/parent, /nowhere]}]"
+on_open parent-not-in "matchParentBinaries: [{operator: NotIn, values: [$W/bin/parent]}]"
+on_open parent-prefix "matchParentBinaries: [{operator: Prefix, values: [$W/bin/]}]"
+on_open parent-postfix "matchParentBinaries: [{operator: Postfix, values: [/parent]}]"
+on_open parent-and-own "matchParentBinaries: [{operator: In, values: [$W/bin/parent]}], matchBinaries: [{operator: NotIn, values: [/usr/bin/cat]}]"
+parents() {
+	local name
+	for name in in not-in prefix postfix and-own; do
+		$W/bin/parent -c "cat $W/parent-$name; head -n 1 $W/parent-$name; :"
+		# The parent itself has another parent.
+		$W/bin/parent -c ": <$W/parent-$name"
+		cat $W/parent-$name
+	done
+} >/dev/null
+workload parents

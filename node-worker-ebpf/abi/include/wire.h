@@ -314,6 +314,10 @@ enum lictor_column_source {
 	LICTOR_FROM_NS_TIME_FOR_CHILDREN,
 	LICTOR_FROM_NS_CGROUP,
 	LICTOR_FROM_NS_USER,
+	/* PATH_PREFIX, PATH_SUFFIX: the executable of the parent as it is now. */
+	LICTOR_FROM_PARENT_BINARY,
+	/* NUMBER: type of the file behind the field: S_IFMT of its mode, shifted right by 12; 0 = no file. */
+	LICTOR_FROM_FILE_TYPE,
 };
 #define LICTOR_NAMESPACES 10
 

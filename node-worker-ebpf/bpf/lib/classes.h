@@ -77,12 +77,11 @@ static __always_inline __u32 ticket_at(__u32 dentry_low)
 }
 
 /*
- * Of the executable that the current process runs; false for kernel threads, which run none. Members are read directly
- * in every type of program: what is reached from the current task has a type.
+ * Of the executable that a process runs, the current one or one that is reached from it; false for kernel threads, which
+ * run none. Members are read directly in every type of program: what is reached from the current task has a type.
  */
-static __always_inline bool identity_of_executable(struct identity *id)
+static __always_inline bool identity_of_executable(struct task_struct *task, struct identity *id)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct mm_struct *memory = task->mm;
 	struct dentry *leaf;
 	struct file *file;

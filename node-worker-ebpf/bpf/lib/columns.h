@@ -100,6 +100,25 @@ static __always_inline __u64 current_cgroup(void)
 	return task->cgroups->dfl_cgrp->kn->id;
 }
 
+/* Type of the file behind a field, as modes have it; 0 when there is none. */
+__noinline __u32 file_type(struct event *e, __u32 field)
+{
+	struct file *open_file;
+	struct inode *inode;
+	__u32 i = field & 7;
+
+	if (!e)
+		return 0;
+	/* The file that the event is judged by is not among the raw values. */
+	if (i == shape.path_field)
+		inode = (struct inode *)e->id.inode;
+	else if (place_of_field(e, i, &e->other, &open_file))
+		inode = (struct inode *)e->other.inode;
+	else
+		return 0;
+	return (BPF_CORE_READ(inode, i_mode) & S_IFMT) >> 12;
+}
+
 static __always_inline __u64 column_number(struct event *e, __u32 i)
 {
 	__u32 source = shape.columns[i].source, field = shape.columns[i].field & 7;
@@ -114,6 +133,8 @@ static __always_inline __u64 column_number(struct event *e, __u32 i)
 		return value;
 	case LICTOR_FROM_CGROUP:
 		return current_cgroup();
+	case LICTOR_FROM_FILE_TYPE:
+		return file_type(e, field);
 	case LICTOR_FROM_PID:
 		return bpf_get_current_pid_tgid() >> 32;
 	case LICTOR_FROM_NAMESPACE_PID:
@@ -298,7 +319,21 @@ __noinline int binary_classes(struct event *e, struct scratch *s)
 		return 0;
 	e->found.prefix_class = e->found.suffix_class = 0;
 	e->found.status = PATH_NONE;
-	if (!identity_of_executable(&e->other))
+	if (!identity_of_executable(bpf_get_current_task_btf(), &e->other))
+		return 0;
+	return cached_classes_of(e, s, &e->other, &e->found, false);
+}
+
+/* The same for the parent of the current process. */
+__noinline int parent_binary_classes(struct event *e, struct scratch *s)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!e || !s)
+		return 0;
+	e->found.prefix_class = e->found.suffix_class = 0;
+	e->found.status = PATH_NONE;
+	if (!identity_of_executable(task->real_parent, &e->other))
 		return 0;
 	return cached_classes_of(e, s, &e->other, &e->found, false);
 }
@@ -326,6 +361,8 @@ static __always_inline __u32 path_vector(struct event *e, struct scratch *s,
 
 	if (shape.columns[i].source == LICTOR_FROM_BINARY)
 		binary_classes(e, s);
+	else if (shape.columns[i].source == LICTOR_FROM_PARENT_BINARY)
+		parent_binary_classes(e, s);
 	else
 		field_classes(e, s, shape.columns[i].field & 7);
 	if (e->found.status == PATH_UNRESOLVED) {

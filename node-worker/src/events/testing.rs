@@ -271,6 +271,7 @@ pub(crate) fn rule(flags: u32, shown: ShownAction) -> RulePlan {
         post: true,
         get_urls: Vec::new(),
         shown,
+        shown_return: ShownAction::Post,
     }
 }
 

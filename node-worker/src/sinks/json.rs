@@ -183,7 +183,7 @@ impl EventWriter {
                 push_arguments(out, event);
                 push_action(out, event.rule.shown);
                 push_policy(out, event);
-                out.extend_from_slice(b",\"return_action\":\"KPROBE_ACTION_POST\"");
+                push_return_action(out, event.rule.shown_return);
                 push_message(out, event.group);
                 push_tags(out, event.group);
             }
@@ -299,17 +299,27 @@ fn push_tags(out: &mut Vec<u8>, group: &GroupPlan) {
 }
 
 fn push_action(out: &mut Vec<u8>, shown: ShownAction) {
-    let name = match shown {
+    out.extend_from_slice(b",\"action\":\"KPROBE_ACTION_");
+    out.extend_from_slice(action_name(shown).as_bytes());
+    out.push(b'"');
+}
+
+/// What was done at the function's end.
+fn push_return_action(out: &mut Vec<u8>, shown: ShownAction) {
+    out.extend_from_slice(b",\"return_action\":\"KPROBE_ACTION_");
+    out.extend_from_slice(action_name(shown).as_bytes());
+    out.push(b'"');
+}
+
+fn action_name(shown: ShownAction) -> &'static str {
+    match shown {
         ShownAction::Post => "POST",
         ShownAction::NoPost => "NOPOST",
         ShownAction::Sigkill => "SIGKILL",
         ShownAction::Signal => "SIGNAL",
         ShownAction::Override => "OVERRIDE",
         ShownAction::GetUrl => "GETURL",
-    };
-    out.extend_from_slice(b",\"action\":\"KPROBE_ACTION_");
-    out.extend_from_slice(name.as_bytes());
-    out.push(b'"');
+    }
 }
 
 /// Appends `args` and, when the hook reports it, `return`.

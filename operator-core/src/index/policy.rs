@@ -1,9 +1,7 @@
 //! A policy object, read.
 
 use lictor_crds::{API_VERSION, PolicyObject, PolicyStatus};
-use lictor_policy::bundle::{
-    Digest, EntryMode, PolicyDocument, RULES_MAX, Shard, document_text, whole_text,
-};
+use lictor_policy::bundle::{Digest, EntryMode, PolicyDocument, RULES_MAX, Shard, document_text, whole_text};
 use lictor_policy::model::{FieldPath, HookTarget, Policy, PolicyKey};
 use lictor_policy::{Violation, Violations, Warning, load};
 use serde_json::Value as Json;

@@ -144,7 +144,8 @@ fn classes<'a>(
     index: &'a Index,
     policies: &BTreeMap<&'a PolicyKey, (&PolicyEntry, &Accepted)>,
 ) -> BTreeMap<Vec<&'a PolicyKey>, Vec<&'a str>> {
-    let asked: BTreeSet<&str> = policies.values().flat_map(|(_, accepted)| accepted.policy.nodes().keys()).collect();
+    let asked: BTreeSet<&str> =
+        policies.values().flat_map(|(_, accepted)| accepted.policy.nodes().keys()).collect();
     let mut by_labels: BTreeMap<Vec<Option<&str>>, Vec<&str>> = BTreeMap::new();
     for (name, node) in index.nodes() {
         let labels = asked.iter().map(|key| node.labels.get(*key).map(String::as_str)).collect();

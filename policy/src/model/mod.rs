@@ -8,10 +8,12 @@ mod predicate;
 mod scope;
 
 pub use predicate::{
-    BinaryTest, CapabilitySet, CapabilityTest, Namespace, NamespaceTest, NamespaceValue, NumberTest, PidTest,
-    Predicate, TextMatch, TextTest, ValueTest,
+    BinaryTest, CapabilitySet, CapabilityTest, FileType, FileTypeTest, Namespace, NamespaceTest,
+    NamespaceValue, NumberTest, PidTest, Predicate, TextMatch, TextTest, ValueTest,
 };
-pub use scope::{LabelTest, NAMESPACE_LABEL, NodeSelector, PodLabels, PodSelector, Requirement, Scope, Workload};
+pub use scope::{
+    LabelTest, NAMESPACE_LABEL, NodeSelector, PodLabels, PodSelector, Requirement, Scope, Workload,
+};
 
 /// Where in a policy document something was written, as `spec.kprobes[0].selectors[1].matchArgs[0]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -215,6 +217,13 @@ pub enum ArgKind {
     Nop,
 }
 
+impl ArgKind {
+    /// Whether there is a file behind it.
+    pub fn is_file(self) -> bool {
+        matches!(self, Self::File | Self::Fd | Self::Path | Self::Dentry | Self::LinuxBinprm)
+    }
+}
+
 /// An integer type of the language: width, sign and the JSON field that shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IntKind {
@@ -265,8 +274,12 @@ pub struct Actions {
     pub deny: Option<i16>,
     /// URLs to call, in order.
     pub get_urls: Vec<String>,
+    /// The signal is sent for what the function returned (`matchReturnActions`): never before its end.
+    pub late: bool,
     /// The last action as the document names it: `KPROBE_ACTION_*` of the event.
     pub shown: ShownAction,
+    /// The same of `matchReturnActions`.
+    pub shown_return: ShownAction,
 }
 
 impl Actions {

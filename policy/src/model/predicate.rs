@@ -21,7 +21,7 @@ pub enum Predicate {
         /// What must hold.
         test: ValueTest,
     },
-    /// `matchBinaries`: the path of the executable that the process runs.
+    /// `matchBinaries`, `matchParentBinaries`: the path of the executable that the process runs, or its parent.
     Binary(BinaryTest),
     /// `matchPIDs`.
     Pid(PidTest),
@@ -45,6 +45,57 @@ pub enum ValueTest {
         /// When it turns out to be text.
         text: TextTest,
     },
+    /// For files: what kind of file it is.
+    FileType(FileTypeTest),
+}
+
+/// `FileType` / `NotFileType`. Where there is no file, no type is the file's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileTypeTest {
+    /// Any of these, or none of them when `negated`. Not empty.
+    pub types: Vec<FileType>,
+    /// `NotFileType`
+    pub negated: bool,
+}
+
+/// A kind of file: its number in the mode of an inode (`S_IFMT`, without the permission bits).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each variant is the usual name of the kind")]
+#[repr(u8)]
+pub enum FileType {
+    Fifo = 1,
+    CharacterDevice = 2,
+    Directory = 4,
+    BlockDevice = 6,
+    Regular = 8,
+    Link = 10,
+    Socket = 12,
+}
+
+impl FileType {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Fifo,
+        Self::CharacterDevice,
+        Self::Directory,
+        Self::BlockDevice,
+        Self::Regular,
+        Self::Link,
+        Self::Socket,
+    ];
+
+    /// As messages name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fifo => "fifo",
+            Self::CharacterDevice => "character device",
+            Self::Directory => "directory",
+            Self::BlockDevice => "block device",
+            Self::Regular => "regular file",
+            Self::Link => "link",
+            Self::Socket => "socket",
+        }
+    }
 }
 
 /// A test on an integer. Values are the two's complement bits, widened to 64 bits (sign-extended when negative).
@@ -100,11 +151,13 @@ pub struct TextTest {
     pub negated: bool,
 }
 
-/// `matchBinaries`.
+/// `matchBinaries`, `matchParentBinaries`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinaryTest {
     /// Where in the document.
     pub at: FieldPath,
+    /// The executable of the parent, as it is now.
+    pub parent: bool,
     /// The test on the executable's path.
     pub test: TextTest,
 }

@@ -5,10 +5,11 @@
 
 use super::{Event, Moment, Process, ProcessId, Reading, Value};
 use crate::model::{
-    Actions, Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, Hook, HookTarget, IntField,
-    IntKind, LabelTest, Mode, Namespace, NamespaceTest, NamespaceValue, NodeSelector, NumberTest, OnUnresolved, PidTest,
-    PodLabels, PodSelector, Policy, PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement, Rule,
-    Scope, ShownAction, TextMatch, TextTest, ValueTest, Workload,
+    Actions, Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType, FileTypeTest,
+    Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace, NamespaceTest, NamespaceValue,
+    NodeSelector, NumberTest, OnUnresolved, PidTest, PodLabels, PodSelector, Policy, PolicyKey, Predicate,
+    RateLimit, RateLimitScope, Requirement, Rule, Scope, ShownAction, TextMatch, TextTest, ValueTest,
+    Workload,
 };
 use crate::plan::testing::HOST_NAMESPACE;
 use crate::plan::{TypeClass, automatic_kind};
@@ -299,7 +300,9 @@ impl Maker {
             signal,
             deny,
             get_urls: Vec::new(),
+            late: signal.is_some() && return_arg.is_some() && self.random.chance(30),
             shown: ShownAction::Post,
+            shown_return: ShownAction::Post,
         };
         Rule { at: at.clone(), label: None, predicates, actions }
     }
@@ -311,6 +314,11 @@ impl Maker {
                 ValueTest::Number(self.number_test(width, signed))
             }
             Some(ArgKind::Capability) => ValueTest::Number(self.number_test(4, true)),
+            Some(kind) if kind.is_file() && self.random.chance(20) => {
+                let count = 1 + self.random.below(3);
+                let types = (0..count).map(|_| self.random.pick(&FileType::ALL)).collect();
+                ValueTest::FileType(FileTypeTest { types, negated: self.random.chance(35) })
+            }
             Some(_) | None => {
                 let text = self.text_test();
                 if kind == ArgKind::Auto && text.part == TextMatch::Equal {
@@ -379,7 +387,8 @@ impl Maker {
 
     fn process_filter(&mut self, filter: usize, at: &FieldPath) -> Predicate {
         if filter == 0 {
-            return Predicate::Binary(BinaryTest { at: at.clone(), test: self.text_test() });
+            let parent = self.random.chance(30);
+            return Predicate::Binary(BinaryTest { at: at.clone(), parent, test: self.text_test() });
         }
         let random = &mut self.random;
         let negated = random.chance(35);
@@ -474,7 +483,8 @@ fn value(random: &mut Random, class: &TypeClass) -> Value {
             random.number()
         }
     };
-    Value { class: class.clone(), number, text: reading(random) }
+    let file_type = random.chance(85).then(|| random.pick(&FileType::ALL));
+    Value { class: class.clone(), number, text: reading(random), file_type }
 }
 
 fn process(random: &mut Random) -> Process {
@@ -489,6 +499,7 @@ fn process(random: &mut Random) -> Process {
     let sets = [CapabilitySet::Effective, CapabilitySet::Permitted, CapabilitySet::Inheritable];
     Process {
         binary: reading(random),
+        parent_binary: reading(random),
         id: own,
         ancestors,
         capabilities: sets.map(|set| (set, random.number() & random.number() & random.number())).into(),

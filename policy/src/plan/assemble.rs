@@ -91,7 +91,8 @@ fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>) -> HookPl
 fn cached_path(attach: Attach, columns: &BTreeSet<ColumnKey>) -> Option<Field> {
     match attach {
         Attach::Lsm | Attach::FmodRet | Attach::Fentry | Attach::Fexit | Attach::Kprobe => {
-            columns.iter().filter_map(|column| column.field).find(|field| field.is_file_argument())
+            let paths = columns.iter().filter(|column| u32::from(column.source) == from::LICTOR_FROM_FIELD);
+            paths.filter_map(|column| column.field).find(|field| field.is_file_argument())
         }
         Attach::Tracepoint | Attach::RawTracepoint => None,
     }
@@ -103,6 +104,7 @@ fn cost(column: &ColumnKey, path_field: Option<Field>) -> u8 {
         return 0;
     }
     match u32::from(column.kind) {
+        kind::LICTOR_COLUMN_NUMBER if u32::from(column.source) == from::LICTOR_FROM_FILE_TYPE => 3,
         kind::LICTOR_COLUMN_NUMBER => 1,
         kind::LICTOR_COLUMN_MASK => 2,
         kind::LICTOR_COLUMN_ANCESTORS => 3,

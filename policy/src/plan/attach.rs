@@ -81,6 +81,8 @@ impl Wants {
                 | Predicate::Namespace(_)
                 | Predicate::Capability(_) => None,
             });
+        let late = hook.rules.iter().find(|rule| rule.actions.late);
+        let late = late.map(|rule| rule.at.member("matchReturnActions"));
         let strongest = hook.rules.iter().map(|rule| match (rule.actions.deny, rule.actions.signal) {
             (Some(_), _) => Strongest::Deny,
             (None, Some(SIGKILL)) => Strongest::Kill,
@@ -90,7 +92,7 @@ impl Wants {
         Self {
             action: strongest.max().unwrap_or(Strongest::Report),
             on_return: hook.on_return || copied.is_some(),
-            needs_end: tested.or(copied),
+            needs_end: tested.or(copied).or(late),
         }
     }
 

@@ -244,14 +244,16 @@ fn write_rule(canonical: &mut Canonical, rule: &RulePlan) {
     for url in &rule.get_urls {
         canonical.text(url);
     }
-    canonical.number(match rule.shown {
-        ShownAction::Post => 0_u8,
-        ShownAction::NoPost => 1,
-        ShownAction::Sigkill => 2,
-        ShownAction::Signal => 3,
-        ShownAction::Override => 4,
-        ShownAction::GetUrl => 5,
-    });
+    for shown in [rule.shown, rule.shown_return] {
+        canonical.number(match shown {
+            ShownAction::Post => 0_u8,
+            ShownAction::NoPost => 1,
+            ShownAction::Sigkill => 2,
+            ShownAction::Signal => 3,
+            ShownAction::Override => 4,
+            ShownAction::GetUrl => 5,
+        });
+    }
 }
 
 fn write_group(canonical: &mut Canonical, group: &GroupPlan) {

@@ -239,6 +239,8 @@ pub struct RulePlan {
     pub get_urls: Vec<String>,
     /// Action that the event names.
     pub shown: ShownAction,
+    /// Action at the function's end that the event names.
+    pub shown_return: ShownAction,
 }
 
 /// One hook of one policy on a hook point: what its events look like.

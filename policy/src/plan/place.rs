@@ -259,7 +259,9 @@ impl Placing<'_> {
                     }
                 }
                 Predicate::Binary(test) => {
-                    self.text(&test.at, Source::Process(from::LICTOR_FROM_BINARY), &test.test, &mut tests);
+                    let source =
+                        if test.parent { from::LICTOR_FROM_PARENT_BINARY } else { from::LICTOR_FROM_BINARY };
+                    self.text(&test.at, Source::Process(source), &test.test, &mut tests);
                 }
                 Predicate::Pid(test) => pid(test, &mut tests),
                 Predicate::Namespace(test) => self.namespace(test, &mut tests),
@@ -276,7 +278,8 @@ impl Placing<'_> {
 
     /// What the rule does.
     fn plan(&self, number: usize, rule: &Rule) -> RulePlan {
-        let Actions { post, rate_limit, signal, deny, get_urls, shown } = &rule.actions;
+        let Actions { post, rate_limit, signal, deny, get_urls, late: _, shown, shown_return } =
+            &rule.actions;
         let verdict = match (deny, signal) {
             (Some(errno), _) => *errno,
             (None, Some(SIGKILL)) if self.site.denies && self.site.point.attach.can_deny() => EPERM,
@@ -316,6 +319,7 @@ impl Placing<'_> {
             post: *post,
             get_urls: get_urls.clone(),
             shown: *shown,
+            shown_return: *shown_return,
         }
     }
 
@@ -341,6 +345,15 @@ impl Placing<'_> {
             | ArgKind::Nop => None,
         };
         match (integer, test) {
+            (_, ValueTest::FileType(test)) if resolved.kind.is_file() => {
+                let types = test.types.iter().map(|kind| *kind as u64).collect();
+                let test = Test::numbers(types, test.negated);
+                tests.add(column::LICTOR_COLUMN_NUMBER, Source::FileType(field), test);
+            }
+            (_, ValueTest::FileType(_)) => {
+                let found = format!("FileType on a value of type {}", kind_name(resolved.kind));
+                self.refuse(at, Problem::new(found, "values that are shown as files"));
+            }
             (Some(int), ValueTest::Number(number) | ValueTest::Either { number, .. }) => {
                 self.number(at, field, int, number, tests);
             }
@@ -455,6 +468,8 @@ const EPERM: i16 = -1;
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Field(Field),
+    /// The type of the file behind a field.
+    FileType(Field),
     Process(from::Type),
 }
 
@@ -463,6 +478,7 @@ impl Source {
         use wire::lictor_field_kind as kind;
         match self {
             Self::Process(_) => true,
+            Self::FileType(_) => false,
             Self::Field(field) => matches!(
                 u32::from(field.kind),
                 kind::LICTOR_FIELD_FILE
@@ -483,6 +499,7 @@ impl Tests {
     fn add(&mut self, kind: column::Type, source: Source, test: Test) {
         let (source, field) = match source {
             Source::Field(field) => (from::LICTOR_FROM_FIELD, Some(field)),
+            Source::FileType(field) => (from::LICTOR_FROM_FILE_TYPE, Some(field)),
             Source::Process(source) => (source, None),
         };
         let mut key = ColumnKey { kind: kind as u8, source: source as u8, field, ordinal: 0 };

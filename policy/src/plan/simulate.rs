@@ -162,23 +162,18 @@ impl<'a> Machine<'a> {
         let source = shape.columns[index];
         let field = &shape.fields[usize::from(source.field)];
         let value = values.get(usize::from(source.field)).copied().flatten();
-        let from_field = u32::from(source.source) == from::LICTOR_FROM_FIELD;
-        let reading = if from_field { value.map(|value| &value.text) } else { Some(&process.binary) };
+        let reading = match u32::from(source.source) {
+            from::LICTOR_FROM_FIELD => value.map(|value| &value.text),
+            from::LICTOR_FROM_PARENT_BINARY => Some(&process.parent_binary),
+            _ => Some(&process.binary),
+        };
         let vector = match u32::from(source.kind) {
             kind::LICTOR_COLUMN_NUMBER => {
-                let number = if from_field {
-                    value.map(|value| field_number(field, value.number, true))
-                } else {
-                    Some(process_number(u32::from(source.source), process))
-                };
+                let number = column_number(u32::from(source.source), field, value, process, true);
                 number.map(|number| self.number_vector(column, number))
             }
             kind::LICTOR_COLUMN_MASK => {
-                let number = if from_field {
-                    value.map(|value| field_number(field, value.number, false))
-                } else {
-                    Some(process_number(u32::from(source.source), process))
-                };
+                let number = column_number(u32::from(source.source), field, value, process, false);
                 let Some(number) = number else {
                     and(left, &self.vector(column.unresolved_vector));
                     *unresolved |= 1 << index;
@@ -336,6 +331,21 @@ fn field_number(field: &lictor_field_shape, raw: u64, flip: bool) -> u64 {
     let value =
         if signed { ((raw << shift).cast_signed() >> shift).cast_unsigned() } else { raw << shift >> shift };
     if signed && flip { value ^ 1 << 63 } else { value }
+}
+
+/// What a NUMBER or MASK column looks up; `None` = unresolved.
+fn column_number(
+    source: from::Type,
+    field: &lictor_field_shape,
+    value: Option<&Value>,
+    process: &Process,
+    flip: bool,
+) -> Option<u64> {
+    match source {
+        from::LICTOR_FROM_FIELD => value.map(|value| field_number(field, value.number, flip)),
+        from::LICTOR_FROM_FILE_TYPE => value.map(|value| value.file_type.map_or(0, |kind| kind as u64)),
+        other => Some(process_number(other, process)),
+    }
 }
 
 fn process_number(source: from::Type, process: &Process) -> u64 {

@@ -26,7 +26,7 @@ pub struct ValueFilter {
 #[schemars(extend("x-lictor-later" = [
     "SubString", "SubStringIgnCase", "CapabilitiesGained", "SPort", "NotSPort", "SPortPriv",
     "NotSportPriv", "DPort", "NotDPort", "DPortPriv", "NotDPortPriv", "SAddr", "NotSAddr", "DAddr", "NotDAddr",
-    "Protocol", "Family", "State", "FileType", "NotFileType", "CelExpr",
+    "Protocol", "Family", "State", "CelExpr",
 ]))]
 pub enum Operator {
     /// Numbers and text: is one of the values.
@@ -61,6 +61,11 @@ pub enum Operator {
     InMap,
     /// Numbers: is none of the values, each a number, a range `low:high`, or `list:NAME`.
     NotInMap,
+    /// Files: is of one of these kinds: `reg` (or `regular`), `dir`, `lnk` (`link`), `fifo` (`pipe`), `sock` (`socket`),
+    /// `chr` (`char`), `blk` (`block`).
+    FileType,
+    /// Files: is of none of these kinds.
+    NotFileType,
 }
 
 /// A filter on the path of the program that the process runs; for scripts that is the interpreter.

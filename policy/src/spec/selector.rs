@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "matchParentBinaries", "matchData", "matchNamespaceChanges", "matchCapabilityChanges", "matchWorkloads",
-    "matchReturnActions",
+    "matchData", "matchNamespaceChanges", "matchCapabilityChanges", "matchWorkloads",
 ]))]
 pub struct SelectorSpec {
     /// Name of this selector in counters.
@@ -31,6 +30,9 @@ pub struct SelectorSpec {
     /// Filters on the path of the program that the process runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_binaries: Vec<BinaryFilter>,
+    /// Filters on the path of the program that the parent of the process runs when the event happens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_parent_binaries: Vec<BinaryFilter>,
     /// Filters on the process id.
     #[serde(default, rename = "matchPIDs", skip_serializing_if = "Vec::is_empty")]
     pub match_pids: Vec<PidFilter>,
@@ -43,4 +45,8 @@ pub struct SelectorSpec {
     /// What is done when all filters hold. Without it the event is reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_actions: Vec<ActionSpec>,
+    /// What is done at the function's end when all filters hold, those on the returned value among them: `Post`,
+    /// `NoPost`, `Sigkill`, `Signal`, `GetUrl`. Needs `return: true`; `matchActions` then only report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_return_actions: Vec<ActionSpec>,
 }

@@ -109,10 +109,10 @@ impl<'a> AllowList<'a> {
         for (arg, value) in layout.iter().zip(&event.args) {
             let (_, seen) = place.entry(arg.index).or_insert_with(|| (arg.kind, Seen::default()));
             match value {
-                RecordedValue::Path(Some(path)) if path.starts_with('/') => {
+                RecordedValue::File(Some(path), _) if path.starts_with('/') => {
                     *seen.paths.entry(path.clone()).or_default() += 1;
                 }
-                RecordedValue::Path(_) => seen.nameless += 1,
+                RecordedValue::File(..) => seen.nameless += 1,
                 RecordedValue::Number(number) => *seen.numbers.entry(*number).or_default() += 1,
                 RecordedValue::Unresolved => seen.unresolved += 1,
                 RecordedValue::Text(_) | RecordedValue::Other => {}

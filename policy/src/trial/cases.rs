@@ -3,13 +3,14 @@
 use super::judge_operation;
 use super::line::{self, Line, Recorded, denies};
 use crate::model::{
-    ArgKind, CapabilitySet, FieldPath, Hook, HookTarget, Namespace, PodLabels, Policy, Predicate, Workload,
+    ArgKind, CapabilitySet, FieldPath, FileType, Hook, HookTarget, Namespace, PodLabels, Policy, Predicate,
+    Workload,
 };
 use crate::oracle::{Event, Judgement, Moment, Process, ProcessId, Reading, Value, same_place};
 use crate::parse::{Lines, parse};
 use crate::plan::TypeClass;
 use crate::spec::{decode_as, shape_of};
-use crate::validate::{CAPABILITIES, low_bits, parse_number};
+use crate::validate::{CAPABILITIES, FILE_TYPES, file_type, low_bits, parse_number};
 use crate::violation::{Violation, Violations, did_you_mean};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,9 @@ pub struct GivenValue {
     /// The value is there and cannot be read.
     #[serde(default)]
     pub unresolved: bool,
+    /// The kind of file that it is, as `FileType` names it; a regular file when it is left out and there is a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_type: Option<String>,
 }
 
 /// Who does it. What is left out must not be asked for by the policy.
@@ -90,6 +94,9 @@ pub struct ProcessSpec {
     /// Path of the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary: Option<String>,
+    /// Path of the program that its parent runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_binary: Option<String>,
     /// Process id on the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
@@ -340,7 +347,8 @@ impl Maker<'_> {
         let args: BTreeMap<u8, Value> = args.collect();
         let return_kind = hooks.iter().find_map(|hook| hook.return_arg.as_ref()).map(|arg| arg.kind);
         let returned = spec.returned.as_ref().and_then(|text| {
-            let given = GivenValue { index: 0, value: Some(text.clone()), unresolved: false };
+            let given =
+                GivenValue { index: 0, value: Some(text.clone()), unresolved: false, file_type: None };
             self.value(&given, return_kind, &at.member("return"))
         });
         let process = self.process(&spec.process, &at.member("process"));
@@ -455,7 +463,18 @@ impl Maker<'_> {
             Some(ArgKind::Auto) if number.is_some() => TypeClass::Integer { width: 8, signed: true },
             Some(_) | None => TypeClass::CharPointer,
         };
-        Some(Value { class, number: low_bits(number.unwrap_or(0)), text })
+        let file_type = match &given.file_type {
+            Some(name) => {
+                let known = file_type(name);
+                if known.is_none() {
+                    let names = FILE_TYPES.map(|(known, _)| known);
+                    self.refuse(&at, format!("the file type `{name}`"), names.join(", "));
+                }
+                Some(known?)
+            }
+            None => given.value.as_ref().map(|_| FileType::Regular),
+        };
+        Some(Value { class, number: low_bits(number.unwrap_or(0)), text, file_type })
     }
 
     fn process(&mut self, spec: &ProcessSpec, at: &FieldPath) -> Process {
@@ -489,6 +508,10 @@ impl Maker<'_> {
                 .binary
                 .as_ref()
                 .map_or(Reading::Absent, |path| Reading::Text(path.clone().into_bytes())),
+            parent_binary: spec
+                .parent_binary
+                .as_ref()
+                .map_or(Reading::Absent, |path| Reading::Text(path.clone().into_bytes())),
             id: ProcessId { global, own: spec.namespace_pid.unwrap_or(global) },
             ancestors: spec.ancestors.iter().map(|id| ProcessId { global: *id, own: *id }).collect(),
             capabilities: sets.into_iter().map(|set| (set, mask)).collect(),
@@ -517,10 +540,14 @@ impl Maker<'_> {
                     .filter(|arg| !args.contains_key(&arg.index))
                     .map(|arg| (at.member("args"), format!("nothing for argument {}", arg.index))),
                 Predicate::Return { .. } => (!returned).then(|| (at.member("return"), "nothing".to_owned())),
-                Predicate::Binary(_) => process
-                    .binary
-                    .is_none()
-                    .then(|| (at.member("process").member("binary"), "nothing".to_owned())),
+                Predicate::Binary(test) => {
+                    let (given, name) = if test.parent {
+                        (&process.parent_binary, "parentBinary")
+                    } else {
+                        (&process.binary, "binary")
+                    };
+                    given.is_none().then(|| (at.member("process").member(name), "nothing".to_owned()))
+                }
                 Predicate::Pid(_) => {
                     process.pid.is_none().then(|| (at.member("process").member("pid"), "nothing".to_owned()))
                 }

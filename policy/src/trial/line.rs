@@ -1,7 +1,7 @@
 //! Event lines, as `lictor-node` writes them and as established tools do, back to what happened.
 
 use super::replay::Lack;
-use crate::model::{Arg, ArgKind, CapabilitySet, HookTarget, Namespace, PodLabels, Workload};
+use crate::model::{Arg, ArgKind, CapabilitySet, FileType, HookTarget, Namespace, PodLabels, Workload};
 use crate::oracle::{Event, Moment, Process, ProcessId, Reading, Value};
 use crate::plan::TypeClass;
 use crate::validate::{CAPABILITIES, low_bits};
@@ -54,8 +54,8 @@ pub enum RecordedValue {
     Number(i128),
     /// A text, or bytes.
     Text(Vec<u8>),
-    /// The path of a file; `None` = a file without one.
-    Path(Option<String>),
+    /// A file: its path, if it has one, and its kind, if the line tells it.
+    File(Option<String>, Option<FileType>),
     /// It could not be read.
     Unresolved,
     /// Something that no filter of this version asks about.
@@ -73,6 +73,8 @@ pub struct RecordedProcess {
     pub pid: u32,
     /// Path of its executable.
     pub binary: Option<String>,
+    /// Path of its parent's.
+    pub parent_binary: Option<String>,
     /// Capability sets; `None` = the line does not tell.
     pub capabilities: Option<BTreeMap<CapabilitySet, u64>>,
     /// Inode numbers of its namespaces, and whether each is the node's; `None` = the line does not tell.
@@ -162,7 +164,7 @@ fn value(json: &Json) -> RecordedValue {
                 Some(if cut {
                     RecordedValue::Unresolved
                 } else {
-                    RecordedValue::Path(path.map(str::to_owned))
+                    RecordedValue::File(path.map(str::to_owned), text(inner, "permission").and_then(of_mode))
                 })
             }
             "error_arg" => Some(RecordedValue::Unresolved),
@@ -173,6 +175,20 @@ fn value(json: &Json) -> RecordedValue {
         }
     }
     RecordedValue::Other
+}
+
+/// The kind of file by its permissions, `-rw-r--r--`.
+fn of_mode(permission: &str) -> Option<FileType> {
+    Some(match permission.chars().next()? {
+        '-' => FileType::Regular,
+        'd' => FileType::Directory,
+        'l' => FileType::Link,
+        'p' => FileType::Fifo,
+        's' => FileType::Socket,
+        'c' => FileType::CharacterDevice,
+        'b' => FileType::BlockDevice,
+        _ => return None,
+    })
 }
 
 fn bytes(json: &Json) -> Option<RecordedValue> {
@@ -189,6 +205,7 @@ fn process(event: &Json) -> RecordedProcess {
         parent_exec_id: owned("parent_exec_id"),
         pid: pid.unwrap_or(0),
         binary: text(process, "binary").filter(|path| !path.is_empty()).map(str::to_owned),
+        parent_binary: event.get("parent").and_then(|parent| text(parent, "binary")).map(str::to_owned),
         capabilities: process.get("cap").map(capabilities),
         namespaces: process.get("ns").map(namespaces),
         pod: process.get("pod").map(pod),
@@ -247,16 +264,18 @@ impl RecordedValue {
     /// The value as a hook would read it.
     pub(super) fn read(&self) -> Value {
         let number_class = TypeClass::Integer { width: 8, signed: true };
+        let mut file_type = None;
         let (class, number, text) = match self {
             Self::Number(number) => (number_class, low_bits(*number), Reading::Absent),
             Self::Text(bytes) => (TypeClass::CharPointer, 0, Reading::Text(bytes.clone())),
-            Self::Path(Some(path)) => {
-                (TypeClass::StructPointer("file".into()), 0, Reading::Text(path.as_bytes().to_vec()))
+            Self::File(path, kind) => {
+                file_type = *kind;
+                let path = path.as_ref().map(|path| Reading::Text(path.as_bytes().to_vec()));
+                (TypeClass::StructPointer("file".into()), 0, path.unwrap_or(Reading::Absent))
             }
-            Self::Path(None) => (TypeClass::StructPointer("file".into()), 0, Reading::Absent),
             Self::Unresolved | Self::Other => (TypeClass::CharPointer, 0, Reading::Unresolved),
         };
-        Value { class, number, text }
+        Value { class, number, text, file_type }
     }
 
     /// Whether a value of this form can be what an argument of the type reads.
@@ -267,15 +286,7 @@ impl RecordedValue {
                 kind,
                 ArgKind::String | ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::Filename | ArgKind::Auto
             ),
-            Self::Path(_) => matches!(
-                kind,
-                ArgKind::File
-                    | ArgKind::Fd
-                    | ArgKind::Path
-                    | ArgKind::Dentry
-                    | ArgKind::LinuxBinprm
-                    | ArgKind::Auto
-            ),
+            Self::File(..) => kind.is_file() || kind == ArgKind::Auto,
             Self::Unresolved => true,
             Self::Other => false,
         }
@@ -318,11 +329,13 @@ pub(super) fn denies(place: &HookTarget) -> bool {
 
 impl RecordedProcess {
     fn judged(&self, ancestors: Vec<ProcessId>) -> Process {
-        let binary =
-            self.binary.as_ref().map_or(Reading::Unresolved, |path| Reading::Text(path.clone().into_bytes()));
+        let reading = |path: &Option<String>| {
+            path.as_ref().map_or(Reading::Unresolved, |path| Reading::Text(path.clone().into_bytes()))
+        };
         let namespaces = self.namespaces.iter().flatten().map(|(name, (inode, _))| (*name, *inode));
         Process {
-            binary,
+            binary: reading(&self.binary),
+            parent_binary: reading(&self.parent_binary),
             id: ProcessId { global: self.pid, own: self.pid },
             ancestors,
             capabilities: self.capabilities.clone().unwrap_or_default(),

@@ -2,8 +2,8 @@
 
 use super::judge_operation;
 use super::line::{Line, Recorded, RecordedProcess};
-use crate::model::{Arg, Hook, HookTarget, Namespace, Policy, Predicate};
-use crate::oracle::{ProcessId, same_place};
+use crate::model::{Arg, Hook, HookTarget, Namespace, Policy, Predicate, ValueTest};
+use crate::oracle::{ProcessId, Reading, same_place};
 use lictor_node_worker_ebpf::LICTOR_MAX_ANCESTORS;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -258,8 +258,14 @@ fn lack(
 ) -> Option<Lack> {
     let predicates = hook.rules.iter().flat_map(|rule| &rule.predicates);
     predicates.into_iter().find_map(|predicate| match predicate {
-        Predicate::Arg { arg, .. } => {
-            let known = hook.args.get(*arg).is_some_and(|arg| judged.args.contains_key(&arg.index));
+        Predicate::Arg { arg, test, .. } => {
+            let value = hook.args.get(*arg).and_then(|arg| judged.args.get(&arg.index));
+            // Not every writer tells what kind of file it is.
+            let known = value.is_some_and(|value| {
+                !matches!(test, ValueTest::FileType(_))
+                    || value.file_type.is_some()
+                    || value.text == Reading::Absent
+            });
             (!known).then_some(Lack::Argument)
         }
         Predicate::Return { .. } => judged.returned.is_none().then_some(Lack::Argument),
@@ -285,8 +291,8 @@ fn words(event: &Recorded) -> String {
     let values = event.args.iter().map(|value| match value {
         Recorded::Number(number) => number.to_string(),
         Recorded::Text(bytes) => format!("{:?}", String::from_utf8_lossy(bytes)),
-        Recorded::Path(Some(path)) => path.escape_debug().to_string(),
-        Recorded::Path(None) => "(no path)".to_owned(),
+        Recorded::File(Some(path), _) => path.escape_debug().to_string(),
+        Recorded::File(None, _) => "(no path)".to_owned(),
         Recorded::Unresolved | Recorded::Other => "?".to_owned(),
     });
     let values: Vec<String> = values.collect();

@@ -72,6 +72,35 @@ pub(super) fn fold(
     actions
 }
 
+/// Adds what is done at the function's end to what `actions` (those of `matchActions`) say.
+pub(super) fn at_the_end(
+    mut actions: Actions,
+    specs: &[ActionSpec],
+    abilities: Abilities,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Actions {
+    if actions.enforces() || !actions.get_urls.is_empty() {
+        let hint = "with `return: true` all is done at the function's end: write it here, or give it a hook of its own";
+        report.refuse_with(
+            at,
+            "`matchReturnActions` besides `matchActions` that act",
+            "one of the two",
+            hint,
+        );
+    }
+    let reason =
+        if abilities.signal { "the operation is done when the function has ended" } else { abilities.reason };
+    let late = fold(specs, Abilities { deny: false, reason, ..abilities }, at, report);
+    actions.post &= late.post;
+    actions.rate_limit = late.rate_limit.or(actions.rate_limit);
+    actions.late = late.signal.is_some();
+    actions.signal = late.signal;
+    actions.get_urls = late.get_urls;
+    actions.shown_return = late.shown;
+    actions
+}
+
 fn shown(action: ActionName) -> ShownAction {
     match action {
         ActionName::Post => ShownAction::Post,

@@ -14,6 +14,7 @@ enum Subject {
     Arg(usize),
     Return,
     Binary,
+    ParentBinary,
 }
 
 /// Refuses a selector whose filters leave no value; `kinds` are the types of the hook's arguments and of what it
@@ -30,7 +31,8 @@ pub(super) fn refuse(
             Predicate::Arg { at, arg, test } => (Subject::Arg(*arg), at, test),
             Predicate::Return { at, test } => (Subject::Return, at, test),
             Predicate::Binary(binary) => {
-                texts.entry(Subject::Binary).or_default().push((&binary.at, &binary.test));
+                let subject = if binary.parent { Subject::ParentBinary } else { Subject::Binary };
+                texts.entry(subject).or_default().push((&binary.at, &binary.test));
                 continue;
             }
             Predicate::Pid(_) | Predicate::Namespace(_) | Predicate::Capability(_) => continue,
@@ -42,7 +44,7 @@ pub(super) fn refuse(
             ValueTest::Number(test) if kind(place).is_some_and(|kind| kind != ArgKind::Auto) => {
                 numbers.entry(subject).or_default().push((at, test));
             }
-            ValueTest::Number(_) | ValueTest::Either { .. } => {}
+            ValueTest::Number(_) | ValueTest::Either { .. } | ValueTest::FileType(_) => {}
         }
     }
     let pair = texts.values().find_map(|tests| text_pair(tests));

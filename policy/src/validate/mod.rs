@@ -24,6 +24,7 @@ use report::{Report, quoted};
 pub use advice::ADVICE;
 pub use number::CAPABILITIES;
 pub(crate) use number::{low_bits, parse as parse_number};
+pub(crate) use value::{FILE_TYPES, file_type};
 
 /// Longest name of a policy, bytes: that of a DNS name, which Kubernetes demands.
 const NAME_BYTES_MAX: usize = 253;

@@ -13,7 +13,13 @@ use crate::spec::{
 };
 use crate::violation::did_you_mean;
 
-pub(super) fn binary(filter: &BinaryFilter, at: &FieldPath, report: &mut Report) -> Option<Predicate> {
+/// A filter on the program that the process runs, or its `parent`.
+pub(super) fn binary(
+    filter: &BinaryFilter,
+    parent: bool,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<Predicate> {
     let (part, negated) = match filter.operator {
         BinaryOperator::In => (TextMatch::Equal, false),
         BinaryOperator::NotIn => (TextMatch::Equal, true),
@@ -24,7 +30,7 @@ pub(super) fn binary(filter: &BinaryFilter, at: &FieldPath, report: &mut Report)
     };
     some_values(&filter.values, at, report)?;
     let test = text::test(Subject::Path, part, negated, &filter.values, at, report)?;
-    Some(Predicate::Binary(BinaryTest { at: at.clone(), test }))
+    Some(Predicate::Binary(BinaryTest { at: at.clone(), parent, test }))
 }
 
 pub(super) fn pid(filter: &PidFilter, at: &FieldPath, report: &mut Report) -> Option<Predicate> {

@@ -71,7 +71,15 @@ fn rule(spec: &SelectorSpec, around: &Surroundings, at: &FieldPath, report: &mut
     }
     let acting = parts.iter().find(|part| !part.spec.match_actions.is_empty()).unwrap_or(&parts[0]);
     let actions_at = acting.at.member("matchActions");
-    let actions = action::fold(&acting.spec.match_actions, around.abilities, &actions_at, report);
+    let mut actions = action::fold(&acting.spec.match_actions, around.abilities, &actions_at, report);
+    if let Some(Part { spec, at }) = parts.iter().find(|part| !part.spec.match_return_actions.is_empty()) {
+        let at = at.member("matchReturnActions");
+        if !around.on_return {
+            let hint = "what a function returned is known only at its end";
+            report.refuse_with(&at, "actions at a function's end", "hooks with `return: true`", hint);
+        }
+        actions = action::at_the_end(actions, &spec.match_return_actions, around.abilities, &at, report);
+    }
     if actions.deny.is_some() && parts.iter().any(|part| !part.spec.match_return_args.is_empty()) {
         report.refuse_with(
             &actions_at,
@@ -121,15 +129,17 @@ fn parts<'a>(
 type Has = fn(&SelectorSpec) -> bool;
 
 /// The fields that a selector can have from a macro, and whether one has them.
-const FIELDS: [(&str, Has); 8] = [
+const FIELDS: [(&str, Has); 10] = [
     ("label", |spec| spec.label.is_some()),
     ("matchArgs", |spec| !spec.match_args.is_empty()),
     ("matchReturnArgs", |spec| !spec.match_return_args.is_empty()),
     ("matchBinaries", |spec| !spec.match_binaries.is_empty()),
+    ("matchParentBinaries", |spec| !spec.match_parent_binaries.is_empty()),
     ("matchPIDs", |spec| !spec.match_pids.is_empty()),
     ("matchNamespaces", |spec| !spec.match_namespaces.is_empty()),
     ("matchCapabilities", |spec| !spec.match_capabilities.is_empty()),
     ("matchActions", |spec| !spec.match_actions.is_empty()),
+    ("matchReturnActions", |spec| !spec.match_return_actions.is_empty()),
 ];
 
 fn process_filters(
@@ -139,7 +149,10 @@ fn process_filters(
     report: &mut Report,
 ) {
     for (filter, at) in numbered(&spec.match_binaries, at, "matchBinaries") {
-        predicates.extend(process::binary(filter, &at, report));
+        predicates.extend(process::binary(filter, false, &at, report));
+    }
+    for (filter, at) in numbered(&spec.match_parent_binaries, at, "matchParentBinaries") {
+        predicates.extend(process::binary(filter, true, &at, report));
     }
     for (filter, at) in numbered(&spec.match_pids, at, "matchPIDs") {
         predicates.extend(process::pid(filter, &at, report));

@@ -5,8 +5,9 @@ use super::number::{self, Span};
 use super::process::{some_values, unknown_capability};
 use super::report::{Report, quoted};
 use super::text::{self, Subject};
-use crate::model::{Arg, ArgKind, FieldPath, NumberTest, TextMatch, ValueTest};
+use crate::model::{Arg, ArgKind, FieldPath, FileType, FileTypeTest, NumberTest, TextMatch, ValueTest};
 use crate::spec::{ListKind, Operator, ValueFilter};
+use crate::violation::did_you_mean;
 
 /// What an operator asks.
 enum Question {
@@ -22,6 +23,8 @@ enum Question {
     Mask,
     /// Equal to one of the values or within one of the ranges.
     Members { negated: bool },
+    /// A file of one of the kinds.
+    FileType { negated: bool },
 }
 
 fn question(operator: Operator) -> Question {
@@ -39,6 +42,8 @@ fn question(operator: Operator) -> Question {
         Operator::Mask => Question::Mask,
         Operator::InMap => Question::Members { negated: false },
         Operator::NotInMap => Question::Members { negated: true },
+        Operator::FileType => Question::FileType { negated: false },
+        Operator::NotFileType => Question::FileType { negated: true },
     }
 }
 
@@ -59,13 +64,34 @@ fn name(operator: Operator) -> String {
         | Operator::NotInRange
         | Operator::Mask
         | Operator::InMap
-        | Operator::NotInMap => format!("{operator:?}"),
+        | Operator::NotInMap
+        | Operator::FileType
+        | Operator::NotFileType => format!("{operator:?}"),
     }
 }
 
 const NUMBER_OPERATORS: &str =
     "Equal, NotEqual, GreaterThan, GT, LessThan, LT, InRange, NotInRange, Mask, InMap, NotInMap";
 const TEXT_OPERATORS: &str = "Equal, NotEqual, Prefix, NotPrefix, Postfix, NotPostfix";
+const FILE_OPERATORS: &str = "Equal, NotEqual, Prefix, NotPrefix, Postfix, NotPostfix, FileType, NotFileType";
+
+/// Names of kinds of files.
+pub(crate) const FILE_TYPES: [(&str, FileType); 14] = [
+    ("reg", FileType::Regular),
+    ("regular", FileType::Regular),
+    ("dir", FileType::Directory),
+    ("directory", FileType::Directory),
+    ("lnk", FileType::Link),
+    ("link", FileType::Link),
+    ("fifo", FileType::Fifo),
+    ("pipe", FileType::Fifo),
+    ("sock", FileType::Socket),
+    ("socket", FileType::Socket),
+    ("chr", FileType::CharacterDevice),
+    ("char", FileType::CharacterDevice),
+    ("blk", FileType::BlockDevice),
+    ("block", FileType::BlockDevice),
+];
 
 /// What kind of comparison a type allows.
 enum Comparable {
@@ -114,15 +140,20 @@ pub(super) fn test(
         Question::Range { .. } | Question::Beyond { .. } | Question::Mask | Question::Members { .. } => {
             matches!(comparable, Comparable::Text(_))
         }
+        Question::FileType { .. } => !arg.kind.is_file() && arg.kind != ArgKind::Auto,
     };
     if misfit {
         let text = matches!(comparable, Comparable::Text(_));
+        let of_text = if arg.kind.is_file() { FILE_OPERATORS } else { TEXT_OPERATORS };
         let what = if text { "a text" } else { "a number" };
         let found = format!("`{}` on argument {}, which is {what}", name(filter.operator), arg.index);
-        report.refuse(&at.member("operator"), found, if text { TEXT_OPERATORS } else { NUMBER_OPERATORS });
+        report.refuse(&at.member("operator"), found, if text { of_text } else { NUMBER_OPERATORS });
         return None;
     }
     some_values(&filter.values, at, report)?;
+    if let Question::FileType { negated } = question {
+        return file_types(&filter.values, negated, at, report);
+    }
     match comparable {
         Comparable::Number(span) => {
             number_test(&question, &filter.values, span, false, shared, at, report).map(ValueTest::Number)
@@ -139,6 +170,28 @@ pub(super) fn test(
     }
 }
 
+/// The kind of file of that name.
+pub(crate) fn file_type(name: &str) -> Option<FileType> {
+    FILE_TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
+}
+
+fn file_types(values: &[String], negated: bool, at: &FieldPath, report: &mut Report) -> Option<ValueTest> {
+    let mut types = Vec::with_capacity(values.len());
+    for (place, name) in values.iter().enumerate() {
+        if let Some(kind) = file_type(name) {
+            types.push(kind);
+        } else if !report.violations.is_full() {
+            let names = FILE_TYPES.map(|(known, _)| known);
+            let at = at.member("values").index(place);
+            match did_you_mean(name, names) {
+                Some(hint) => report.refuse_with(&at, quoted(name), names.join(", "), hint),
+                None => report.refuse(&at, quoted(name), names.join(", ")),
+            }
+        }
+    }
+    (types.len() == values.len()).then_some(ValueTest::FileType(FileTypeTest { types, negated }))
+}
+
 /// A test on a value whose type only the kernel knows.
 fn either(
     question: &Question,
@@ -148,6 +201,7 @@ fn either(
     report: &mut Report,
 ) -> Option<ValueTest> {
     match question {
+        Question::FileType { .. } => None,
         Question::Part { .. } => text_test(question, Subject::Text, values, at, report).map(ValueTest::Text),
         Question::Range { .. } | Question::Beyond { .. } | Question::Mask | Question::Members { .. } => {
             number_test(question, values, Span::UNKNOWN, false, shared, at, report).map(ValueTest::Number)
@@ -176,7 +230,11 @@ fn text_test(
     match question {
         Question::Equal { negated } => text::test(subject, TextMatch::Equal, *negated, values, at, report),
         Question::Part { part, negated } => text::test(subject, *part, *negated, values, at, report),
-        Question::Range { .. } | Question::Beyond { .. } | Question::Mask | Question::Members { .. } => None,
+        Question::Range { .. }
+        | Question::Beyond { .. }
+        | Question::Mask
+        | Question::Members { .. }
+        | Question::FileType { .. } => None,
     }
 }
 
@@ -213,7 +271,7 @@ fn number_test(
             }
             NumberTest::Mask(mask)
         }
-        Question::Part { .. } => return None,
+        Question::Part { .. } | Question::FileType { .. } => return None,
     };
     (report.refused == before).then_some(test)
 }

@@ -111,7 +111,10 @@ fn in_memory<'a>(hook: &Hook, predicate: &'a Predicate) -> Option<(&'a FieldPath
 /// Signals where the operation goes on.
 fn without_verdict(hook: &Hook, report: &mut Report) {
     let signal = |wanted: fn(u8) -> bool| {
-        enforcing(hook).find(|rule| rule.actions.deny.is_none() && rule.actions.signal.is_some_and(wanted))
+        // What is asked for at the end is meant to come then.
+        enforcing(hook)
+            .filter(|rule| !rule.actions.late)
+            .find(|rule| rule.actions.deny.is_none() && rule.actions.signal.is_some_and(wanted))
     };
     if security_hook(hook).is_none() {
         let (Some(rule), Some(place)) = (signal(|signal| signal == SIGKILL), better_place(hook)) else {
@@ -140,7 +143,8 @@ fn without_verdict(hook: &Hook, report: &mut Report) {
             .rules
             .iter()
             .flat_map(|rule| &rule.predicates)
-            .any(|one| matches!(one, Predicate::Return { .. }));
+            .any(|one| matches!(one, Predicate::Return { .. }))
+        || hook.rules.iter().any(|rule| rule.actions.late);
     if let (true, Some(rule)) = (late, signal(|signal| signal == SIGKILL)) {
         report.advise(
             "kill-without-verdict",

@@ -61,9 +61,9 @@ fn implies(given: &Predicate, wanted: &Predicate, steps: &mut usize) -> bool {
             value(given, wanted, steps)
         }
         (
-            Predicate::Binary(BinaryTest { test: given, .. }),
-            Predicate::Binary(BinaryTest { test: wanted, .. }),
-        ) => text(given, wanted, steps),
+            Predicate::Binary(BinaryTest { test: given, parent, .. }),
+            Predicate::Binary(BinaryTest { test: wanted, parent: other, .. }),
+        ) => parent == other && text(given, wanted, steps),
         (Predicate::Pid(given), Predicate::Pid(wanted)) => pid(given, wanted, steps),
         (Predicate::Namespace(given), Predicate::Namespace(wanted)) => namespace(given, wanted, steps),
         (Predicate::Capability(given), Predicate::Capability(wanted)) => capability(given, wanted),
@@ -84,7 +84,10 @@ fn value(given: &ValueTest, wanted: &ValueTest, steps: &mut usize) -> bool {
         (ValueTest::Number(given), ValueTest::Number(wanted)) => number(given, wanted, steps),
         (ValueTest::Text(given), ValueTest::Text(wanted)) => text(given, wanted, steps),
         (given @ ValueTest::Either { .. }, wanted) => given == wanted,
-        (ValueTest::Number(_) | ValueTest::Text(_), _) => false,
+        (ValueTest::FileType(given), ValueTest::FileType(wanted)) => {
+            sets((&given.types, given.negated), (&wanted.types, wanted.negated), steps)
+        }
+        (ValueTest::Number(_) | ValueTest::Text(_) | ValueTest::FileType(_), _) => false,
     }
 }
 
