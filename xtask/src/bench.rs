@@ -55,7 +55,12 @@ fn run_cluster(nodes: usize, policies: usize) -> Result<i32> {
     let what = format!("measuring with {nodes} nodes and {policies} policies");
     let rows = progress::step(&what, || scale::run(&context, nodes, policies))?;
     for row in rows {
-        println!("{:36} {:10.1} {}", row.name, row.value, row.unit);
+        let verdict = match row.limit {
+            None => String::new(),
+            Some(limit) if row.value <= limit => format!("  ok (<= {limit})"),
+            Some(limit) => format!("  MISSED (<= {limit})"),
+        };
+        println!("{:36} {:10.1} {}{verdict}", row.name, row.value, row.unit);
     }
     Ok(0)
 }

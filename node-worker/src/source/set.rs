@@ -4,7 +4,7 @@
 //! That is said of the file until it is put right or removed.
 
 use lictor_policy::Violation;
-use lictor_policy::model::{Policy, PolicyKey};
+use lictor_policy::model::{FieldPath, Policy, PolicyKey};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -217,3 +217,19 @@ fn the_order_of_changes_does_not_matter() {
     assert_eq!(forwards.attempt().policies(), backwards.attempt().policies());
     assert_eq!(forwards.status(), backwards.status());
 }
+
+/// A machine without a cluster has no labels: a policy for some nodes may not be for it.
+#[test]
+fn a_policy_for_some_nodes_is_refused() {
+    let mut set = PolicySet::default();
+    let text = "apiVersion: lictor.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: a}\nspec:\n  \
+                nodeSelector: {matchLabels: {pool: x}}\n  kprobes: [{call: fd_install, syscall: false}]\n";
+    set.apply("a.yaml", FileRead::Text(text.to_owned()));
+    let status = set.status().remove(0);
+    assert_eq!(status.state, FileState::Rejected);
+    let reason = "a.yaml: spec.nodeSelector: found a selector of nodes; allowed: none on a machine that is in no cluster";
+    assert!(status.reasons[0].starts_with(reason), "{:?}", status.reasons);
+    // Everywhere is everywhere.
+    set.apply("a.yaml", FileRead::Text(text.replace("{matchLabels: {pool: x}}", "{}")));
+    assert_eq!(set.status().remove(0).state, FileState::Pending);
+}
