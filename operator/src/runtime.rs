@@ -54,9 +54,9 @@ pub async fn run(args: Args, client: Client, stop: CancellationToken) -> Result<
     let http = tokio::spawn(http.into_future());
 
     // The lease is given back after the last write.
-    let led = CancellationToken::new();
+    let written_last = CancellationToken::new();
     let leadership = Leadership::new(&client, &args.namespace, &identity, lead.clone(), Arc::clone(&metrics));
-    let leadership = tokio::spawn(leadership.run(led.clone()));
+    let leadership = tokio::spawn(leadership.run(written_last.clone()));
     let source = match args.tls_directory.clone() {
         Some(directory) => Source::Files(directory),
         None => Source::Own(Box::new(OwnAuthority {
@@ -85,7 +85,7 @@ pub async fn run(args: Args, client: Client, stop: CancellationToken) -> Result<
         health,
     };
     operator.run(&cluster, inputs, &stop).await;
-    led.cancel();
+    written_last.cancel();
     leadership.await.context("waiting for the lease to be given back")?;
     webhook.await.context("waiting for the webhook")?.context("serving the webhook")?;
     http.await.context("waiting for the HTTP server")?.context("serving metrics and health")

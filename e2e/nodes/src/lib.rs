@@ -13,6 +13,7 @@ use lictor_policy::bundle::{
     assignment_name, node_name, shard_name,
 };
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 pub mod truth;
@@ -38,10 +39,9 @@ impl Cache {
         let bytes = bytes(objects, &assignment_name(digest), ASSIGNMENT_KEY)?;
         let assignment = Assignment::decode(bytes, digest).map_err(|error| error.to_string())?;
         for shard in assignment.shards() {
-            if !self.shards.contains_key(&shard) {
+            if let Entry::Vacant(place) = self.shards.entry(shard) {
                 let bytes = self::bytes(objects, &shard_name(&shard), SHARD_KEY)?;
-                let read = Shard::decode(bytes, &shard).map_err(|error| error.to_string())?;
-                self.shards.insert(shard, read);
+                place.insert(Shard::decode(bytes, &shard).map_err(|error| error.to_string())?);
             }
         }
         let assigned = assignment.assigned(&self.shards).map_err(|error| error.to_string())?;
