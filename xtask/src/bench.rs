@@ -44,16 +44,19 @@ enum What {
         /// How many policies
         #[arg(long, value_name = "N", default_value_t = 1000)]
         policies: usize,
+        /// How many policies are changed, one after the other
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        changes: usize,
     },
 }
 
 /// Measures an operator with so many nodes and policies.
-fn run_cluster(nodes: usize, policies: usize) -> Result<i32> {
+fn run_cluster(size: scale::Size) -> Result<i32> {
     cluster::fetch()?;
     let options = kubernetes::Options { report: progress::line, ..kubernetes::Options::default() };
     let context = ClusterContext::new(cluster_programs()?, options);
-    let what = format!("measuring with {nodes} nodes and {policies} policies");
-    let rows = progress::step(&what, || scale::run(&context, nodes, policies))?;
+    let what = format!("measuring with {} nodes and {} policies", size.nodes, size.policies);
+    let rows = progress::step(&what, || scale::run(&context, size))?;
     for row in rows {
         let verdict = match row.limit {
             None => String::new(),
@@ -68,8 +71,8 @@ fn run_cluster(nodes: usize, policies: usize) -> Result<i32> {
 /// Measures on each kernel and prints a table for each.
 pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     setup::run()?;
-    if let Some(What::Cluster { nodes, policies }) = arguments.what {
-        return run_cluster(nodes, policies);
+    if let Some(What::Cluster { nodes, policies, changes }) = arguments.what {
+        return run_cluster(scale::Size { nodes, policies, changes });
     }
     let programs = programs()?;
     let budgets = budget::budgets()?;

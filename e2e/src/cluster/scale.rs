@@ -17,8 +17,6 @@ const BATCH: usize = 100;
 const WRITERS: usize = 4;
 /// How long all nodes may take to follow.
 const SETTLE: Duration = Duration::from_mins(30);
-/// Policies that are changed, one after the other: enough for a hundredth of them to be one.
-const CHANGES: usize = 100;
 /// Longest time until a node has taken and reported a change, milliseconds: that of the node workers' spread.
 const DELAY_MS: u64 = 1500;
 /// Between two looks at a policy that was changed.
@@ -47,11 +45,27 @@ pub struct Row {
     pub limit: Option<f64>,
 }
 
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Nodes.
+    pub nodes: usize,
+    /// Policies.
+    pub policies: usize,
+    /// Policies that are changed, one after the other; with a hundred, one of them is the hundredth part.
+    pub changes: usize,
+}
+
 /// Measures an operator with so many nodes and policies.
 ///
 /// # Errors
 /// When the control plane does not come up, or something never becomes ready.
-pub fn run(context: &ClusterContext, nodes: usize, policies: usize) -> Result<Vec<Row>> {
+pub fn run(context: &ClusterContext, size: Size) -> Result<Vec<Row>> {
+    let Size { nodes, policies, .. } = size;
+    ensure!(
+        nodes > 0 && policies > 0 && size.changes > 0,
+        "found a number of none; allowed: at least one of each"
+    );
     let report = context.options.report;
     let cluster = context.control_plane()?;
     // Objects for pods of simulated nodes would only be in the way.
@@ -76,7 +90,7 @@ pub fn run(context: &ClusterContext, nodes: usize, policies: usize) -> Result<Ve
     rows.push(row("all policies Ready after", started.elapsed().as_secs_f64(), "s"));
     report("policies are ready");
 
-    changes(&chart, &mut operator, policies, &mut rows)?;
+    changes(&chart, &mut operator, size, &mut rows)?;
     admission(&chart, &operator, &mut rows)?;
     rows.push(row("ConfigMap of a node", node_bytes(cluster.admin())?, "B"));
     rows.push(row("operator, resident", mebibytes(resident_bytes(operator.program.pid()?)?), "MiB"));
@@ -127,12 +141,13 @@ fn create_policies(admin: &Client, policies: usize) -> Result<()> {
 }
 
 /// Changes one policy after the other, and waits for each until every node has it.
-fn changes(chart: &Chart<'_>, operator: &mut Operator, policies: usize, rows: &mut Vec<Row>) -> Result<()> {
+fn changes(chart: &Chart<'_>, operator: &mut Operator, size: Size, rows: &mut Vec<Row>) -> Result<()> {
+    let Size { policies, changes, .. } = size;
     let admin = chart.admin();
     let pid = operator.program.pid()?;
     let (written, used) = (operator.sum("lictor_operator_writes_total{")?, processor_seconds(pid)?);
     let mut seconds = Vec::new();
-    for change in 0..CHANGES {
+    for change in 0..changes {
         let name = name_of(change * 37 % policies);
         let spec = policy(&name, &format!("/srv/{change}"))["spec"].clone();
         let patch = json!({"spec": spec}).to_string();
@@ -147,12 +162,12 @@ fn changes(chart: &Chart<'_>, operator: &mut Operator, policies: usize, rows: &m
     }
     seconds.sort_by(f64::total_cmp);
     let writes = operator.sum("lictor_operator_writes_total{")? - written;
-    rows.push(row("a change Ready everywhere, p50", seconds[CHANGES / 2], "s"));
-    let p99 = row("a change Ready everywhere, p99", seconds[CHANGES * 99 / 100 - 1], "s");
+    rows.push(row("a change Ready everywhere, p50", seconds[changes / 2], "s"));
+    let p99 = row("a change Ready everywhere, p99", seconds[(changes * 99).div_ceil(100) - 1], "s");
     rows.push(Row { limit: Some(READY_SECONDS_MAX), ..p99 });
-    rows.push(row("a change Ready everywhere, worst", seconds[CHANGES - 1], "s"));
-    rows.push(row("operator's writes per change", writes / count(CHANGES), ""));
-    let used = (processor_seconds(pid)? - used) / count(CHANGES);
+    rows.push(row("a change Ready everywhere, worst", seconds[changes - 1], "s"));
+    rows.push(row("operator's writes per change", writes / count(changes), ""));
+    let used = (processor_seconds(pid)? - used) / count(changes);
     rows.push(row("operator's processor time, a change", used, "s"));
     Ok(())
 }
