@@ -20,6 +20,6 @@ cp "$EVENTS" "$LAB_OUT/events"
 lictor node status >"$WORK/status"
 contains only-the-signal-failed 'signal 1' grep Failures "$WORK/status"
 grep -A 3 Failures "$WORK/status"
-kill $OLD $APART
+kill $OLD $APART $SERVER
 lictor node release >/dev/null
 wait $NODE
