@@ -42,6 +42,9 @@ pub const LICTOR_SOURCE_NONE: u32 = 255;
 pub const LICTOR_FIELD_SIGNED: u32 = 1;
 pub const LICTOR_FIELD_RETURN_COPY: u32 = 2;
 pub const LICTOR_NAMESPACES: u32 = 10;
+pub const LICTOR_NO_NUMBER: u64 = 4294967296;
+pub const LICTOR_DIGIT_IPV4: u32 = 64;
+pub const LICTOR_DIGIT_IPV6: u32 = 96;
 pub const LICTOR_SHAPE_SYSCALL: u32 = 1;
 pub const LICTOR_SHAPE_MEMO: u32 = 2;
 pub const LICTOR_PATCH: u32 = 1281966964;
@@ -53,6 +56,11 @@ pub const LICTOR_EXEC_SETUID: u32 = 16;
 pub const LICTOR_EXEC_SETGID: u32 = 32;
 pub const LICTOR_FIRED_POST: u32 = 1;
 pub const LICTOR_FIRED_UNRESOLVED: u32 = 2;
+pub const LICTOR_ENDPOINTS_FAMILY: u32 = 1;
+pub const LICTOR_ENDPOINTS_ADDRESSES: u32 = 2;
+pub const LICTOR_ENDPOINTS_PORTS: u32 = 4;
+pub const LICTOR_ENDPOINTS_PROTOCOL: u32 = 8;
+pub const LICTOR_ENDPOINTS_STATE: u32 = 16;
 pub type __u8 = ::core::ffi::c_uchar;
 pub type __s16 = ::core::ffi::c_short;
 pub type __u16 = ::core::ffi::c_ushort;
@@ -371,6 +379,10 @@ pub mod lictor_field_kind {
     pub const LICTOR_FIELD_FILENAME: Type = 9;
     pub const LICTOR_FIELD_BINPRM: Type = 10;
     pub const LICTOR_FIELD_NOP: Type = 11;
+    pub const LICTOR_FIELD_SOCK: Type = 12;
+    pub const LICTOR_FIELD_SOCKET: Type = 13;
+    pub const LICTOR_FIELD_SKB: Type = 14;
+    pub const LICTOR_FIELD_SOCKADDR: Type = 15;
 }
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
@@ -447,6 +459,13 @@ pub mod lictor_column_source {
     pub const LICTOR_FROM_NS_USER: Type = 17;
     pub const LICTOR_FROM_PARENT_BINARY: Type = 18;
     pub const LICTOR_FROM_FILE_TYPE: Type = 19;
+    pub const LICTOR_FROM_SOURCE_PORT: Type = 20;
+    pub const LICTOR_FROM_DESTINATION_PORT: Type = 21;
+    pub const LICTOR_FROM_PROTOCOL: Type = 22;
+    pub const LICTOR_FROM_FAMILY: Type = 23;
+    pub const LICTOR_FROM_STATE: Type = 24;
+    pub const LICTOR_FROM_SOURCE_ADDRESS: Type = 25;
+    pub const LICTOR_FROM_DESTINATION_ADDRESS: Type = 26;
 }
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
@@ -905,4 +924,49 @@ const _: () = {
     ["Offset of field: lictor_file::flags"][::core::mem::offset_of!(lictor_file, flags) - 16usize];
     ["Offset of field: lictor_file::links"][::core::mem::offset_of!(lictor_file, links) - 20usize];
     ["Offset of field: lictor_file::fd"][::core::mem::offset_of!(lictor_file, fd) - 24usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_endpoints {
+    pub source: [__u8; 16usize],
+    pub destination: [__u8; 16usize],
+    pub source_port: __u16,
+    pub destination_port: __u16,
+    pub family: __u16,
+    pub protocol: __u16,
+    pub flags: __u16,
+    pub type_: __u16,
+    pub state: __u32,
+    pub mark: __u32,
+    pub priority: __u32,
+    pub hash: __u32,
+    pub length: __u32,
+    pub cookie: __u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_endpoints"][::core::mem::size_of::<lictor_endpoints>() - 72usize];
+    ["Alignment of lictor_endpoints"][::core::mem::align_of::<lictor_endpoints>() - 8usize];
+    ["Offset of field: lictor_endpoints::source"][::core::mem::offset_of!(lictor_endpoints, source) - 0usize];
+    ["Offset of field: lictor_endpoints::destination"]
+        [::core::mem::offset_of!(lictor_endpoints, destination) - 16usize];
+    ["Offset of field: lictor_endpoints::source_port"]
+        [::core::mem::offset_of!(lictor_endpoints, source_port) - 32usize];
+    ["Offset of field: lictor_endpoints::destination_port"]
+        [::core::mem::offset_of!(lictor_endpoints, destination_port) - 34usize];
+    ["Offset of field: lictor_endpoints::family"]
+        [::core::mem::offset_of!(lictor_endpoints, family) - 36usize];
+    ["Offset of field: lictor_endpoints::protocol"]
+        [::core::mem::offset_of!(lictor_endpoints, protocol) - 38usize];
+    ["Offset of field: lictor_endpoints::flags"][::core::mem::offset_of!(lictor_endpoints, flags) - 40usize];
+    ["Offset of field: lictor_endpoints::type_"][::core::mem::offset_of!(lictor_endpoints, type_) - 42usize];
+    ["Offset of field: lictor_endpoints::state"][::core::mem::offset_of!(lictor_endpoints, state) - 44usize];
+    ["Offset of field: lictor_endpoints::mark"][::core::mem::offset_of!(lictor_endpoints, mark) - 48usize];
+    ["Offset of field: lictor_endpoints::priority"]
+        [::core::mem::offset_of!(lictor_endpoints, priority) - 52usize];
+    ["Offset of field: lictor_endpoints::hash"][::core::mem::offset_of!(lictor_endpoints, hash) - 56usize];
+    ["Offset of field: lictor_endpoints::length"]
+        [::core::mem::offset_of!(lictor_endpoints, length) - 60usize];
+    ["Offset of field: lictor_endpoints::cookie"]
+        [::core::mem::offset_of!(lictor_endpoints, cookie) - 64usize];
 };

@@ -59,6 +59,7 @@ wire!(
     lictor_hook_record,
     lictor_field,
     lictor_file,
+    lictor_endpoints,
     lictor_cgroup,
     lictor_cgroup_record,
     lictor_pod_uid,

@@ -3,8 +3,11 @@
 //! Nothing here knows of vectors, tries or attachments. It is what the compiler and the kernel programs are compared
 //! with, and what policies can be tried out with. Policies that [`crate::plan::compile`] refuses have no meaning here.
 
+mod endpoints;
 #[cfg(any(test, feature = "testing"))]
 pub mod generate;
+
+pub use endpoints::Endpoints;
 
 use crate::model::{
     Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FileType, Hook, HookTarget, IntKind, Mode,
@@ -54,6 +57,8 @@ pub struct Value {
     pub text: Reading,
     /// The kind of the file that it leads to, if it does.
     pub file_type: Option<FileType>,
+    /// The endpoints that it leads to. Where `text` is unresolved, they could not be read.
+    pub endpoints: Endpoints,
 }
 
 /// A text or a path, as far as it could be read.
@@ -274,6 +279,10 @@ fn value(arg: &Arg, value: Option<&Value>, test: &ValueTest, when_unresolved: bo
             let listed = value.file_type.is_some_and(|found| test.types.contains(&found));
             (file && listed != test.negated).into()
         }
+        (_, ValueTest::Endpoints(_)) if value.text == Reading::Unresolved => {
+            Answer { holds: when_unresolved, unresolved: true }
+        }
+        (_, ValueTest::Endpoints(test)) => value.endpoints.meet(test),
         (Some(kind), ValueTest::Number(test) | ValueTest::Either { number: test, .. }) => {
             number(integer_of(value, kind), kind, test).into()
         }

@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 49] = [
+const LINES: [(&str, &str, Answer); 55] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -160,6 +160,58 @@ const LINES: [(&str, &str, Answer); 49] = [
         "files",
         "`NotFileType`",
         Cases("files", &["not a regular file", "a regular file after all", "no file is not regular"]),
+    ),
+    (
+        "network",
+        "`SAddr`, `DAddr`, `NotSAddr`, `NotDAddr`",
+        Cases(
+            "endpoints",
+            &[
+                "a destination within a network",
+                "a destination within an IPv6 network",
+                "an IPv4 destination of an IPv6 socket",
+                "a destination outside all networks",
+                "a destination within one of the networks",
+                "a socket address",
+                "a socket address outside",
+            ],
+        ),
+    ),
+    (
+        "network",
+        "`SPort`, `DPort` and their `Not` and `Priv` forms",
+        Cases(
+            "endpoints",
+            &[
+                "a destination port",
+                "a destination port within a range",
+                "a destination port that is not privileged",
+                "a source port that is not privileged",
+                "a packet without ports",
+            ],
+        ),
+    ),
+    (
+        "network",
+        "`Protocol`, `Family`, `State`",
+        Cases("endpoints", &["a protocol", "another protocol", "a state", "another state", "another family"]),
+    ),
+    (
+        "network",
+        "address filters on another family, `Not*` included",
+        Cases("endpoints", &["an address of another family is in no network"]),
+    ),
+    (
+        "network",
+        "addresses that cannot be read",
+        Cases("endpoints", &["an address that cannot be read, where rules deny"]),
+    ),
+    (
+        "network",
+        "socket tracking: the process of packets that arrive",
+        Otherwise(
+            "refused by name: a packet that arrives is told with the process that runs meanwhile; filter by address and port",
+        ),
     ),
     ("matchBinaries", "`In`, `NotIn`", Cases("binaries", &["In", "not In", "NotIn", "NotIn, and listed"])),
     (

@@ -7,8 +7,8 @@ use lictor_node_worker_ebpf::{
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
 use lictor_policy::CAPABILITIES;
 use lictor_policy::model::{
-    Actions, CapabilitySet, Hook, NamespaceValue, NumberTest, Predicate, RateLimitScope, TextMatch, TextTest,
-    ValueTest,
+    Actions, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues, Hook, NamespaceValue, NumberTest,
+    Predicate, RateLimitScope, TextMatch, TextTest, ValueTest,
 };
 use lictor_policy::plan::{Attach, ColumnTable, HookPlan};
 
@@ -41,6 +41,9 @@ pub(super) fn value(shape: &lictor_field_shape) -> String {
         field::LICTOR_FIELD_DENTRY => "path within its file system".to_owned(),
         field::LICTOR_FIELD_FILENAME => "path as the process wrote it".to_owned(),
         field::LICTOR_FIELD_BINPRM => "path of a program to run".to_owned(),
+        field::LICTOR_FIELD_SOCK | field::LICTOR_FIELD_SOCKET => "endpoints of a socket".to_owned(),
+        field::LICTOR_FIELD_SKB => "endpoints of a packet".to_owned(),
+        field::LICTOR_FIELD_SOCKADDR => "socket address".to_owned(),
         _ => "nothing".to_owned(),
     };
     match u32::from(shape.source) {
@@ -58,6 +61,13 @@ pub(super) fn lookup(shape: lictor_column_shape) -> String {
         from::LICTOR_FROM_BINARY => "path of the process's program".to_owned(),
         from::LICTOR_FROM_PARENT_BINARY => "path of the parent's program".to_owned(),
         from::LICTOR_FROM_FILE_TYPE => format!("kind of the file of value {}", shape.field),
+        from::LICTOR_FROM_SOURCE_ADDRESS => format!("source address of value {}", shape.field),
+        from::LICTOR_FROM_DESTINATION_ADDRESS => format!("destination address of value {}", shape.field),
+        from::LICTOR_FROM_SOURCE_PORT => format!("source port of value {}", shape.field),
+        from::LICTOR_FROM_DESTINATION_PORT => format!("destination port of value {}", shape.field),
+        from::LICTOR_FROM_PROTOCOL => format!("protocol of value {}", shape.field),
+        from::LICTOR_FROM_FAMILY => format!("address family of value {}", shape.field),
+        from::LICTOR_FROM_STATE => format!("state of value {}", shape.field),
         from::LICTOR_FROM_PID => "process id".to_owned(),
         from::LICTOR_FROM_NAMESPACE_PID => "process id in its namespace".to_owned(),
         from::LICTOR_FROM_CAP_EFFECTIVE => "effective capabilities".to_owned(),
@@ -174,7 +184,32 @@ fn value_test(test: &ValueTest) -> String {
             let negated = if test.negated { "is no" } else { "is a" };
             format!("{negated} {}", list(test.types.iter().map(|kind| kind.name())))
         }
+        ValueTest::Endpoints(test) => endpoints_test(test),
     }
+}
+
+fn endpoints_test(test: &EndpointsTest) -> String {
+    let part = match test.part {
+        EndpointsPart::SourceAddress => "source address",
+        EndpointsPart::DestinationAddress => "destination address",
+        EndpointsPart::SourcePort => "source port",
+        EndpointsPart::DestinationPort => "destination port",
+        EndpointsPart::Protocol => "protocol",
+        EndpointsPart::Family => "address family",
+        EndpointsPart::State => "state",
+    };
+    let values = match &test.values {
+        EndpointsValues::Networks(networks) => is(test.negated, networks.iter()),
+        EndpointsValues::Numbers(ranges) => is(
+            test.negated,
+            ranges.iter().map(|(low, high)| match test.part.name_of(*low) {
+                Some(name) if low == high => name.to_owned(),
+                Some(_) | None if low == high => low.to_string(),
+                Some(_) | None => format!("{low} to {high}"),
+            }),
+        ),
+    };
+    format!("has a {part} that {values}")
 }
 
 fn number_test(test: &NumberTest) -> String {

@@ -14,11 +14,11 @@ use lictor_policy::model::{
     Predicate, Workload,
 };
 use lictor_policy::oracle::generate::{self, Place, Random};
-use lictor_policy::oracle::{Event, Judgement, Moment, Process, ProcessId, Reading, judge};
+use lictor_policy::oracle::{Endpoints, Event, Judgement, Moment, Process, ProcessId, Reading, Value, judge};
 use lictor_policy::plan::testing::FakeSymbols;
 use lictor_policy::plan::{Attach, HookPlan, HookPoint, NodeFacts, Plan, TypeClass, compile};
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +100,7 @@ fn own_cgroup() -> Result<u64> {
     Ok(std::fs::metadata(format!("/sys/fs/cgroup{path}"))?.ino())
 }
 
-/// Places whose arguments this process can make up: numbers and text.
+/// Places whose arguments this process can make up: numbers, texts, socket addresses.
 fn places() -> Vec<Place> {
     let int = |width, signed| TypeClass::Integer { width, signed };
     vec![
@@ -112,7 +112,12 @@ fn places() -> Vec<Place> {
         },
         Place {
             target: HookTarget::Function("lictor_seen".to_owned()),
-            arguments: vec![TypeClass::CharPointer, int(8, true), TypeClass::CharPointer, int(4, false)],
+            arguments: vec![
+                TypeClass::CharPointer,
+                int(8, true),
+                TypeClass::StructPointer("sockaddr".to_owned()),
+                int(4, false),
+            ],
             returns: Some(int(4, true)),
             denies: false,
         },
@@ -125,7 +130,7 @@ fn made_up_facts(facts: &NodeFacts) -> NodeFacts {
     let symbols = FakeSymbols::default()
         .with_function(&format!("int bpf_lsm_lictor_asked({asked})"))
         .with_function(&format!("int security_lictor_asked({asked})"))
-        .with_function("int lictor_seen(const char *a, long b, const char *c, unsigned int d)");
+        .with_function("int lictor_seen(const char *a, long b, struct sockaddr *c, unsigned int d)");
     NodeFacts { bpf_lsm: true, btf: true, symbols: Arc::new(symbols), ..facts.clone() }
 }
 
@@ -249,12 +254,12 @@ impl Bench {
 
     /// Runs the program and reads what it reported.
     fn judge(&mut self, hook: &HookPlan, plan: &Plan, policies: &[Policy], event: &Event) -> Result<Outcome> {
-        let texts: Vec<CString> = event.args.values().map(|value| c_text(&value.text)).collect();
+        let memory: Vec<Vec<u8>> = event.args.values().map(in_memory).collect();
         let mut words = [0; 7];
-        for ((word, value), text) in words.iter_mut().zip(event.args.values()).zip(&texts) {
+        for ((word, value), memory) in words.iter_mut().zip(event.args.values()).zip(&memory) {
             *word = match (&value.class, &value.text) {
                 (TypeClass::Integer { .. }, _) => value.number,
-                (_, Reading::Text(_)) => text.as_ptr() as u64,
+                (_, Reading::Text(_)) => memory.as_ptr() as u64,
                 (_, Reading::Absent) => 0,
                 (_, Reading::Unresolved) => UNMAPPED,
             };
@@ -310,12 +315,28 @@ fn name_of(
     Some((key.clone(), place, rule.selector as usize))
 }
 
-fn c_text(reading: &Reading) -> CString {
-    let bytes = match reading {
+/// The bytes that a pointer leads to.
+fn in_memory(value: &Value) -> Vec<u8> {
+    if let TypeClass::StructPointer(_) = value.class {
+        return socket_address(&value.endpoints);
+    }
+    let bytes = match &value.text {
         Reading::Text(bytes) => bytes.split(|byte| *byte == 0).next().unwrap_or_default(),
         Reading::Absent | Reading::Unresolved => &[],
     };
-    CString::new(bytes).unwrap_or_default()
+    [bytes, &[0]].concat()
+}
+
+/// A `struct sockaddr_in`, a `struct sockaddr_in6` or a family alone.
+fn socket_address(endpoints: &Endpoints) -> Vec<u8> {
+    let mut bytes = endpoints.family.unwrap_or(0).to_ne_bytes().to_vec();
+    bytes.extend(endpoints.source_port.unwrap_or(0).to_be_bytes());
+    match endpoints.source {
+        Some(IpAddr::V4(address)) => bytes.extend(address.octets()),
+        Some(IpAddr::V6(address)) => bytes.extend([&[0; 4], &address.octets()[..], &[0; 4]].concat()),
+        None => {}
+    }
+    bytes
 }
 
 /// Every hook point as a raw tracepoint, and which place and moment its events are made for.

@@ -85,6 +85,8 @@ restart() {
 	bash -c 'while read -r line; do eval "$line"; done <>'$W/new.pipe newer &
 	local newer=$!
 	opened_by_both
+	# Until it has read that it has written: its successor would tell of that as of somebody else.
+	sleep 2
 	kill -9 $NODE
 	wait $NODE 2>/dev/null
 	opened_by_both

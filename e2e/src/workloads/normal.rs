@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 
 /// Bytes of a buffer that are shown whole.
 const BYTES_SHOWN: usize = 64;
+/// First port that the kernel gives to a socket which asks for none, by default.
+const EPHEMERAL: u64 = 32_768;
 
 /// An event as it is compared.
 #[derive(Debug)]
@@ -90,12 +92,20 @@ fn elsewhere(namespaces: &Value) -> Vec<Value> {
     all.filter(|(_, of)| of["is_host"] != json!(true)).map(|(name, _)| json!(name)).collect()
 }
 
-/// The value with its buffers as text, long ones by their length.
+/// What the kernel picks of a socket or a packet: port of the caller, hash of the flow, number of the socket.
+fn is_picked(name: &str, value: &Value) -> bool {
+    name == "hash"
+        || name == "cookie"
+        || name == "sport" && value.as_u64().is_some_and(|port| port >= EPHEMERAL)
+}
+
+/// The value with its buffers as text, long ones by their length, and without what the kernel picks.
 fn shortened(value: &Value) -> Value {
     match value {
         Value::Array(all) => all.iter().map(shortened).collect(),
         Value::Object(all) => all
             .iter()
+            .filter(|(name, value)| !is_picked(name, value))
             .map(|(name, value)| {
                 let value = match value.as_str().filter(|_| name == "bytes_arg") {
                     Some(base64) => bytes(base64),

@@ -253,6 +253,11 @@ enum lictor_field_kind {
 	LICTOR_FIELD_FILENAME,
 	LICTOR_FIELD_BINPRM,
 	LICTOR_FIELD_NOP,
+	/* struct sock *, struct socket *, struct sk_buff *, struct sockaddr *: read as a struct lictor_endpoints. */
+	LICTOR_FIELD_SOCK,
+	LICTOR_FIELD_SOCKET,
+	LICTOR_FIELD_SKB,
+	LICTOR_FIELD_SOCKADDR,
 };
 
 /* `source` of a field: argument index 0..5, or the return value. Tracepoints read at `offset` instead. */
@@ -318,8 +323,26 @@ enum lictor_column_source {
 	LICTOR_FROM_PARENT_BINARY,
 	/* NUMBER: type of the file behind the field: S_IFMT of its mode, shifted right by 12; 0 = no file. */
 	LICTOR_FROM_FILE_TYPE,
+	/* NUMBER: of the endpoints behind the field; LICTOR_NO_NUMBER where there is none. */
+	LICTOR_FROM_SOURCE_PORT,
+	LICTOR_FROM_DESTINATION_PORT,
+	LICTOR_FROM_PROTOCOL,
+	LICTOR_FROM_FAMILY,
+	LICTOR_FROM_STATE,
+	/* TEXT_PREFIX: of the endpoints behind the field, spelled in LICTOR_DIGIT_*; empty where there is none. */
+	LICTOR_FROM_SOURCE_ADDRESS,
+	LICTOR_FROM_DESTINATION_ADDRESS,
 };
 #define LICTOR_NAMESPACES 10
+/* What a number column of endpoints looks up where there is no value: no table names it. */
+#define LICTOR_NO_NUMBER 0x100000000
+/*
+ * Addresses are compared as texts: each four bits, the highest first, become one byte, the sum of them and one of these.
+ * So no beginning of an IPv4 address is one of an IPv6 address. An IPv4 address within IPv6 (::ffff:0:0/96) is spelled as
+ * the IPv4 address that it is.
+ */
+#define LICTOR_DIGIT_IPV4 0x40
+#define LICTOR_DIGIT_IPV6 0x60
 
 struct lictor_column_shape {
 	__u8 kind;
@@ -608,6 +631,40 @@ struct lictor_file {
 	__u32 links;
 	/* FD: the descriptor. */
 	__s64 fd;
+};
+
+/* What of struct lictor_endpoints there is; what is not there is 0. */
+#define LICTOR_ENDPOINTS_FAMILY 1
+/* Both addresses; of a SOCKADDR there is only the source. Only in the families AF_INET and AF_INET6. */
+#define LICTOR_ENDPOINTS_ADDRESSES 2
+#define LICTOR_ENDPOINTS_PORTS 4
+#define LICTOR_ENDPOINTS_PROTOCOL 8
+#define LICTOR_ENDPOINTS_STATE 16
+
+/* Data of a SOCK, SOCKET, SKB or SOCKADDR field. */
+struct lictor_endpoints {
+	/* In the order of the network; an IPv4 address is the first four bytes. */
+	__u8 source[16];
+	__u8 destination[16];
+	__u16 source_port;
+	__u16 destination_port;
+	/* AF_* */
+	__u16 family;
+	/* IPPROTO_* */
+	__u16 protocol;
+	/* LICTOR_ENDPOINTS_* */
+	__u16 flags;
+	/* Sockets: SOCK_*. */
+	__u16 type;
+	/* Sockets: TCP_*. */
+	__u32 state;
+	__u32 mark;
+	__u32 priority;
+	/* Packets: hash of the flow, 0 = not computed; length in bytes. */
+	__u32 hash;
+	__u32 length;
+	/* Sockets: the kernel's own number of the socket, 0 = nobody has asked for it. */
+	__u64 cookie;
 };
 
 #endif

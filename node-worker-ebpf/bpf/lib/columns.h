@@ -4,7 +4,7 @@
 #ifndef LICTOR_COLUMNS_H
 #define LICTOR_COLUMNS_H
 
-#include "fields.h"
+#include "endpoints.h"
 #include "scope.h"
 #include "vectors.h"
 
@@ -392,6 +392,24 @@ static __always_inline __u32 text_vector(struct event *e, struct scratch *s,
 	return suffix_class(e->at.slot, s, pair(0, length), pair(column->base, column->default_vector));
 }
 
+/* A function of its own: in judge_by_tables, what it keeps would be on the stack of every program. */
+__noinline __u32 endpoints_vector(struct event *e, struct scratch *s, const struct lictor_column *column,
+				  __u32 index)
+{
+	__u32 i = index & (LICTOR_MAX_COLUMNS - 1), source = shape.columns[i].source, length;
+
+	if (!e || !s || !column)
+		return 0;
+	if (!endpoints_of_column(e, i)) {
+		e->unresolved |= 1 << i;
+		return column->unresolved_vector;
+	}
+	if (shape.columns[i].kind == LICTOR_COLUMN_NUMBER)
+		return number_vector(e, column, endpoints_number(&e->endpoints, source));
+	length = address_text(e, s, source == LICTOR_FROM_DESTINATION_ADDRESS);
+	return prefix_class(e->at.slot, s, pair(0, length + 1), pair(column->base, column->default_vector));
+}
+
 /* Whether column i takes away from s->left what it does not name, rather than telling what is left. */
 static __always_inline bool narrows_by_set(__u32 i)
 {
@@ -426,7 +444,8 @@ static __always_inline bool narrow(struct event *e, struct scratch *s, const str
 		number = column->default_vector;
 		break;
 	case LICTOR_COLUMN_NUMBER:
-		number = number_vector(e, column, column_number(e, i));
+		number = asks_endpoints(i) ? endpoints_vector(e, s, column, i)
+					   : number_vector(e, column, column_number(e, i));
 		break;
 	case LICTOR_COLUMN_MASK:
 	case LICTOR_COLUMN_ANCESTORS:
@@ -437,7 +456,7 @@ static __always_inline bool narrow(struct event *e, struct scratch *s, const str
 		break;
 	case LICTOR_COLUMN_TEXT_PREFIX:
 	case LICTOR_COLUMN_TEXT_SUFFIX:
-		number = text_vector(e, s, column, i);
+		number = asks_endpoints(i) ? endpoints_vector(e, s, column, i) : text_vector(e, s, column, i);
 		break;
 	default:
 		return true;

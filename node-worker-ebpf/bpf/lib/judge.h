@@ -67,7 +67,7 @@ __noinline int memo_store(struct event *e)
 	return 0;
 }
 
-/* A hash over what was read: numbers by value, text by its first 40 bytes, files by inode. */
+/* A hash over what was read: numbers by value, text by its first 40 bytes, files by inode, endpoints without state. */
 __noinline __u64 values_hash(struct event *e)
 {
 	__u64 hash = 0xcbf29ce484222325ULL;
@@ -98,6 +98,15 @@ __noinline __u64 values_hash(struct event *e)
 		case LICTOR_FIELD_BINPRM:
 			if (place_of_field(e, i, &e->other, &open_file))
 				part = e->other.inode ^ e->other.dentry << 1;
+			break;
+		case LICTOR_FIELD_SOCK:
+		case LICTOR_FIELD_SOCKET:
+		case LICTOR_FIELD_SKB:
+		case LICTOR_FIELD_SOCKADDR:
+			read_endpoints(e, i);
+			/* Addresses, ports, family, protocol. */
+			for (int j = 0; j < 5; j++)
+				part = (part ^ ((__u64 *)&e->endpoints)[j]) * 0x100000001b3ULL;
 			break;
 		default:
 			part = e->raw[i];

@@ -49,6 +49,11 @@ enum {
 #define EPERM 1
 #define EEXIST 17
 #define MAX_ERRNO 4095
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_RAW 3
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
 #define TMPFS_MAGIC 0x01021994
 /* A mount of the kernel's own: pipes, sockets, anonymous inodes, shared memory. */
 #define SB_KERNMOUNT (1 << 22)
@@ -70,6 +75,10 @@ struct super_block {
 typedef struct {
 	int counter;
 } atomic_t;
+
+typedef struct {
+	__s64 counter;
+} atomic64_t;
 
 struct inode {
 	__u16 i_mode;
@@ -279,6 +288,46 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct signal_struct *signal;
 	kuid_t loginuid;
+};
+
+struct in6_addr {
+	union {
+		__u8 u6_addr8[16];
+	} in6_u;
+};
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	__u16 sk_type;
+	__u16 sk_protocol;
+	__u32 sk_priority;
+	__u32 sk_mark;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+struct sk_buff {
+	unsigned int len;
+	__u32 priority;
+	__u32 hash;
+	__u32 mark;
+	__be16 protocol;
+	__u16 network_header;
+	unsigned char *head;
 };
 
 struct pt_regs {

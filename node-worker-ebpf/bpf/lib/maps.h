@@ -226,6 +226,10 @@ struct event {
 	/* Raw values of the fields, and lengths of buffers. */
 	__u64 raw[LICTOR_MAX_FIELDS];
 	__u64 size[LICTOR_MAX_FIELDS];
+	/* Of the socket, packet or socket address that a column or a field asks about; its LICTOR_FIELD_* status. */
+	struct lictor_endpoints endpoints;
+	__u32 endpoints_status;
+	__u32 pad2;
 	/* Over the values, for rate limits; 0 = not computed. */
 	__u64 values;
 	/* Columns whose value could not be read. */

@@ -251,6 +251,24 @@ static __always_inline void write_judged_file(void *ctx, struct event *e, struct
 	write_path(s, &e->id);
 }
 
+/* The endpoints behind a field. */
+__noinline int write_endpoints(struct event *e, struct scratch *s, __u32 field)
+{
+	if (!e || !s)
+		return 0;
+	read_endpoints(e, field);
+	if (e->endpoints_status == LICTOR_FIELD_UNRESOLVED) {
+		writer_unreadable(s);
+		return 0;
+	}
+	s->writer.status = e->endpoints_status;
+	if (e->endpoints_status != LICTOR_FIELD_OK)
+		return 0;
+	*(struct lictor_endpoints *)writer_data(s, 0) = e->endpoints;
+	s->writer.length = s->writer.original = sizeof(struct lictor_endpoints);
+	return 0;
+}
+
 /* Appends field i; `i` is known to the verifier. */
 static __always_inline void write_field(void *ctx, struct event *e, struct scratch *s, __u32 i)
 {
@@ -288,6 +306,12 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 		break;
 	case LICTOR_FIELD_CHAR_IOVEC:
 		write_iovec(s, e->raw[i], e->size[i]);
+		break;
+	case LICTOR_FIELD_SOCK:
+	case LICTOR_FIELD_SOCKET:
+	case LICTOR_FIELD_SKB:
+	case LICTOR_FIELD_SOCKADDR:
+		write_endpoints(e, s, i);
 		break;
 	case LICTOR_FIELD_NONE:
 		s->writer.status = LICTOR_FIELD_TRUNCATED;

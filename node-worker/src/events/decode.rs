@@ -2,9 +2,9 @@
 
 use lictor_node_worker_ebpf as wire;
 use wire::{
-    lictor_cgroup_record, lictor_exec_record, lictor_exit_record, lictor_field, lictor_field_kind,
-    lictor_field_status, lictor_file, lictor_fired, lictor_fork_record, lictor_hook_record, lictor_record,
-    lictor_record_kind,
+    lictor_cgroup_record, lictor_endpoints, lictor_exec_record, lictor_exit_record, lictor_field,
+    lictor_field_kind, lictor_field_status, lictor_file, lictor_fired, lictor_fork_record,
+    lictor_hook_record, lictor_record, lictor_record_kind,
 };
 
 /// One record, borrowing its texts from the ring.
@@ -117,6 +117,8 @@ pub enum FieldValue<'a> {
         /// Without NUL; empty when the file has none.
         path: &'a [u8],
     },
+    /// A socket, a packet or a socket address.
+    Endpoints(lictor_endpoints),
 }
 
 /// Why bytes are not a record.
@@ -295,6 +297,12 @@ fn decode_field<'a>(rest: &mut Rest<'a>, index: usize) -> Result<Field<'a>, Deco
             Some(file) => FieldValue::File { file, path: before_nul(&data[size_of::<lictor_file>()..]) },
             None => FieldValue::Nothing,
         },
+        lictor_field_kind::LICTOR_FIELD_SOCK
+        | lictor_field_kind::LICTOR_FIELD_SOCKET
+        | lictor_field_kind::LICTOR_FIELD_SKB
+        | lictor_field_kind::LICTOR_FIELD_SOCKADDR => {
+            wire::read::<lictor_endpoints>(data).map_or(FieldValue::Nothing, FieldValue::Endpoints)
+        }
         _ => return Err(unknown),
     };
     Ok(Field { status, original_length: head.original_length, value })
@@ -426,7 +434,7 @@ mod tests {
             if let Ok(Record::Hook(record)) = decode(&bytes) {
                 let total: usize = record.fields().iter().map(|field| match field.value {
                     FieldValue::Text(text) | FieldValue::Bytes(text) | FieldValue::File { path: text, .. } => text.len(),
-                    FieldValue::Nothing | FieldValue::Number(_) => 0,
+                    FieldValue::Nothing | FieldValue::Number(_) | FieldValue::Endpoints(_) => 0,
                 }).sum();
                 prop_assert!(total <= bytes.len());
                 prop_assert!(record.fired().count() <= 128);

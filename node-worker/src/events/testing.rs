@@ -7,8 +7,9 @@ use lictor_policy::plan::{
     ShapePlan,
 };
 use wire::{
-    bytes_of, lictor_exec_record, lictor_exit_record, lictor_field, lictor_field_kind, lictor_field_status,
-    lictor_file, lictor_fired, lictor_fork_record, lictor_hook_record, lictor_record, lictor_record_kind,
+    bytes_of, lictor_endpoints, lictor_exec_record, lictor_exit_record, lictor_field, lictor_field_kind,
+    lictor_field_status, lictor_file, lictor_fired, lictor_fork_record, lictor_hook_record, lictor_record,
+    lictor_record_kind,
 };
 
 /// Identity of a process in records.
@@ -189,6 +190,11 @@ impl Hook {
             lictor_field_status::LICTOR_FIELD_OK
         };
         self.field(kind, status, path.len() as u32, &data)
+    }
+
+    pub(crate) fn endpoints(self, kind: u32, ends: &lictor_endpoints) -> Self {
+        let data = bytes_of(ends);
+        self.field(kind, lictor_field_status::LICTOR_FIELD_OK, data.len() as u32, data)
     }
 
     pub(crate) fn bytes(mut self) -> Vec<u8> {

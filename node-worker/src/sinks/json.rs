@@ -7,7 +7,7 @@
 //! Lines are written straight from the record and the prepared pieces of a process ([`crate::enrich::image`]) into the
 //! batch's buffer; no event is built in between.
 
-use super::text;
+use super::{endpoints, text};
 use crate::enrich::clock::BootOffset;
 use crate::enrich::names;
 use crate::enrich::pods::PodText;
@@ -388,6 +388,9 @@ fn push_value(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
         (ArgKind::LinuxBinprm, FieldValue::File { file, path }) => {
             push_file(out, "linux_binprm_arg", file.mode, path, field.status);
         }
+        (ArgKind::Sock | ArgKind::Socket, FieldValue::Endpoints(ends)) => endpoints::push_sock(out, ends),
+        (ArgKind::Skb, FieldValue::Endpoints(ends)) => endpoints::push_skb(out, ends),
+        (ArgKind::Sockaddr, FieldValue::Endpoints(ends)) => endpoints::push_sockaddr(out, ends),
         // A pointer that was NULL: the empty value of its kind.
         (ArgKind::String | ArgKind::Filename, FieldValue::Nothing) => {
             out.extend_from_slice(b"\"string_arg\":\"\"");
@@ -398,6 +401,9 @@ fn push_value(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
         (ArgKind::File | ArgKind::Fd, FieldValue::Nothing) => out.extend_from_slice(b"\"file_arg\":{}"),
         (ArgKind::Path | ArgKind::Dentry, FieldValue::Nothing) => out.extend_from_slice(b"\"path_arg\":{}"),
         (ArgKind::LinuxBinprm, FieldValue::Nothing) => out.extend_from_slice(b"\"linux_binprm_arg\":{}"),
+        (ArgKind::Sock | ArgKind::Socket, FieldValue::Nothing) => out.extend_from_slice(b"\"sock_arg\":{}"),
+        (ArgKind::Skb, FieldValue::Nothing) => out.extend_from_slice(b"\"skb_arg\":{}"),
+        (ArgKind::Sockaddr, FieldValue::Nothing) => out.extend_from_slice(b"\"sockaddr_arg\":{}"),
         // The plan and the program disagree: shown as it came.
         (_, _) => push_raw_value(out, field),
     }
@@ -418,6 +424,7 @@ fn push_raw_value(out: &mut Vec<u8>, field: &Field<'_>) {
         }
         FieldValue::Bytes(value) => push_bytes(out, value, field),
         FieldValue::File { file, path } => push_file(out, "file_arg", file.mode, path, field.status),
+        FieldValue::Endpoints(ends) => endpoints::push_sock(out, ends),
     }
 }
 

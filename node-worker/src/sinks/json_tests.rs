@@ -7,7 +7,7 @@ use lictor_policy::model::Mode;
 use lictor_policy::plan::HookPlan;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use wire::{lictor_field_kind, lictor_field_status};
+use wire::{lictor_endpoints, lictor_field_kind, lictor_field_status};
 
 /// 2026-11-23T19:18:04.522041952Z
 const BOOT: BootOffset = BootOffset(1_795_461_484_522_041_952);
@@ -304,6 +304,54 @@ fn files_paths_and_programs() {
     );
     let null = |hook: Hook| hook.field(file, lictor_field_status::LICTOR_FIELD_ABSENT, 0, b"");
     assert_eq!(shown(ArgKind::File, null), json!({"file_arg": {}}));
+}
+
+#[test]
+fn sockets_packets_and_socket_addresses() {
+    let mut ends = lictor_endpoints {
+        source_port: 40_000,
+        destination_port: 443,
+        family: 2,
+        protocol: 6,
+        flags: 31,
+        type_: 1,
+        state: 2,
+        length: 60,
+        cookie: 1 << 40,
+        ..Default::default()
+    };
+    ends.source[..4].copy_from_slice(&[10, 0, 0, 1]);
+    ends.destination[..4].copy_from_slice(&[127, 0, 0, 1]);
+    assert_eq!(
+        shown(ArgKind::Sock, |hook| hook.endpoints(lictor_field_kind::LICTOR_FIELD_SOCK, &ends)),
+        json!({"sock_arg": {
+            "family": "AF_INET", "type": "SOCK_STREAM", "protocol": "IPPROTO_TCP", "saddr": "10.0.0.1",
+            "daddr": "127.0.0.1", "sport": 40000, "dport": 443, "cookie": "1099511627776", "state": "TCP_SYN_SENT",
+        }})
+    );
+    assert_eq!(
+        shown(ArgKind::Skb, |hook| hook.endpoints(lictor_field_kind::LICTOR_FIELD_SKB, &ends)),
+        json!({"skb_arg": {
+            "len": 60, "saddr": "10.0.0.1", "daddr": "127.0.0.1", "sport": 40000, "dport": 443, "proto": 6,
+            "protocol": "IPPROTO_TCP", "family": "AF_INET",
+        }})
+    );
+    let mut named = lictor_endpoints { source_port: 53, family: 10, flags: 7, ..Default::default() };
+    named.source[15] = 1;
+    assert_eq!(
+        shown(ArgKind::Sockaddr, |hook| hook.endpoints(lictor_field_kind::LICTOR_FIELD_SOCKADDR, &named)),
+        json!({"sockaddr_arg": {"family": "AF_INET6", "addr": "::1", "port": 53}})
+    );
+    let local = lictor_endpoints { family: 1, flags: 1, ..Default::default() };
+    assert_eq!(
+        shown(ArgKind::Socket, |hook| hook.endpoints(lictor_field_kind::LICTOR_FIELD_SOCKET, &local)),
+        json!({"sock_arg": {"family": "AF_UNIX"}})
+    );
+    let null = |hook: Hook| {
+        let kind = lictor_field_kind::LICTOR_FIELD_SKB;
+        hook.field(kind, lictor_field_status::LICTOR_FIELD_ABSENT, 0, b"")
+    };
+    assert_eq!(shown(ArgKind::Skb, null), json!({"skb_arg": {}}));
 }
 
 #[test]

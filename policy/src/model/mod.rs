@@ -4,9 +4,11 @@
 //! depends on a kernel (does the function exist, does an argument have that type) is decided later, by
 //! [`crate::plan::compile`], with the facts of one node.
 
+mod endpoints;
 mod predicate;
 mod scope;
 
+pub use endpoints::{EndpointsPart, EndpointsTest, EndpointsValues, Network};
 pub use predicate::{
     BinaryTest, CapabilitySet, CapabilityTest, FileType, FileTypeTest, Namespace, NamespaceTest,
     NamespaceValue, NumberTest, PidTest, Predicate, TextMatch, TextTest, ValueTest,
@@ -213,6 +215,14 @@ pub enum ArgKind {
     LinuxBinprm,
     /// A capability number.
     Capability,
+    /// `struct sock *`.
+    Sock,
+    /// `struct socket *`.
+    Socket,
+    /// `struct sk_buff *`: a packet.
+    Skb,
+    /// `struct sockaddr *`, in the kernel's memory or the process's.
+    Sockaddr,
     /// Not read: a place holder.
     Nop,
 }
@@ -221,6 +231,33 @@ impl ArgKind {
     /// Whether there is a file behind it.
     pub fn is_file(self) -> bool {
         matches!(self, Self::File | Self::Fd | Self::Path | Self::Dentry | Self::LinuxBinprm)
+    }
+
+    /// What it has of endpoints; empty when it is something else.
+    pub fn endpoints(self) -> &'static [EndpointsPart] {
+        use EndpointsPart::{
+            DestinationAddress, DestinationPort, Family, Protocol, SourceAddress, SourcePort, State,
+        };
+        match self {
+            Self::Sock | Self::Socket => {
+                &[SourceAddress, DestinationAddress, SourcePort, DestinationPort, Protocol, Family, State]
+            }
+            Self::Skb => &[SourceAddress, DestinationAddress, SourcePort, DestinationPort, Protocol, Family],
+            Self::Sockaddr => &[SourceAddress, SourcePort, Family],
+            Self::Auto
+            | Self::Int(_)
+            | Self::String
+            | Self::CharBuf
+            | Self::CharIovec
+            | Self::File
+            | Self::Fd
+            | Self::Path
+            | Self::Dentry
+            | Self::Filename
+            | Self::LinuxBinprm
+            | Self::Capability
+            | Self::Nop => &[],
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The filters of a rule.
 
-use super::FieldPath;
+use super::{EndpointsTest, FieldPath};
 
 /// One filter of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub enum ValueTest {
     },
     /// For files: what kind of file it is.
     FileType(FileTypeTest),
+    /// For sockets, packets and socket addresses.
+    Endpoints(EndpointsTest),
 }
 
 /// `FileType` / `NotFileType`. Where there is no file, no type is the file's.

@@ -3,7 +3,9 @@
 //! The values of both come from the same small stock, so that most filters are met sometimes: paths that begin with
 //! one another, texts around the chunk length of the kernel's trie, integers at the ends of their types.
 
-use super::{Event, Moment, Process, ProcessId, Reading, Value};
+mod endpoints;
+
+use super::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value};
 use crate::model::{
     Actions, Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType, FileTypeTest,
     Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace, NamespaceTest, NamespaceValue,
@@ -108,6 +110,12 @@ pub fn places() -> Vec<Place> {
             function("do_filp_open"),
             vec![int(4, true), pointer("filename"), pointer("open_flags")],
             Some(pointer("file")),
+            false,
+        ),
+        place(
+            function("sendmsg_of"),
+            vec![pointer("sock"), pointer("sk_buff"), pointer("sockaddr"), pointer("socket")],
+            Some(int(4, true)),
             false,
         ),
         place(
@@ -314,6 +322,9 @@ impl Maker {
                 ValueTest::Number(self.number_test(width, signed))
             }
             Some(ArgKind::Capability) => ValueTest::Number(self.number_test(4, true)),
+            Some(kind) if !kind.endpoints().is_empty() => {
+                ValueTest::Endpoints(endpoints::test(&mut self.random, kind))
+            }
             Some(kind) if kind.is_file() && self.random.chance(20) => {
                 let count = 1 + self.random.below(3);
                 let types = (0..count).map(|_| self.random.pick(&FileType::ALL)).collect();
@@ -484,7 +495,16 @@ fn value(random: &mut Random, class: &TypeClass) -> Value {
         }
     };
     let file_type = random.chance(85).then(|| random.pick(&FileType::ALL));
-    Value { class: class.clone(), number, text: reading(random), file_type }
+    let endpoints = match class {
+        TypeClass::StructPointer(name) => endpoints::endpoints(random, name),
+        TypeClass::Integer { .. } | TypeClass::CharPointer | TypeClass::Pointer | TypeClass::Other => {
+            Endpoints::default()
+        }
+    };
+    let text = reading(random);
+    // A pointer that leads nowhere.
+    let endpoints = if text == Reading::Absent { Endpoints::default() } else { endpoints };
+    Value { class: class.clone(), number, text, file_type, endpoints }
 }
 
 fn process(random: &mut Random) -> Process {

@@ -104,6 +104,8 @@ fn cost(column: &ColumnKey, path_field: Option<Field>) -> u8 {
         return 0;
     }
     match u32::from(column.kind) {
+        // Beside each other: what the first one has read, the others of the same field need not.
+        _ if is_endpoints(u32::from(column.source)) => 3,
         kind::LICTOR_COLUMN_NUMBER if u32::from(column.source) == from::LICTOR_FROM_FILE_TYPE => 3,
         kind::LICTOR_COLUMN_NUMBER => 1,
         kind::LICTOR_COLUMN_MASK => 2,
@@ -115,6 +117,10 @@ fn cost(column: &ColumnKey, path_field: Option<Field>) -> u8 {
         },
         _ => 7,
     }
+}
+
+fn is_endpoints(source: from::Type) -> bool {
+    (from::LICTOR_FROM_SOURCE_PORT..=from::LICTOR_FROM_DESTINATION_ADDRESS).contains(&source)
 }
 
 fn shape_plan(

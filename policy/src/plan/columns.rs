@@ -4,11 +4,14 @@
 //! whose tests all hold there and the rules that do not ask. All tables are made by walking the values in order and
 //! switching tests on and off on the way, so the work grows with the number of values, not with values times rules.
 
+use super::numbers::merged;
 use super::trie::Keys;
 use super::vectors::{Bits, VectorSet};
 use super::{ColumnPlan, ColumnTable};
-use crate::model::TextMatch;
+use crate::model::{Network, TextMatch};
+use lictor_node_worker_ebpf::{LICTOR_DIGIT_IPV4, LICTOR_DIGIT_IPV6};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// What a rule asks of a column's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,13 @@ impl Test {
     /// NUMBER: one of these values.
     pub(super) fn numbers(values: Vec<u64>, negated: bool) -> Self {
         Self::Numbers { values, ranges: Vec::new(), negated }
+    }
+
+    /// NUMBER: within one of these inclusive ranges, in any order.
+    pub(super) fn ranges(ranges: Vec<(u64, u64)>, negated: bool) -> Self {
+        let (single, wide): (Vec<_>, Vec<_>) =
+            merged(ranges).into_iter().partition(|(low, high)| low == high);
+        Self::Numbers { values: single.into_iter().map(|(value, _)| value).collect(), ranges: wide, negated }
     }
 
     /// How many more intervals a NUMBER column can have for this test.
@@ -57,6 +67,32 @@ pub(super) fn text_key(part: TextMatch, value: &str) -> Vec<u8> {
         TextMatch::Prefix => value.as_bytes().to_vec(),
         TextMatch::Equal => [value.as_bytes(), &[0]].concat(),
         TextMatch::Postfix => value.bytes().rev().collect(),
+    }
+}
+
+/// The texts that the addresses of a network begin with: whole digits of four bits, so up to 16 of them.
+pub(super) fn network_keys(network: Network) -> impl Iterator<Item = Vec<u8>> {
+    let length = usize::from(network.length());
+    let digits = length.div_ceil(4).max(1);
+    let text = address_text(network.address());
+    // What the last digit's bits behind the network's can be.
+    let free = digits * 4 - length;
+    (0..1_u8 << free).map(move |rest| {
+        let mut key = text[..digits].to_vec();
+        key[digits - 1] |= rest;
+        key
+    })
+}
+
+/// An address as programs spell it.
+pub(super) fn address_text(address: IpAddr) -> Vec<u8> {
+    let spell = |bytes: &[u8], digit: u32| {
+        let digit = digit as u8;
+        bytes.iter().flat_map(|byte| [digit | byte >> 4, digit | byte & 0xf]).collect()
+    };
+    match address.to_canonical() {
+        IpAddr::V4(address) => spell(&address.octets(), LICTOR_DIGIT_IPV4),
+        IpAddr::V6(address) => spell(&address.octets(), LICTOR_DIGIT_IPV6),
     }
 }
 

@@ -297,6 +297,10 @@ fn write_arg(canonical: &mut Canonical, arg: &ArgPlan) {
         ArgKind::LinuxBinprm => (10, None),
         ArgKind::Capability => (11, None),
         ArgKind::Nop => (12, None),
+        ArgKind::Sock => (13, None),
+        ArgKind::Socket => (14, None),
+        ArgKind::Skb => (15, None),
+        ArgKind::Sockaddr => (16, None),
     };
     canonical.number(kind);
     if let Some(int) = int {

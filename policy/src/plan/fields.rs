@@ -217,9 +217,14 @@ impl Reader {
     /// System calls have no kernel structures among their arguments, whatever their types say.
     fn check_memory(&self, kind: ArgKind, what: &str) -> Result<(), Problem> {
         let kernel_only = match kind {
-            ArgKind::File | ArgKind::Path | ArgKind::Dentry | ArgKind::Filename | ArgKind::LinuxBinprm => {
-                true
-            }
+            ArgKind::File
+            | ArgKind::Path
+            | ArgKind::Dentry
+            | ArgKind::Filename
+            | ArgKind::LinuxBinprm
+            | ArgKind::Sock
+            | ArgKind::Socket
+            | ArgKind::Skb => true,
             ArgKind::Auto
             | ArgKind::Int(_)
             | ArgKind::String
@@ -227,12 +232,13 @@ impl Reader {
             | ArgKind::CharIovec
             | ArgKind::Fd
             | ArgKind::Capability
+            | ArgKind::Sockaddr
             | ArgKind::Nop => false,
         };
         match self {
             Self::Syscall { function, .. } if kernel_only => Err(Problem::new(
                 format!("type {} for {what} of {function}", kind_name(kind)),
-                "integers, fd, string, char_buf, char_iovec, nop: a system call gets no kernel structures",
+                "integers, fd, string, char_buf, char_iovec, sockaddr, nop: a system call gets no kernel structures",
             )),
             Self::Syscall { .. } | Self::Call { .. } | Self::Record { .. } => Ok(()),
         }
@@ -329,11 +335,17 @@ fn certain_kind(arg: &Arg, parameter: Option<&Parameter>, what: &str) -> Result<
     Err(Problem::new(found, format!("{}: its type is {}", fitting(parameter), parameter.type_name)))
 }
 
+/// Structures that begin with a `struct sock`.
+const SOCKS: [&str; 7] =
+    ["sock", "inet_sock", "inet_connection_sock", "tcp_sock", "udp_sock", "raw_sock", "unix_sock"];
+
 /// Whether a value of the parameter's type can be read as `kind`.
 fn fits(kind: ArgKind, parameter: &Parameter) -> bool {
     let class = &parameter.class;
     let points_to = |name: &str| matches!(class, TypeClass::StructPointer(to) if to == name);
     let integer = matches!(class, TypeClass::Integer { .. }) || is_id(parameter);
+    // Records of tracepoints hold sockets and packets as bare addresses.
+    let untyped = *class == TypeClass::Pointer;
     let pointer = matches!(class, TypeClass::CharPointer | TypeClass::StructPointer(_) | TypeClass::Pointer);
     match kind {
         // An address is shown as a number only whole.
@@ -346,6 +358,14 @@ fn fits(kind: ArgKind, parameter: &Parameter) -> bool {
         ArgKind::Dentry => points_to("dentry"),
         ArgKind::Filename => points_to("filename"),
         ArgKind::LinuxBinprm => points_to("linux_binprm"),
+        ArgKind::Sock => {
+            matches!(class, TypeClass::StructPointer(to) if SOCKS.contains(&to.as_str())) || untyped
+        }
+        ArgKind::Socket => points_to("socket") || untyped,
+        ArgKind::Skb => points_to("sk_buff") || untyped,
+        ArgKind::Sockaddr => {
+            matches!(class, TypeClass::StructPointer(to) if to.starts_with("sockaddr")) || untyped
+        }
         ArgKind::Auto | ArgKind::Nop => true,
     }
 }
@@ -361,10 +381,16 @@ fn fitting(parameter: &Parameter) -> &'static str {
             "dentry" => "dentry, nop",
             "filename" => "filename, nop",
             "linux_binprm" => "linux_binprm, nop",
+            "socket" => "socket, nop",
+            "sk_buff" => "skb, nop",
+            name if SOCKS.contains(&name) => "sock, nop",
+            name if name.starts_with("sockaddr") => "sockaddr, nop",
             "iovec" => "char_iovec, nop",
             _ => "uint64 (the address), nop",
         },
-        TypeClass::Pointer => "string, char_buf, char_iovec, uint64 (the address), nop",
+        TypeClass::Pointer => {
+            "string, char_buf, char_iovec, sock, socket, skb, sockaddr, uint64 (the address), nop"
+        }
         TypeClass::Other if is_id(parameter) => "integer types, nop",
         TypeClass::Other => "nop",
     }
@@ -384,6 +410,10 @@ fn field_of(kind: ArgKind, place: &Place<'_>) -> Field {
         ArgKind::Dentry => (kind::LICTOR_FIELD_DENTRY, None),
         ArgKind::Filename => (kind::LICTOR_FIELD_FILENAME, None),
         ArgKind::LinuxBinprm => (kind::LICTOR_FIELD_BINPRM, None),
+        ArgKind::Sock => (kind::LICTOR_FIELD_SOCK, None),
+        ArgKind::Socket => (kind::LICTOR_FIELD_SOCKET, None),
+        ArgKind::Skb => (kind::LICTOR_FIELD_SKB, None),
+        ArgKind::Sockaddr => (kind::LICTOR_FIELD_SOCKADDR, None),
         ArgKind::Auto | ArgKind::Nop => (kind::LICTOR_FIELD_NOP, None),
     };
     let int = int.map(|asked| narrowed(asked, place.parameter.as_deref()));
@@ -486,6 +516,10 @@ pub(super) fn kind_name(kind: ArgKind) -> String {
         ArgKind::Filename => "filename",
         ArgKind::LinuxBinprm => "linux_binprm",
         ArgKind::Capability => "capability",
+        ArgKind::Sock => "sock",
+        ArgKind::Socket => "socket",
+        ArgKind::Skb => "skb",
+        ArgKind::Sockaddr => "sockaddr",
         ArgKind::Nop => "nop",
     };
     name.to_owned()

@@ -125,7 +125,7 @@ fn flipped(value: i128, signed: bool) -> u64 {
 }
 
 /// The same numbers in ranges that neither overlap nor touch, in order.
-fn merged(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+pub(super) fn merged(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     ranges.sort_unstable();
     let mut merged: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
     for (low, high) in ranges {

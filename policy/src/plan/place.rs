@@ -1,16 +1,17 @@
 //! One hook of one policy, as far as it can be decided without the other policies.
 
 use super::attach::{SIGKILL, Site, Wants, site};
-use super::columns::{Test, text_key};
+use super::columns::{Test, network_keys, text_key};
 use super::facts::NodeFacts;
 use super::fields::{Field, Resolved, kind_name};
 use super::numbers;
 use super::refusal::{Problem, Refusal};
 use super::{ArgPlan, EventKind, HookPoint, RulePlan};
 use crate::model::{
-    Actions, Arg, ArgKind, CapabilitySet, CapabilityTest, FieldPath, Hook, HookTarget, IntField, IntKind,
-    Mode, Namespace, NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest, Policy, PolicyKey,
-    Predicate, RateLimitScope, Rule, TextMatch, TextTest, ValueTest,
+    Actions, Arg, ArgKind, CapabilitySet, CapabilityTest, EndpointsPart, EndpointsTest, EndpointsValues,
+    FieldPath, Hook, HookTarget, IntField, IntKind, Mode, Namespace, NamespaceTest, NamespaceValue,
+    NumberTest, OnUnresolved, PidTest, Policy, PolicyKey, Predicate, RateLimitScope, Rule, TextMatch,
+    TextTest, ValueTest,
 };
 use crate::violation::{Violation, Warning};
 use lictor_node_worker_ebpf as wire;
@@ -205,7 +206,11 @@ impl Placing<'_> {
                 | ArgKind::Dentry
                 | ArgKind::Filename
                 | ArgKind::LinuxBinprm
-                | ArgKind::Capability) => {
+                | ArgKind::Capability
+                | ArgKind::Sock
+                | ArgKind::Socket
+                | ArgKind::Skb
+                | ArgKind::Sockaddr) => {
                     let found = format!("type {} for the return value", kind_name(kind));
                     Err(Problem::new(found, "integer types: a verdict is 0 or a negative errno"))
                 }
@@ -342,6 +347,10 @@ impl Placing<'_> {
             | ArgKind::Dentry
             | ArgKind::Filename
             | ArgKind::LinuxBinprm
+            | ArgKind::Sock
+            | ArgKind::Socket
+            | ArgKind::Skb
+            | ArgKind::Sockaddr
             | ArgKind::Nop => None,
         };
         match (integer, test) {
@@ -353,6 +362,20 @@ impl Placing<'_> {
             (_, ValueTest::FileType(_)) => {
                 let found = format!("FileType on a value of type {}", kind_name(resolved.kind));
                 self.refuse(at, Problem::new(found, "values that are shown as files"));
+            }
+            (_, ValueTest::Endpoints(test)) if resolved.kind.endpoints().contains(&test.part) => {
+                endpoints(field, test, tests);
+            }
+            (_, ValueTest::Endpoints(test)) => {
+                let found = format!("{:?} of a value of type {}", test.part, kind_name(resolved.kind));
+                self.refuse(at, Problem::new(found, "values that have one: sock, socket, skb, sockaddr"));
+            }
+            _ if !resolved.kind.endpoints().is_empty() => {
+                let found = format!(
+                    "an operator for numbers or texts on a value of type {}",
+                    kind_name(resolved.kind)
+                );
+                self.refuse(at, Problem::new(found, "operators for addresses, ports, protocols, families"));
             }
             (Some(int), ValueTest::Number(number) | ValueTest::Either { number, .. }) => {
                 self.number(at, field, int, number, tests);
@@ -470,6 +493,8 @@ enum Source {
     Field(Field),
     /// The type of the file behind a field.
     FileType(Field),
+    /// Part of the endpoints behind a field.
+    Endpoints(Field, EndpointsPart),
     Process(from::Type),
 }
 
@@ -478,7 +503,7 @@ impl Source {
         use wire::lictor_field_kind as kind;
         match self {
             Self::Process(_) => true,
-            Self::FileType(_) => false,
+            Self::FileType(_) | Self::Endpoints(..) => false,
             Self::Field(field) => matches!(
                 u32::from(field.kind),
                 kind::LICTOR_FIELD_FILE
@@ -500,6 +525,7 @@ impl Tests {
         let (source, field) = match source {
             Source::Field(field) => (from::LICTOR_FROM_FIELD, Some(field)),
             Source::FileType(field) => (from::LICTOR_FROM_FILE_TYPE, Some(field)),
+            Source::Endpoints(field, part) => (endpoints_source(part), Some(field)),
             Source::Process(source) => (source, None),
         };
         let mut key = ColumnKey { kind: kind as u8, source: source as u8, field, ordinal: 0 };
@@ -519,6 +545,33 @@ impl Tests {
             }
         }
         self.0.push((key, test));
+    }
+}
+
+fn endpoints(field: Field, test: &EndpointsTest, tests: &mut Tests) {
+    let source = Source::Endpoints(field, test.part);
+    let negated = test.negated;
+    match &test.values {
+        EndpointsValues::Networks(networks) => {
+            let keys = networks.iter().flat_map(|network| network_keys(*network)).collect();
+            tests.add(column::LICTOR_COLUMN_TEXT_PREFIX, source, Test::Text { keys, negated });
+        }
+        EndpointsValues::Numbers(ranges) => {
+            let ranges = ranges.iter().map(|(low, high)| (u64::from(*low), u64::from(*high))).collect();
+            tests.add(column::LICTOR_COLUMN_NUMBER, source, Test::ranges(ranges, negated));
+        }
+    }
+}
+
+fn endpoints_source(part: EndpointsPart) -> from::Type {
+    match part {
+        EndpointsPart::SourceAddress => from::LICTOR_FROM_SOURCE_ADDRESS,
+        EndpointsPart::DestinationAddress => from::LICTOR_FROM_DESTINATION_ADDRESS,
+        EndpointsPart::SourcePort => from::LICTOR_FROM_SOURCE_PORT,
+        EndpointsPart::DestinationPort => from::LICTOR_FROM_DESTINATION_PORT,
+        EndpointsPart::Protocol => from::LICTOR_FROM_PROTOCOL,
+        EndpointsPart::Family => from::LICTOR_FROM_FAMILY,
+        EndpointsPart::State => from::LICTOR_FROM_STATE,
     }
 }
 

@@ -4,7 +4,7 @@
 //! difference between oracle and simulation is the compiler's, one between simulation and programs is the engine's.
 
 use super::layout::Tables;
-use crate::model::{CapabilitySet, Namespace, Workload};
+use crate::model::{CapabilitySet, EndpointsPart, Namespace, Workload};
 use crate::oracle::{Event, Process, ProcessId, Reading, Value};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
@@ -12,6 +12,7 @@ use lictor_node_worker_ebpf::{
     lictor_lpm_value, lictor_scope, lictor_shape,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 
 /// Tables, ready for looking things up.
 #[derive(Debug)]
@@ -162,7 +163,9 @@ impl<'a> Machine<'a> {
         let source = shape.columns[index];
         let field = &shape.fields[usize::from(source.field)];
         let value = values.get(usize::from(source.field)).copied().flatten();
+        let spelled = endpoints_part(u32::from(source.source)).map(|part| spell(value, part));
         let reading = match u32::from(source.source) {
+            _ if spelled.is_some() => spelled.as_ref(),
             from::LICTOR_FROM_FIELD => value.map(|value| &value.text),
             from::LICTOR_FROM_PARENT_BINARY => Some(&process.parent_binary),
             _ => Some(&process.binary),
@@ -344,7 +347,47 @@ fn column_number(
     match source {
         from::LICTOR_FROM_FIELD => value.map(|value| field_number(field, value.number, flip)),
         from::LICTOR_FROM_FILE_TYPE => value.map(|value| value.file_type.map_or(0, |kind| kind as u64)),
+        other if endpoints_part(other).is_some() => {
+            let part = endpoints_part(other)?;
+            let value = value.filter(|value| value.text != Reading::Unresolved)?;
+            Some(value.endpoints.number(part).map_or(wire::LICTOR_NO_NUMBER, u64::from))
+        }
         other => Some(process_number(other, process)),
+    }
+}
+
+/// The part of endpoints that a source reads; `None` = it reads something else.
+fn endpoints_part(source: from::Type) -> Option<EndpointsPart> {
+    Some(match source {
+        from::LICTOR_FROM_SOURCE_ADDRESS => EndpointsPart::SourceAddress,
+        from::LICTOR_FROM_DESTINATION_ADDRESS => EndpointsPart::DestinationAddress,
+        from::LICTOR_FROM_SOURCE_PORT => EndpointsPart::SourcePort,
+        from::LICTOR_FROM_DESTINATION_PORT => EndpointsPart::DestinationPort,
+        from::LICTOR_FROM_PROTOCOL => EndpointsPart::Protocol,
+        from::LICTOR_FROM_FAMILY => EndpointsPart::Family,
+        from::LICTOR_FROM_STATE => EndpointsPart::State,
+        _ => return None,
+    })
+}
+
+/// An address as programs write it in front of a lookup.
+fn spell(value: Option<&Value>, part: EndpointsPart) -> Reading {
+    let Some(value) = value.filter(|value| value.text != Reading::Unresolved) else {
+        return Reading::Unresolved;
+    };
+    let digits = |text: String, digit: u32| {
+        text.bytes()
+            .map(|byte| digit as u8 + (byte as char).to_digit(16).map_or(0, |value| value as u8))
+            .collect()
+    };
+    match value.endpoints.address(part).map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => {
+            Reading::Text(digits(format!("{:08x}", address.to_bits()), wire::LICTOR_DIGIT_IPV4))
+        }
+        Some(IpAddr::V6(address)) => {
+            Reading::Text(digits(format!("{:032x}", address.to_bits()), wire::LICTOR_DIGIT_IPV6))
+        }
+        None => Reading::Absent,
     }
 }
 

@@ -28,7 +28,7 @@ pub struct ArgSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(extend("x-lictor-later" = [
-    "skb", "sock", "sockaddr", "socket", "sockaddr_un", "bpf_attr", "perf_event", "bpf_map", "user_namespace", "kiocb",
+    "sockaddr_un", "bpf_attr", "perf_event", "bpf_map", "user_namespace", "kiocb",
     "iov_iter", "cred", "const_buf", "load_info", "module", "syscall64", "kernel_cap_t", "cap_inheritable",
     "cap_permitted", "cap_effective", "data_loc", "net_device", "bpf_cmd", "bpf_prog",
 ]))]
@@ -88,6 +88,14 @@ pub enum TypeName {
     LinuxBinprm,
     /// A capability number.
     Capability,
+    /// `struct sock *`: a socket, shown with its addresses, ports, protocol and state.
+    Sock,
+    /// `struct socket *`: a socket as programs see it, shown as `sock`.
+    Socket,
+    /// `struct sk_buff *`: a packet, shown with its addresses, ports and protocol.
+    Skb,
+    /// `struct sockaddr *`: an address that a program names, shown with its port.
+    Sockaddr,
     /// Nothing: keeps a place.
     Nop,
 }

@@ -24,9 +24,7 @@ pub struct ValueFilter {
 /// How a value is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-lictor-later" = [
-    "SubString", "SubStringIgnCase", "CapabilitiesGained", "SPort", "NotSPort", "SPortPriv",
-    "NotSportPriv", "DPort", "NotDPort", "DPortPriv", "NotDPortPriv", "SAddr", "NotSAddr", "DAddr", "NotDAddr",
-    "Protocol", "Family", "State", "CelExpr",
+    "SubString", "SubStringIgnCase", "CapabilitiesGained", "CelExpr",
 ]))]
 pub enum Operator {
     /// Numbers and text: is one of the values.
@@ -66,6 +64,39 @@ pub enum Operator {
     FileType,
     /// Files: is of none of these kinds.
     NotFileType,
+    /// Sockets, packets, socket addresses: the source address is one of these, or within one of these networks: `10.0.0.1`,
+    /// `10.0.0.0/8`, `2001:db8::/32`.
+    SAddr,
+    /// Sockets, packets, socket addresses: the source address is none of these and in none of these networks.
+    NotSAddr,
+    /// Sockets, packets: the destination address is one of these, or within one of these networks.
+    DAddr,
+    /// Sockets, packets: the destination address is none of these and in none of these networks.
+    NotDAddr,
+    /// Sockets, packets, socket addresses: the source port is one of these, each a number or a range `low:high`.
+    SPort,
+    /// Sockets, packets, socket addresses: the source port is none of these.
+    NotSPort,
+    /// Sockets, packets, socket addresses: the source port is below 1024. Without values.
+    SPortPriv,
+    /// Sockets, packets, socket addresses: the source port is not below 1024. Without values.
+    NotSPortPriv,
+    /// The same as `NotSPortPriv`.
+    NotSportPriv,
+    /// Sockets, packets: the destination port is one of these, each a number or a range `low:high`.
+    DPort,
+    /// Sockets, packets: the destination port is none of these.
+    NotDPort,
+    /// Sockets, packets: the destination port is below 1024. Without values.
+    DPortPriv,
+    /// Sockets, packets: the destination port is not below 1024. Without values.
+    NotDPortPriv,
+    /// Sockets, packets: the protocol is one of these, by name (`IPPROTO_TCP`) or number.
+    Protocol,
+    /// Sockets, packets, socket addresses: the address family is one of these, by name (`AF_INET`) or number.
+    Family,
+    /// Sockets: the state is one of these, by name (`TCP_ESTABLISHED`) or number.
+    State,
 }
 
 /// A filter on the path of the program that the process runs; for scripts that is the interpreter.

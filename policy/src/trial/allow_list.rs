@@ -115,7 +115,7 @@ impl<'a> AllowList<'a> {
                 RecordedValue::File(..) => seen.nameless += 1,
                 RecordedValue::Number(number) => *seen.numbers.entry(*number).or_default() += 1,
                 RecordedValue::Unresolved => seen.unresolved += 1,
-                RecordedValue::Text(_) | RecordedValue::Other => {}
+                RecordedValue::Text(_) | RecordedValue::Endpoints(..) | RecordedValue::Other => {}
             }
         }
     }
@@ -293,9 +293,15 @@ fn type_name(kind: ArgKind) -> Option<&'static str> {
             (_, true) => "int64",
             (_, false) => "uint64",
         },
-        ArgKind::String | ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::Filename | ArgKind::Nop => {
-            return None;
-        }
+        ArgKind::String
+        | ArgKind::CharBuf
+        | ArgKind::CharIovec
+        | ArgKind::Filename
+        | ArgKind::Sock
+        | ArgKind::Socket
+        | ArgKind::Skb
+        | ArgKind::Sockaddr
+        | ArgKind::Nop => return None,
     })
 }
 

@@ -1,12 +1,13 @@
 //! Tests of policies: given this event, expect this verdict and these reports.
 
+use super::endpoints::{self, GivenEndpoints};
 use super::judge_operation;
 use super::line::{self, Line, Recorded, denies};
 use crate::model::{
     ArgKind, CapabilitySet, FieldPath, FileType, Hook, HookTarget, Namespace, PodLabels, Policy, Predicate,
     Workload,
 };
-use crate::oracle::{Event, Judgement, Moment, Process, ProcessId, Reading, Value, same_place};
+use crate::oracle::{Endpoints, Event, Judgement, Moment, Process, ProcessId, Reading, Value, same_place};
 use crate::parse::{Lines, parse};
 use crate::plan::TypeClass;
 use crate::spec::{decode_as, shape_of};
@@ -85,6 +86,9 @@ pub struct GivenValue {
     /// The kind of file that it is, as `FileType` names it; a regular file when it is left out and there is a path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_type: Option<String>,
+    /// The addresses and ports of a socket, a packet or a socket address, instead of `value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<GivenEndpoints>,
 }
 
 /// Who does it. What is left out must not be asked for by the policy.
@@ -347,8 +351,8 @@ impl Maker<'_> {
         let args: BTreeMap<u8, Value> = args.collect();
         let return_kind = hooks.iter().find_map(|hook| hook.return_arg.as_ref()).map(|arg| arg.kind);
         let returned = spec.returned.as_ref().and_then(|text| {
-            let given =
-                GivenValue { index: 0, value: Some(text.clone()), unresolved: false, file_type: None };
+            let value = Some(text.clone());
+            let given = GivenValue { index: 0, value, unresolved: false, file_type: None, endpoints: None };
             self.value(&given, return_kind, &at.member("return"))
         });
         let process = self.process(&spec.process, &at.member("process"));
@@ -460,6 +464,9 @@ impl Maker<'_> {
                 }
                 TypeClass::Integer { width: 8, signed: true }
             }
+            Some(kind) if given.endpoints.is_some() || endpoints::structure(kind).is_some() => {
+                return self.endpoints(given, kind, text, &at);
+            }
             Some(ArgKind::Auto) if number.is_some() => TypeClass::Integer { width: 8, signed: true },
             Some(_) | None => TypeClass::CharPointer,
         };
@@ -474,7 +481,36 @@ impl Maker<'_> {
             }
             None => given.value.as_ref().map(|_| FileType::Regular),
         };
-        Some(Value { class, number: low_bits(number.unwrap_or(0)), text, file_type })
+        let number = low_bits(number.unwrap_or(0));
+        Some(Value { class, number, text, file_type, endpoints: Endpoints::default() })
+    }
+
+    /// A value that has endpoints; `at` is its `value`, which there is none of.
+    fn endpoints(
+        &mut self,
+        given: &GivenValue,
+        kind: ArgKind,
+        text: Reading,
+        at: &FieldPath,
+    ) -> Option<Value> {
+        let structure = endpoints::structure(kind).or((kind == ArgKind::Auto).then_some("sock"));
+        if given.value.is_some() || structure.is_none() {
+            let found = if structure.is_none() { "endpoints of a value that has none" } else { "a text" };
+            self.refuse(
+                at,
+                found,
+                "`endpoints` for types sock, socket, skb and sockaddr, `value` for others",
+            );
+            return None;
+        }
+        let class = TypeClass::StructPointer(structure.unwrap_or_default().to_owned());
+        match given.endpoints.as_ref().map_or(Ok(Endpoints::default()), GivenEndpoints::read) {
+            Ok(endpoints) => Some(Value { class, number: 0, text, file_type: None, endpoints }),
+            Err((member, found, allowed)) => {
+                self.refuse(&at.member(member), found, allowed);
+                None
+            }
+        }
     }
 
     fn process(&mut self, spec: &ProcessSpec, at: &FieldPath) -> Process {

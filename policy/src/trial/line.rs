@@ -1,8 +1,9 @@
 //! Event lines, as `lictor-node` writes them and as established tools do, back to what happened.
 
+use super::endpoints;
 use super::replay::Lack;
 use crate::model::{Arg, ArgKind, CapabilitySet, FileType, HookTarget, Namespace, PodLabels, Workload};
-use crate::oracle::{Event, Moment, Process, ProcessId, Reading, Value};
+use crate::oracle::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value};
 use crate::plan::TypeClass;
 use crate::validate::{CAPABILITIES, low_bits};
 use base64::Engine as _;
@@ -56,6 +57,8 @@ pub enum RecordedValue {
     Text(Vec<u8>),
     /// A file: its path, if it has one, and its kind, if the line tells it.
     File(Option<String>, Option<FileType>),
+    /// A socket, a packet or a socket address. Of a socket, lines do not tell which of two types it was read as.
+    Endpoints(ArgKind, Endpoints),
     /// It could not be read.
     Unresolved,
     /// Something that no filter of this version asks about.
@@ -168,7 +171,8 @@ fn value(json: &Json) -> RecordedValue {
                 })
             }
             "error_arg" => Some(RecordedValue::Unresolved),
-            _ => None,
+            _ => endpoints::kind_of_member(name)
+                .map(|kind| RecordedValue::Endpoints(kind, endpoints::of_line(kind, inner))),
         };
         if let Some(read) = read {
             return read;
@@ -264,7 +268,7 @@ impl RecordedValue {
     /// The value as a hook would read it.
     pub(super) fn read(&self) -> Value {
         let number_class = TypeClass::Integer { width: 8, signed: true };
-        let mut file_type = None;
+        let (mut file_type, mut endpoints) = (None, Endpoints::default());
         let (class, number, text) = match self {
             Self::Number(number) => (number_class, low_bits(*number), Reading::Absent),
             Self::Text(bytes) => (TypeClass::CharPointer, 0, Reading::Text(bytes.clone())),
@@ -273,9 +277,14 @@ impl RecordedValue {
                 let path = path.as_ref().map(|path| Reading::Text(path.as_bytes().to_vec()));
                 (TypeClass::StructPointer("file".into()), 0, path.unwrap_or(Reading::Absent))
             }
+            Self::Endpoints(kind, found) => {
+                endpoints = *found;
+                let structure = endpoints::structure(*kind).unwrap_or_default();
+                (TypeClass::StructPointer(structure.to_owned()), 0, Reading::Absent)
+            }
             Self::Unresolved | Self::Other => (TypeClass::CharPointer, 0, Reading::Unresolved),
         };
-        Value { class, number, text, file_type }
+        Value { class, number, text, file_type, endpoints }
     }
 
     /// Whether a value of this form can be what an argument of the type reads.
@@ -287,6 +296,10 @@ impl RecordedValue {
                 ArgKind::String | ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::Filename | ArgKind::Auto
             ),
             Self::File(..) => kind.is_file() || kind == ArgKind::Auto,
+            Self::Endpoints(ArgKind::Sock, _) => {
+                matches!(kind, ArgKind::Sock | ArgKind::Socket | ArgKind::Auto)
+            }
+            Self::Endpoints(found, _) => kind == *found || kind == ArgKind::Auto,
             Self::Unresolved => true,
             Self::Other => false,
         }

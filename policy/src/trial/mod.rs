@@ -3,10 +3,13 @@
 
 pub mod allow_list;
 pub mod cases;
+mod endpoints;
 pub mod line;
 pub mod replay;
 #[cfg(test)]
 mod tests;
+
+pub use endpoints::GivenEndpoints;
 
 use crate::model::{Namespace, Policy};
 use crate::oracle::{Event, Judgement, Moment, judge};

@@ -3,7 +3,7 @@
 use super::judge_operation;
 use super::line::{Line, Recorded, RecordedProcess};
 use crate::model::{Arg, Hook, HookTarget, Namespace, Policy, Predicate, ValueTest};
-use crate::oracle::{ProcessId, Reading, same_place};
+use crate::oracle::{Endpoints, ProcessId, Reading, same_place};
 use lictor_node_worker_ebpf::LICTOR_MAX_ANCESTORS;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -262,9 +262,12 @@ fn lack(
             let value = hook.args.get(*arg).and_then(|arg| judged.args.get(&arg.index));
             // Not every writer tells what kind of file it is.
             let known = value.is_some_and(|value| {
-                !matches!(test, ValueTest::FileType(_))
-                    || value.file_type.is_some()
-                    || value.text == Reading::Absent
+                value.text == Reading::Unresolved
+                    || match test {
+                        ValueTest::FileType(_) => value.file_type.is_some() || value.text == Reading::Absent,
+                        ValueTest::Endpoints(_) => value.endpoints != Endpoints::default(),
+                        ValueTest::Number(_) | ValueTest::Text(_) | ValueTest::Either { .. } => true,
+                    }
             });
             (!known).then_some(Lack::Argument)
         }
@@ -293,6 +296,7 @@ fn words(event: &Recorded) -> String {
         Recorded::Text(bytes) => format!("{:?}", String::from_utf8_lossy(bytes)),
         Recorded::File(Some(path), _) => path.escape_debug().to_string(),
         Recorded::File(None, _) => "(no path)".to_owned(),
+        Recorded::Endpoints(_, found) => super::endpoints::words(found),
         Recorded::Unresolved | Recorded::Other => "?".to_owned(),
     });
     let values: Vec<String> = values.collect();

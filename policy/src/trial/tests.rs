@@ -187,7 +187,7 @@ fn a_replay_tells_what_changes() {
         line("/bin/sh", 7, "/srv/keys/secret", 1, false),
         line("/usr/bin/backup", 8, "/srv/keys/a", 0, false),
         line("/bin/sh", 7, "/srv/keys/secret", 1, true).replace("file_open", "path_link"),
-        line("/bin/sh", 7, "/x", 1, true).replace("file_arg", "sock_arg"),
+        line("/bin/sh", 7, "/x", 1, true).replace("file_arg", "cred_arg"),
         "{\"process_exit\":{}}".to_owned(),
     ]);
     let mut replayer = Replayer::new(std::slice::from_ref(&new), std::slice::from_ref(&old));

@@ -149,6 +149,10 @@ fn kind(name: TypeName) -> ArgKind {
         TypeName::Filename => ArgKind::Filename,
         TypeName::LinuxBinprm => ArgKind::LinuxBinprm,
         TypeName::Capability => ArgKind::Capability,
+        TypeName::Sock => ArgKind::Sock,
+        TypeName::Socket => ArgKind::Socket,
+        TypeName::Skb => ArgKind::Skb,
+        TypeName::Sockaddr => ArgKind::Sockaddr,
         TypeName::Nop => ArgKind::Nop,
     }
 }

@@ -44,7 +44,10 @@ pub(super) fn refuse(
             ValueTest::Number(test) if kind(place).is_some_and(|kind| kind != ArgKind::Auto) => {
                 numbers.entry(subject).or_default().push((at, test));
             }
-            ValueTest::Number(_) | ValueTest::Either { .. } | ValueTest::FileType(_) => {}
+            ValueTest::Number(_)
+            | ValueTest::Either { .. }
+            | ValueTest::FileType(_)
+            | ValueTest::Endpoints(_) => {}
         }
     }
     let pair = texts.values().find_map(|tests| text_pair(tests));

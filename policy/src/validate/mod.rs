@@ -4,6 +4,7 @@ mod action;
 mod advice;
 mod argument;
 mod contradiction;
+mod endpoints;
 mod hook;
 mod letters;
 mod lists;

@@ -1,11 +1,14 @@
 //! Filters on values read at the hook: which operator fits which type.
 
+use super::endpoints;
 use super::lists::Shared;
 use super::number::{self, Span};
 use super::process::{some_values, unknown_capability};
 use super::report::{Report, quoted};
 use super::text::{self, Subject};
-use crate::model::{Arg, ArgKind, FieldPath, FileType, FileTypeTest, NumberTest, TextMatch, ValueTest};
+use crate::model::{
+    Arg, ArgKind, EndpointsPart, FieldPath, FileType, FileTypeTest, NumberTest, TextMatch, ValueTest,
+};
 use crate::spec::{ListKind, Operator, ValueFilter};
 use crate::violation::did_you_mean;
 
@@ -25,9 +28,14 @@ enum Question {
     Members { negated: bool },
     /// A file of one of the kinds.
     FileType { negated: bool },
+    /// Endpoints.
+    Endpoints(endpoints::Question),
 }
 
 fn question(operator: Operator) -> Question {
+    use EndpointsPart as Part;
+    let asked = |part, negated| Question::Endpoints(endpoints::Question::of(part, negated));
+    let privileged = |part, negated| Question::Endpoints(endpoints::Question::privileged(part, negated));
     match operator {
         Operator::Equal => Question::Equal { negated: false },
         Operator::NotEqual => Question::Equal { negated: true },
@@ -44,6 +52,21 @@ fn question(operator: Operator) -> Question {
         Operator::NotInMap => Question::Members { negated: true },
         Operator::FileType => Question::FileType { negated: false },
         Operator::NotFileType => Question::FileType { negated: true },
+        Operator::SAddr => asked(Part::SourceAddress, false),
+        Operator::NotSAddr => asked(Part::SourceAddress, true),
+        Operator::DAddr => asked(Part::DestinationAddress, false),
+        Operator::NotDAddr => asked(Part::DestinationAddress, true),
+        Operator::SPort => asked(Part::SourcePort, false),
+        Operator::NotSPort => asked(Part::SourcePort, true),
+        Operator::SPortPriv => privileged(Part::SourcePort, false),
+        Operator::NotSPortPriv | Operator::NotSportPriv => privileged(Part::SourcePort, true),
+        Operator::DPort => asked(Part::DestinationPort, false),
+        Operator::NotDPort => asked(Part::DestinationPort, true),
+        Operator::DPortPriv => privileged(Part::DestinationPort, false),
+        Operator::NotDPortPriv => privileged(Part::DestinationPort, true),
+        Operator::Protocol => asked(Part::Protocol, false),
+        Operator::Family => asked(Part::Family, false),
+        Operator::State => asked(Part::State, false),
     }
 }
 
@@ -66,7 +89,23 @@ fn name(operator: Operator) -> String {
         | Operator::InMap
         | Operator::NotInMap
         | Operator::FileType
-        | Operator::NotFileType => format!("{operator:?}"),
+        | Operator::NotFileType
+        | Operator::SAddr
+        | Operator::NotSAddr
+        | Operator::DAddr
+        | Operator::NotDAddr
+        | Operator::SPort
+        | Operator::NotSPort
+        | Operator::SPortPriv
+        | Operator::NotSPortPriv
+        | Operator::NotSportPriv
+        | Operator::DPort
+        | Operator::NotDPort
+        | Operator::DPortPriv
+        | Operator::NotDPortPriv
+        | Operator::Protocol
+        | Operator::Family
+        | Operator::State => format!("{operator:?}"),
     }
 }
 
@@ -100,6 +139,7 @@ enum Comparable {
     Text(Subject),
     /// `auto`: the kernel's description of the function will tell.
     Either,
+    Endpoints,
     Nothing,
 }
 
@@ -112,6 +152,7 @@ fn comparable(kind: ArgKind) -> Comparable {
         ArgKind::File | ArgKind::Fd | ArgKind::Path | ArgKind::Dentry | ArgKind::LinuxBinprm => {
             Comparable::Text(Subject::Path)
         }
+        ArgKind::Sock | ArgKind::Socket | ArgKind::Skb | ArgKind::Sockaddr => Comparable::Endpoints,
         ArgKind::CharIovec | ArgKind::Nop => Comparable::Nothing,
     }
 }
@@ -135,20 +176,22 @@ pub(super) fn test(
         return None;
     }
     let misfit = match &question {
-        Question::Equal { .. } => false,
-        Question::Part { .. } => matches!(comparable, Comparable::Number(_) | Comparable::Capability),
+        Question::Equal { .. } => matches!(comparable, Comparable::Endpoints),
+        Question::Part { .. } => {
+            matches!(comparable, Comparable::Number(_) | Comparable::Capability | Comparable::Endpoints)
+        }
         Question::Range { .. } | Question::Beyond { .. } | Question::Mask | Question::Members { .. } => {
-            matches!(comparable, Comparable::Text(_))
+            matches!(comparable, Comparable::Text(_) | Comparable::Endpoints)
         }
         Question::FileType { .. } => !arg.kind.is_file() && arg.kind != ArgKind::Auto,
+        Question::Endpoints(question) => !endpoints::fits(*question, arg.kind),
     };
     if misfit {
-        let text = matches!(comparable, Comparable::Text(_));
-        let of_text = if arg.kind.is_file() { FILE_OPERATORS } else { TEXT_OPERATORS };
-        let what = if text { "a text" } else { "a number" };
-        let found = format!("`{}` on argument {}, which is {what}", name(filter.operator), arg.index);
-        report.refuse(&at.member("operator"), found, if text { of_text } else { NUMBER_OPERATORS });
+        refuse_operator(filter.operator, &comparable, arg, at, report);
         return None;
+    }
+    if let Question::Endpoints(question) = question {
+        return endpoints::test(question, filter, arg, at, report);
     }
     some_values(&filter.values, at, report)?;
     if let Question::FileType { negated } = question {
@@ -166,8 +209,27 @@ pub(super) fn test(
             text_test(&question, subject, &filter.values, at, report).map(ValueTest::Text)
         }
         Comparable::Either => either(&question, &filter.values, shared, at, report),
-        Comparable::Nothing => None,
+        Comparable::Endpoints | Comparable::Nothing => None,
     }
+}
+
+fn refuse_operator(
+    operator: Operator,
+    comparable: &Comparable,
+    arg: &Arg,
+    at: &FieldPath,
+    report: &mut Report,
+) {
+    let (what, allowed) = match comparable {
+        Comparable::Text(_) if arg.kind.is_file() => ("a text", FILE_OPERATORS.to_owned()),
+        Comparable::Text(_) => ("a text", TEXT_OPERATORS.to_owned()),
+        Comparable::Endpoints => (endpoints::noun(arg.kind), endpoints::operators(arg.kind)),
+        Comparable::Number(_) | Comparable::Capability | Comparable::Either | Comparable::Nothing => {
+            ("a number", NUMBER_OPERATORS.to_owned())
+        }
+    };
+    let found = format!("`{}` on argument {}, which is {what}", name(operator), arg.index);
+    report.refuse(&at.member("operator"), found, allowed);
 }
 
 /// The kind of file of that name.
@@ -201,7 +263,7 @@ fn either(
     report: &mut Report,
 ) -> Option<ValueTest> {
     match question {
-        Question::FileType { .. } => None,
+        Question::FileType { .. } | Question::Endpoints(_) => None,
         Question::Part { .. } => text_test(question, Subject::Text, values, at, report).map(ValueTest::Text),
         Question::Range { .. } | Question::Beyond { .. } | Question::Mask | Question::Members { .. } => {
             number_test(question, values, Span::UNKNOWN, false, shared, at, report).map(ValueTest::Number)
@@ -234,7 +296,8 @@ fn text_test(
         | Question::Beyond { .. }
         | Question::Mask
         | Question::Members { .. }
-        | Question::FileType { .. } => None,
+        | Question::FileType { .. }
+        | Question::Endpoints(_) => None,
     }
 }
 
@@ -271,7 +334,7 @@ fn number_test(
             }
             NumberTest::Mask(mask)
         }
-        Question::Part { .. } | Question::FileType { .. } => return None,
+        Question::Part { .. } | Question::FileType { .. } | Question::Endpoints(_) => return None,
     };
     (report.refused == before).then_some(test)
 }

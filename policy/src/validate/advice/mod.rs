@@ -84,7 +84,7 @@ fn user_memory(hook: &Hook, report: &mut Report) {
     report.advise(
         "user-memory",
         at,
-        format!("enforcement decided by argument {index}, a text in the memory of the process"),
+        format!("enforcement decided by argument {index}, which lies in the memory of the process"),
         format!("the process can change it after the check; {place} sees the kernel's own copy"),
     );
 }
@@ -94,7 +94,9 @@ fn in_memory<'a>(hook: &Hook, predicate: &'a Predicate) -> Option<(&'a FieldPath
     let Predicate::Arg { at, arg, test } = predicate else { return None };
     let described = hook.args.get(*arg)?;
     let text = match described.kind {
-        ArgKind::String | ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::Filename => true,
+        ArgKind::String | ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::Filename | ArgKind::Sockaddr => {
+            true
+        }
         ArgKind::Auto => matches!(test, ValueTest::Text(_)),
         ArgKind::Int(_)
         | ArgKind::File
@@ -103,6 +105,9 @@ fn in_memory<'a>(hook: &Hook, predicate: &'a Predicate) -> Option<(&'a FieldPath
         | ArgKind::Dentry
         | ArgKind::LinuxBinprm
         | ArgKind::Capability
+        | ArgKind::Sock
+        | ArgKind::Socket
+        | ArgKind::Skb
         | ArgKind::Nop => false,
     };
     (text && !described.return_copy).then_some((at, described.index))

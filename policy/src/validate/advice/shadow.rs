@@ -3,8 +3,8 @@
 use super::super::report::Report;
 use super::matches_unresolved;
 use crate::model::{
-    BinaryTest, CapabilityTest, Hook, NamespaceTest, NumberTest, PidTest, Policy, Predicate, Rule, TextMatch,
-    TextTest, ValueTest,
+    BinaryTest, CapabilityTest, EndpointsTest, EndpointsValues, Hook, NamespaceTest, NumberTest, PidTest,
+    Policy, Predicate, Rule, TextMatch, TextTest, ValueTest,
 };
 
 /// Most comparisons of values for one hook: enough for some hundred rules; beyond it, nothing is said rather than
@@ -87,7 +87,34 @@ fn value(given: &ValueTest, wanted: &ValueTest, steps: &mut usize) -> bool {
         (ValueTest::FileType(given), ValueTest::FileType(wanted)) => {
             sets((&given.types, given.negated), (&wanted.types, wanted.negated), steps)
         }
-        (ValueTest::Number(_) | ValueTest::Text(_) | ValueTest::FileType(_), _) => false,
+        (ValueTest::Endpoints(given), ValueTest::Endpoints(wanted)) => endpoints(given, wanted, steps),
+        (ValueTest::Number(_) | ValueTest::Text(_) | ValueTest::FileType(_) | ValueTest::Endpoints(_), _) => {
+            false
+        }
+    }
+}
+
+fn endpoints(given: &EndpointsTest, wanted: &EndpointsTest, steps: &mut usize) -> bool {
+    if given.part != wanted.part {
+        return false;
+    }
+    // One value within another, as sets of what they name.
+    let within = |steps: &mut usize, inner: &EndpointsValues, outer: &EndpointsValues| match (inner, outer) {
+        (EndpointsValues::Networks(inner), EndpointsValues::Networks(outer)) => {
+            take(inner.len() * outer.len(), steps)
+                && inner.iter().all(|inner| outer.iter().any(|outer| outer.covers(*inner)))
+        }
+        (EndpointsValues::Numbers(inner), EndpointsValues::Numbers(outer)) => {
+            let covered = |(low, high): &(u16, u16)| outer.iter().any(|(from, to)| from <= low && high <= to);
+            take(inner.len() * outer.len(), steps) && inner.iter().all(covered)
+        }
+        (EndpointsValues::Networks(_) | EndpointsValues::Numbers(_), _) => false,
+    };
+    match (given.negated, wanted.negated) {
+        (false, false) => within(steps, &given.values, &wanted.values),
+        (true, true) => within(steps, &wanted.values, &given.values),
+        // What is left out is more than what any list of values names, or it was not found out.
+        (false, true) | (true, false) => false,
     }
 }
 
