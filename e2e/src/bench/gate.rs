@@ -12,8 +12,9 @@ use crate::lab::{CaseResult, KernelName, LabContext, LabTest};
 
 pub(crate) const TESTS: &[LabTest] = &[LabTest { name: "costs", kernels: &[KernelName::V6_12], run: costs }];
 
-/// Three in a hundred, and some for where programs happen to lie in memory.
-const COSTS: Baseline = Baseline { file: "costs.json", case: "cost", growth: 3, slack: 10 };
+/// Three in a hundred, and some for where things happen to lie in memory: with the same programs in the kernel, an `open`
+/// took up to twenty more in another build of the guest's programs.
+const COSTS: Baseline = Baseline { file: "costs.json", case: "cost", growth: 3, slack: 25 };
 
 /// Operations short enough for every instruction to be seen.
 const OPERATIONS: [&str; 5] = ["open+close", "read", "write", "scan", "scan, known directory"];
