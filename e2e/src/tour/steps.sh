@@ -191,7 +191,7 @@ step_10() {
 		number=$(revision number)
 		say "\$ cp 10-deny-quiet$version.yaml $file"
 		if [ "$version" = '' ]; then
-			cp "$EXAMPLES/10-deny-quiet.yaml" "$WORK/new" && mv "$WORK/new" "$file"
+			cp "$EXAMPLES/10-deny-quiet.yaml" "$POLICIES/.new" && mv "$POLICIES/.new" "$file"
 		else
 			cat "$EXAMPLES/10-deny-quiet-more.yaml" >"$file"
 		fi
@@ -199,7 +199,7 @@ step_10() {
 	done
 	number=$(revision number)
 	say "\$ sed -i s/matchArgs/matchArg/ $file"
-	sed s/matchArgs/matchArg/ "$EXAMPLES/10-deny-quiet.yaml" >"$WORK/new" && mv "$WORK/new" "$file"
+	sed s/matchArgs/matchArg/ "$EXAMPLES/10-deny-quiet.yaml" >"$POLICIES/.new" && mv "$POLICIES/.new" "$file"
 	check broken-version-is-refused eventually 30 states_are '10-deny-quiet.yaml stale'
 	lictor node status >"$WORK/status"
 	grep 10-deny-quiet.yaml: "$WORK/status" | sed 's/^/@say /'

@@ -45,7 +45,7 @@ policies() {
 	local file wanted=
 	say "\$ cp $* $POLICIES/"
 	for file in "$@"; do
-		cp "$EXAMPLES/$file" "$WORK/new" && mv "$WORK/new" "$POLICIES/$file"
+		cp "$EXAMPLES/$file" "$POLICIES/.new" && mv "$POLICIES/.new" "$POLICIES/$file"
 		wanted+="$file live"$'\n'
 	done
 	for file in "$POLICIES"/*; do

@@ -112,6 +112,7 @@ impl Directory {
                 files.insert(path.to_string_lossy().into_owned(), path);
             }
         }
+        self.complete(&mut files);
         if files.len() > FILES_MAX {
             tracing::error!(
                 directory = %self.path.display(), files = files.len(), limit = FILES_MAX,
@@ -120,6 +121,16 @@ impl Directory {
             files = files.into_iter().take(FILES_MAX).collect();
         }
         Ok(files)
+    }
+
+    /// Adds the files that are there and were not listed: while a file is replaced by a rename, a listing in several parts may
+    /// have neither the old one nor the new one (readdir(3) leaves that open), though the name leads somewhere at every
+    /// moment. Only a name that leads nowhere is gone.
+    fn complete(&self, listed: &mut BTreeMap<String, PathBuf>) {
+        let unlisted = self.seen.keys().filter(|file| !listed.contains_key(*file));
+        let there = unlisted.filter(|file| std::fs::symlink_metadata(file).is_ok());
+        let there: Vec<(String, PathBuf)> = there.map(|file| (file.clone(), PathBuf::from(file))).collect();
+        listed.extend(there);
     }
 
     /// Reads a file if it may have changed; `None` = it says the same as before.
@@ -245,6 +256,20 @@ mod tests {
         fs::write(folder.path().join("b.yaml"), "new").unwrap();
         fs::remove_file(folder.path().join("c.json")).unwrap();
         assert_eq!(changed(&mut directory), ["-c.json", "b.yaml=new"]);
+    }
+
+    #[test]
+    fn a_file_that_a_listing_misses_is_not_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut directory = Directory::new(folder.path());
+        for name in ["a.yaml", "b.yaml"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        assert_eq!(changed(&mut directory).len(), 2);
+        fs::remove_file(folder.path().join("b.yaml")).unwrap();
+        let mut listed = BTreeMap::new();
+        directory.complete(&mut listed);
+        assert_eq!(listed.into_values().collect::<Vec<_>>(), [folder.path().join("a.yaml")]);
     }
 
     #[test]
