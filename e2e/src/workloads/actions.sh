@@ -81,12 +81,13 @@ opened_by_both() {
 	rm $W/new.done
 }
 restart() {
-	mkfifo $W/new.pipe
+	mkfifo $W/new.pipe $W/quiet.pipe
 	bash -c 'while read -r line; do eval "$line"; done <>'$W/new.pipe newer &
 	local newer=$!
 	opened_by_both
-	# Until it has read that it has written: its successor would tell of that as of somebody else.
-	sleep 2
+	# Until it has read that it has written: its successor would tell of that as of somebody else. Without a program, whose
+	# end would be written just before the kill.
+	read -rt 5 <>$W/quiet.pipe
 	kill -9 $NODE
 	wait $NODE 2>/dev/null
 	opened_by_both
