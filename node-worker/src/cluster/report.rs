@@ -71,16 +71,19 @@ pub fn report(status: &Status, held: Option<&Accepted>, constant: &Constant, obs
 /// What is said about a policy; `None` where that follows from the assignment: it is live and the policy with it, or it is
 /// not, and the policy waits with it.
 fn policy(assigned: &Assigned, found: Option<&PolicyStatus>, is_live: bool) -> Option<PolicyReport> {
-    let as_assigned = PolicyReport::enforced(assigned);
     let (state, reasons) = state(found, is_live);
     let counts = found.map(|found| counts(&found.counts)).unwrap_or_default();
     let mode = found.and_then(|found| found.mode.clone()).unwrap_or_default();
-    let waits = !is_live && state == PolicyReportState::Pending && reasons.is_empty();
-    if waits && counts == PolicyCounts::default() {
+    let follows = match state {
+        PolicyReportState::Enforced => mode == assigned.entry.mode.name(),
+        PolicyReportState::Pending => !is_live,
+        PolicyReportState::Unsupported | PolicyReportState::Rejected | PolicyReportState::Failed => false,
+    };
+    // Asked twice a second about each policy: only one that is told has its text digested.
+    if follows && reasons.is_empty() && counts == PolicyCounts::default() {
         return None;
     }
-    let told = PolicyReport { state, mode, reasons, counts, ..as_assigned.clone() };
-    (told != as_assigned).then_some(told)
+    Some(PolicyReport { state, mode, reasons, counts, ..PolicyReport::enforced(assigned) })
 }
 
 fn state(found: Option<&PolicyStatus>, is_live: bool) -> (PolicyReportState, Vec<String>) {

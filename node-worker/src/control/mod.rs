@@ -255,19 +255,17 @@ impl<K: KernelPort> Control<K> {
                 found
             }
             Err(error) => {
-                let (problem, is_usual) = match &self.parts.source {
-                    Source::Directory(directory) => (
-                        format!("policy folder {} cannot be read: {error}", directory.path().display()),
-                        false,
-                    ),
-                    // Each start begins like this: the API server is asked, and has not answered yet.
-                    Source::Cluster(_) => (error.to_string(), true),
+                let problem = match &self.parts.source {
+                    Source::Directory(directory) => {
+                        format!("policy folder {} cannot be read: {error}", directory.path().display())
+                    }
+                    Source::Cluster(_) => error.to_string(),
                 };
                 if self.folder_problem.as_ref() != Some(&problem) {
-                    if is_usual {
-                        tracing::info!("{problem}; what is live stays live");
-                    } else {
-                        tracing::error!("{problem}; what is live stays live");
+                    match &self.parts.source {
+                        Source::Directory(_) => tracing::error!("{problem}; what is live stays live"),
+                        // Each start begins like this: the API server is asked, and has not answered yet.
+                        Source::Cluster(_) => tracing::info!("{problem}; what is live stays live"),
                     }
                     self.folder_problem = Some(problem);
                 }

@@ -169,21 +169,21 @@ impl EventWriter {
                 push_policy(out, event);
                 push_message(out, event.group);
                 push_arguments(out, event);
-                push_action(out, event.rule.shown);
+                push_action(out, "action", event.rule.shown);
                 push_tags(out, event.group);
             }
             EventType::Tracepoint => {
                 push_arguments(out, event);
                 push_policy(out, event);
-                push_action(out, event.rule.shown);
+                push_action(out, "action", event.rule.shown);
                 push_message(out, event.group);
                 push_tags(out, event.group);
             }
             EventType::Kprobe | EventType::Exec | EventType::Exit | EventType::Gap => {
                 push_arguments(out, event);
-                push_action(out, event.rule.shown);
+                push_action(out, "action", event.rule.shown);
                 push_policy(out, event);
-                push_return_action(out, event.rule.shown_return);
+                push_action(out, "return_action", event.rule.shown_return);
                 push_message(out, event.group);
                 push_tags(out, event.group);
             }
@@ -298,27 +298,18 @@ fn push_tags(out: &mut Vec<u8>, group: &GroupPlan) {
     }
 }
 
-fn push_action(out: &mut Vec<u8>, shown: ShownAction) {
-    out.extend_from_slice(b",\"action\":\"KPROBE_ACTION_");
-    out.extend_from_slice(action_name(shown).as_bytes());
-    out.push(b'"');
-}
-
-/// What was done at the function's end.
-fn push_return_action(out: &mut Vec<u8>, shown: ShownAction) {
-    out.extend_from_slice(b",\"return_action\":\"KPROBE_ACTION_");
-    out.extend_from_slice(action_name(shown).as_bytes());
-    out.push(b'"');
-}
-
-fn action_name(shown: ShownAction) -> &'static str {
-    match shown {
+/// Appends the member `name`: `action`, or `return_action` for what was done at the function's end.
+fn push_action(out: &mut Vec<u8>, name: &str, shown: ShownAction) {
+    let action = match shown {
         ShownAction::Post => "POST",
         ShownAction::NoPost => "NOPOST",
         ShownAction::Sigkill => "SIGKILL",
         ShownAction::Signal => "SIGNAL",
         ShownAction::Override => "OVERRIDE",
         ShownAction::GetUrl => "GETURL",
+    };
+    for part in [",\"", name, "\":\"KPROBE_ACTION_", action, "\""] {
+        out.extend_from_slice(part.as_bytes());
     }
 }
 
