@@ -193,7 +193,7 @@ impl Index {
         let (entry, decoded) = ObjectEntry::read(object);
         match (decoded, &entry.content) {
             (Decoded::Kernel(names), ObjectContent::Kernel(digest)) => self.add_kernel(*digest, names),
-            (Decoded::Assignment(assignment), ObjectContent::Assignment(digest, _)) => {
+            (Decoded::Assignment(assignment), ObjectContent::Assignment(digest)) => {
                 self.assignments.insert(*digest, assignment);
             }
             (Decoded::Texts(texts), ObjectContent::Shard(digest)) => {
@@ -256,8 +256,8 @@ impl Index {
     }
 
     /// The assignment with this digest, when it was seen.
-    pub fn assignment(&self, digest: &str) -> Option<&Assignment> {
-        self.assignments.get(&digest.parse().ok()?)
+    pub fn assignment(&self, digest: &Digest) -> Option<&Assignment> {
+        self.assignments.get(digest)
     }
 
     /// The digest of a policy's text in a shard, when that was seen.

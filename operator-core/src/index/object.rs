@@ -7,7 +7,7 @@ use lictor_policy::bundle::{
     node_name,
 };
 use lictor_policy::model::PolicyKey;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A `ConfigMap`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub struct ObjectEntry {
 pub enum ObjectContent {
     /// A shard with the digest in its name.
     Shard(Digest),
-    /// An assignment with the digest in its name, and the shards that it needs.
-    Assignment(Digest, BTreeSet<Digest>),
+    /// An assignment with the digest in its name.
+    Assignment(Digest),
     /// A node's assignment.
     Node(NodeAssignment),
     /// Names of a kernel with the digest in its name.
@@ -81,8 +81,7 @@ fn content(name: &str, object: &ConfigMap) -> Result<(ObjectContent, Decoded), S
     }
     if let Some(digest) = digest_in(name, "lictor-assignment-") {
         let assignment = Assignment::decode(bytes(ASSIGNMENT_KEY)?, &digest).map_err(failed)?;
-        let content = ObjectContent::Assignment(digest, assignment.shards());
-        return Ok((content, Decoded::Assignment(assignment)));
+        return Ok((ObjectContent::Assignment(digest), Decoded::Assignment(assignment)));
     }
     if let Some(digest) = digest_in(name, "lictor-kernel-") {
         let names = KernelNames::decode(bytes(KERNEL_KEY)?, &digest).map_err(failed)?;

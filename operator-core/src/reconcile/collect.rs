@@ -2,7 +2,7 @@
 
 use super::{Desired, Op};
 use crate::index::{Index, ObjectContent};
-use lictor_policy::bundle::{Digest, assignment_name, kernel_name, shard_name};
+use lictor_policy::bundle::{Assignment, Digest, assignment_name, kernel_name, shard_name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Collector {
             let at_once = match &object.content {
                 ObjectContent::Node(written) => !index.nodes().contains_key(&written.node),
                 ObjectContent::Shard(_)
-                | ObjectContent::Assignment(..)
+                | ObjectContent::Assignment(_)
                 | ObjectContent::Kernel(_)
                 | ObjectContent::Damaged(_) => false,
             };
@@ -86,9 +86,8 @@ fn needed(index: &Index, desired: &Desired) -> BTreeSet<String> {
     }
     for digest in assignments {
         let name = assignment_name(&digest);
-        if let Some(ObjectContent::Assignment(_, shards)) =
-            index.objects().get(&name).map(|object| &object.content)
-        {
+        if index.objects().contains_key(&name) {
+            let shards = index.assignment(&digest).map(Assignment::shards).unwrap_or_default();
             needed.extend(shards.iter().map(shard_name));
         }
         needed.insert(name);

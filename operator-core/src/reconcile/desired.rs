@@ -126,16 +126,11 @@ fn scopes(
 ) -> BTreeMap<PolicyKey, Arc<BTreeSet<String>>> {
     let nodes: Vec<&Vec<&str>> = classes.values().collect();
     let mut known: BTreeMap<Vec<usize>, Arc<BTreeSet<String>>> = BTreeMap::new();
-    let mut shared = |classes: Vec<usize>| {
-        let all = || {
-            let nodes = classes.iter().filter_map(|class| nodes.get(*class)).copied().flatten();
-            Arc::new(nodes.map(|node| (*node).to_owned()).collect::<BTreeSet<_>>())
-        };
-        match known.get(&classes) {
-            Some(scope) => Arc::clone(scope),
-            None => Arc::clone(known.entry(classes.clone()).or_insert_with(all)),
-        }
+    let all = |classes: &Vec<usize>| {
+        let nodes = classes.iter().filter_map(|class| nodes.get(*class)).copied().flatten();
+        Arc::new(nodes.map(|node| (*node).to_owned()).collect::<BTreeSet<_>>())
     };
+    let mut shared = |classes: Vec<usize>| Arc::clone(known.entry(classes).or_insert_with_key(all));
     classes_of.into_iter().map(|(key, classes)| (key.clone(), shared(classes))).collect()
 }
 

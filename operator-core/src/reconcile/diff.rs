@@ -64,7 +64,7 @@ fn node_op(index: &mut Index, node: &str, wanted: Digest, now_seconds: u64) -> O
     let written = found.and_then(|object| match &object.content {
         ObjectContent::Node(written) if written.node == node => Some(written),
         ObjectContent::Shard(_)
-        | ObjectContent::Assignment(..)
+        | ObjectContent::Assignment(_)
         | ObjectContent::Node(_)
         | ObjectContent::Kernel(_)
         | ObjectContent::Damaged(_) => None,

@@ -6,13 +6,13 @@
 use super::rollup::{NodeState, pending};
 use crate::index::{Accepted, Index, PolicyEntry, ReportEntry};
 use crate::reconcile::Desired;
-use lictor_policy::bundle::{Assignment, AssignmentEntry};
+use lictor_policy::bundle::{AssignmentEntry, Digest};
 use lictor_policy::model::PolicyKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Nodes of which the same is known about every policy that their reports do not name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Common<'a> {
     /// No report.
     Unreported,
@@ -22,8 +22,8 @@ enum Common<'a> {
     Silent,
     /// A report.
     Reported {
-        /// Digest of the assignment that the node holds; empty for none.
-        held: &'a str,
+        /// Digest of the assignment that the node holds; `None` = none, or no digest.
+        held: Option<Digest>,
         /// Whether its kernel holds what that compiles to.
         is_live: bool,
         /// What is wrong beside single policies.
@@ -34,11 +34,10 @@ enum Common<'a> {
 /// Nodes by what their reports have in common.
 #[derive(Debug, Default)]
 pub(super) struct Reports<'a> {
-    groups: Vec<(Common<'a>, Option<&'a Assignment>)>,
     /// Nodes whose reports name a policy.
     named: BTreeMap<&'a PolicyKey, BTreeMap<&'a str, &'a ReportEntry>>,
-    /// For each list of nodes, its nodes in each of the groups. Policies share such lists, so each is split once.
-    split: BTreeMap<*const BTreeSet<String>, Vec<(usize, Vec<&'a str>)>>,
+    /// For each list of nodes, its nodes by what they have in common. Policies share such lists, so each is split once.
+    split: BTreeMap<*const BTreeSet<String>, BTreeMap<Common<'a>, Vec<&'a str>>>,
 }
 
 /// Where some nodes are with a policy.
@@ -51,42 +50,30 @@ pub(super) struct Share<'a> {
 
 impl<'a> Reports<'a> {
     pub(super) fn read(index: &'a Index, desired: &'a Desired, now: Duration) -> Self {
-        let mut groups: BTreeMap<Common<'a>, usize> = BTreeMap::new();
-        let mut group_of: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut common_of: BTreeMap<&str, Common<'a>> = BTreeMap::new();
         let mut named: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for name in index.nodes().keys() {
             let common = common(index, name, now);
-            if let (Common::Reported { .. }, Some(report)) = (&common, index.reports().get(name)) {
+            if let (Common::Reported { .. }, Some(report)) = (common, index.reports().get(name)) {
                 for key in report.policies() {
                     named.entry(key).or_default().insert(name.as_str(), report);
                 }
             }
-            let next = groups.len();
-            group_of.insert(name, *groups.entry(common).or_insert(next));
+            common_of.insert(name, common);
         }
-        let mut by_place: Vec<_> = groups.into_iter().collect();
-        by_place.sort_by_key(|(_, place)| *place);
-        let held = |common: &Common<'_>| match common {
-            Common::Reported { held, .. } => index.assignment(held),
-            Common::Unreported | Common::Earlier | Common::Silent => None,
-        };
-        let groups = by_place.into_iter().map(|(common, _)| {
-            let held = held(&common);
-            (common, held)
-        });
         let mut split = BTreeMap::new();
         for scope in desired.scopes.values() {
             split.entry(std::sync::Arc::as_ptr(scope)).or_insert_with(|| {
-                let mut shares: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+                let mut shares: BTreeMap<Common<'a>, Vec<&str>> = BTreeMap::new();
                 for node in &**scope {
-                    if let Some(group) = group_of.get(node.as_str()) {
-                        shares.entry(*group).or_default().push(node);
+                    if let Some(common) = common_of.get(node.as_str()) {
+                        shares.entry(*common).or_default().push(node);
                     }
                 }
-                shares.into_iter().collect()
+                shares
             });
         }
-        Self { groups: groups.collect(), named, split }
+        Self { named, split }
     }
 
     /// Nodes in `scope` whose reports name the policy.
@@ -112,10 +99,9 @@ impl<'a> Reports<'a> {
         let is_other = |node: &&str| named.is_none_or(|named| !named.contains_key(*node));
         let shares = self.split.get(&std::ptr::from_ref(scope)).into_iter().flatten();
         shares
-            .filter_map(|(group, nodes)| {
-                let nodes: Vec<&str> = nodes.iter().copied().filter(is_other).collect();
-                let (common, held) = self.groups.get(*group).filter(|_| !nodes.is_empty())?;
-                Some(Share { state: state(index, common, *held, key, entry, accepted), nodes })
+            .map(|(common, nodes)| Share {
+                state: state(index, *common, key, entry, accepted),
+                nodes: nodes.iter().copied().filter(is_other).collect(),
             })
             .collect()
     }
@@ -130,7 +116,7 @@ fn common<'a>(index: &'a Index, node: &str, now: Duration) -> Common<'a> {
         return Common::Silent;
     }
     Common::Reported {
-        held: report.report.assignment.as_ref().map(|held| held.digest.as_str()).unwrap_or_default(),
+        held: report.report.assignment.as_ref().and_then(|held| held.digest.parse().ok()),
         is_live: report.is_live(),
         problem: report.report.problems.first().map(String::as_str),
     }
@@ -139,22 +125,23 @@ fn common<'a>(index: &'a Index, node: &str, now: Duration) -> Common<'a> {
 /// Where nodes are with a policy that their reports do not name: it follows from the assignment that they hold.
 fn state(
     index: &Index,
-    common: &Common<'_>,
-    held: Option<&Assignment>,
+    common: Common<'_>,
     key: &PolicyKey,
     entry: &PolicyEntry,
     accepted: &Accepted,
 ) -> NodeState {
-    let (is_live, problem) = match common {
+    let (held, is_live, problem) = match common {
         Common::Unreported => return pending("the node has not reported"),
         Common::Earlier => {
             return pending("the node is another one than the one of the same name that has reported");
         }
         Common::Silent => return NodeState::Silent,
-        Common::Reported { is_live, problem, .. } => (*is_live, *problem),
+        Common::Reported { held, is_live, problem } => (held, is_live, problem),
     };
     let late = |why: &str| pending(problem.unwrap_or(why));
-    let Some(held) = held else { return late("the node holds no assignment that is known") };
+    let Some(held) = held.and_then(|digest| index.assignment(&digest)) else {
+        return late("the node holds no assignment that is known");
+    };
     let Some(given) = held.entry(key).filter(|given| given.uid == entry.uid) else {
         return late("the node has not been given this policy yet");
     };
