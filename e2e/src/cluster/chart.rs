@@ -205,6 +205,14 @@ pub(super) fn policy(name: &str, path: &str) -> Value {
     })
 }
 
+/// Whether a policy's status says that it is Ready in its current generation.
+pub(super) fn is_ready(policy: &Value) -> bool {
+    let (status, generation) = (&policy["status"], &policy["metadata"]["generation"]);
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let mut ready = conditions.filter(|one| one["type"] == "Ready" && one["status"] == "True");
+    ready.any(|one| one["observedGeneration"] == *generation) && status["observedGeneration"] == *generation
+}
+
 /// A policy about a function.
 pub(super) fn call(name: &str, function: &str) -> Value {
     json!({

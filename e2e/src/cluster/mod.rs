@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::lab::Report;
 
 pub mod binaries;
+mod by_hand;
 mod cases;
 mod chaos;
 mod chart;

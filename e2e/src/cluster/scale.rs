@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::chart::{Chart, Operator, policy};
+use super::chart::{Chart, Operator, is_ready, policy};
 use super::{Client, Cluster, ClusterContext, Component, eventually, resident_bytes};
 
 /// Objects that one kubectl creates: more make it slower to start, fewer waste its start.
@@ -173,13 +173,6 @@ fn changes(chart: &Chart<'_>, operator: &mut Operator, size: Size, rows: &mut Ve
     let used = (processor_seconds(pid)? - used) / count(changes);
     rows.push(row("operator's processor time, a change", used, "s"));
     Ok(())
-}
-
-fn is_ready(policy: &Value) -> bool {
-    let (status, generation) = (&policy["status"], &policy["metadata"]["generation"]);
-    let conditions = status["conditions"].as_array().into_iter().flatten();
-    let mut ready = conditions.filter(|one| one["type"] == "Ready" && one["status"] == "True");
-    ready.any(|one| one["observedGeneration"] == *generation) && status["observedGeneration"] == *generation
 }
 
 /// The webhook's time for a policy with many rules.

@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
+use super::super::by_hand::{self, OURS};
 use super::super::chart::{SETTLE, policy};
 use super::super::{Component, eventually};
 use super::World;
 
-/// Namespace of the operator's objects.
-const OURS: [&str; 2] = ["-n", "lictor"];
 /// Rules of a policy that is too large.
 const TOO_MANY_RULES: usize = 10_000;
 /// Longer than a lease: the other operator takes over.
@@ -167,20 +164,11 @@ fn api_server_gone(world: &mut World<'_>) -> Result<()> {
     world.chart.cluster.restart(Component::ApiServer)
 }
 
-/// The certificate is over, as far as what is kept of it says.
-fn certificate_ends(world: &mut World<'_>) -> Result<()> {
+fn certificate_ends(world: &World<'_>) -> Result<()> {
     let admin = world.chart.admin();
-    let get = ["get", "secret", "lictor-webhook-authority", "-o", "jsonpath={.data.authority\\.json}"];
-    let ran = admin.try_kubectl(&[&OURS[..], &get[..]].concat())?;
-    // An earlier fault has deleted it.
-    if ran.code != 0 {
-        return ran.refused("NotFound");
-    }
-    let mut authority: Value = serde_json::from_slice(&STANDARD.decode(ran.stdout.trim())?)?;
-    authority["leaf"]["ends"] = json!(1);
-    let data = json!({"data": {"authority.json": STANDARD.encode(authority.to_string())}}).to_string();
-    let patch = ["patch", "secret", "lictor-webhook-authority", "--type=merge", "-p", &data];
-    admin.try_kubectl(&[&OURS[..], &patch[..]].concat()).map(drop)
+    // An earlier fault may have deleted it.
+    let Some(authority) = by_hand::authority(admin)? else { return Ok(()) };
+    by_hand::end_certificate(admin, authority).map(drop)
 }
 
 fn delete(world: &World<'_>, what: &[&str]) -> Result<()> {
@@ -225,18 +213,9 @@ fn replay(world: &mut World<'_>) -> Result<()> {
 fn forge(world: &World<'_>, prefix: &str) -> Result<()> {
     let Some(name) = world.chart.objects(prefix)?.into_iter().next() else { return Ok(()) };
     let admin = world.chart.admin();
-    let ran = admin.try_kubectl(&[&OURS[..], &["get", "configmap", &name, "-o", "json"]].concat())?;
-    if ran.code != 0 {
-        return ran.refused("NotFound");
-    }
-    let mut object: Value = serde_json::from_str(&ran.stdout).context("kubectl's output is not JSON")?;
-    let data = object["binaryData"].as_object_mut().context("an object of ours without data")?;
-    for bytes in data.values_mut() {
-        *bytes = STANDARD.encode("somebody else").into();
-    }
-    object["metadata"] = json!({"name": name, "namespace": "lictor", "labels": object["metadata"]["labels"]});
+    let Some((_, forged)) = by_hand::forgery(admin, &name)? else { return Ok(()) };
     // The operator may be quicker; then there was no forgery.
-    admin.try_with_input(&["replace", "--force", "-f", "-"], &object.to_string()).map(drop)
+    by_hand::replace(admin, &forged).map(drop)
 }
 
 /// Somebody changes what the operator writes, again and again.
@@ -288,12 +267,8 @@ fn throttled(world: &mut World<'_>) -> Result<()> {
 fn node_made_again(world: &mut World<'_>) -> Result<()> {
     let name = any_node(world);
     let admin = world.chart.admin();
-    let node = json!({
-        "apiVersion": "v1", "kind": "Node",
-        "metadata": {"name": name, "labels": {"kubernetes.io/os": "linux", "sim": "true"}},
-    });
     admin.kubectl(&["delete", "node", &name])?;
-    admin.apply(&node.to_string()).map(drop)
+    admin.apply(&by_hand::node(&name).to_string()).map(drop)
 }
 
 fn too_many_rules(world: &World<'_>) -> Result<()> {

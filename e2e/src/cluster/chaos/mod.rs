@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::clock::Clock;
 use self::faults::Fault;
-use super::chart::{Chart, Operator, SETTLE, policy};
+use super::chart::{Chart, Operator, SETTLE, is_ready, policy};
 use super::{Cases, ClusterContext, ClusterTest, Daemon, Lane, eventually};
 use crate::lab::CaseResult;
 
@@ -151,14 +151,8 @@ impl World<'_> {
         let wanted: Vec<String> = (0..POLICIES).map(name_of).collect();
         ensure!(names == wanted, "the policies are {names:?}");
         for policy in policies {
-            let (status, generation) = (&policy["status"], &policy["metadata"]["generation"]);
-            let conditions = status["conditions"].as_array().into_iter().flatten();
-            let ready = conditions
-                .filter(|one| one["observedGeneration"] == *generation)
-                .any(|one| one["type"] == "Ready" && one["status"] == "True");
             let summary = format!("{NODES}/{NODES}");
-            let counted = status["nodes"]["summary"] == *summary;
-            ensure!(ready && counted && status["observedGeneration"] == *generation, "{policy}");
+            ensure!(is_ready(policy) && policy["status"]["nodes"]["summary"] == *summary, "{policy}");
         }
         Ok(())
     }

@@ -4,10 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::super::by_hand::{self, OURS};
 use super::super::chart::{Chart, Operator, SETTLE, policy};
 use super::super::{Cases, Component, eventually};
 
@@ -15,8 +14,6 @@ use super::super::{Cases, Component, eventually};
 const CROWD: usize = 12;
 /// How long the API server is away.
 const OUTAGE: Duration = Duration::from_secs(12);
-/// The operator's own objects.
-const OURS: [&str; 2] = ["-n", "lictor"];
 
 /// Objects of the operator that somebody else changes.
 pub(super) fn objects(cases: &mut Cases, chart: &Chart<'_>) {
@@ -40,22 +37,16 @@ pub(super) fn objects(cases: &mut Cases, chart: &Chart<'_>) {
 fn forged_shard(chart: &Chart<'_>) -> Result<()> {
     let admin = chart.admin();
     let name = chart.objects("lictor-policies-")?.into_iter().next().context("there is no shard")?;
-    let mut object = admin.json(&[&OURS[..], &["get", "configmap", &name]].concat())?;
-    let data = object["binaryData"].as_object_mut().context("a shard without data")?;
-    let (key, good) = data.iter().next().map(|(key, good)| (key.clone(), good.clone())).context("empty")?;
-    data[&key] = STANDARD.encode("somebody else").into();
-    let uid = object["metadata"]["uid"].clone();
-    object["metadata"] = json!({
-        "name": name, "namespace": "lictor", "labels": object["metadata"]["labels"],
-    });
+    let (good, forged) = by_hand::forgery(admin, &name)?.context("the shard is gone")?;
     eventually("the forged shard to be in", SETTLE, || {
-        let ran = admin.try_with_input(&["replace", "--force", "-f", "-"], &object.to_string())?;
+        let ran = by_hand::replace(admin, &forged)?;
         ensure!(ran.code == 0, "{}", ran.text());
         Ok(())
     })?;
     eventually("the operator's own shard", SETTLE, || {
         let now = admin.json(&[&OURS[..], &["get", "configmap", &name]].concat())?;
-        ensure!(now["binaryData"][&key] == good && now["metadata"]["uid"] != uid, "{now}");
+        let is_another = now["metadata"]["uid"] != good["metadata"]["uid"];
+        ensure!(now["binaryData"] == good["binaryData"] && is_another, "{now}");
         Ok(())
     })?;
     chart.ready("write", "3/3")
@@ -96,18 +87,11 @@ pub(super) fn webhook(cases: &mut Cases, chart: &Chart<'_>, operator: &mut Opera
         asked(chart)
     });
     cases.run("a-certificate-that-ends-is-renewed-without-a-restart", || {
-        let read = || -> Result<Value> {
-            let get =
-                ["get", "secret", "lictor-webhook-authority", "-o", "jsonpath={.data.authority\\.json}"];
-            let text = chart.admin().kubectl(&[&OURS[..], &get[..]].concat())?;
-            Ok(serde_json::from_slice(&STANDARD.decode(text.trim())?)?)
-        };
-        let mut authority = read()?;
+        let read = || by_hand::authority(chart.admin())?.context("there is no authority");
+        let authority = read()?;
         let (old, known) = (authority["leaf"]["certificate"].clone(), authorities(chart)?);
-        authority["leaf"]["ends"] = json!(1);
-        let data = json!({"data": {"authority.json": STANDARD.encode(authority.to_string())}}).to_string();
-        let edit = ["patch", "secret", "lictor-webhook-authority", "--type=merge", "-p", &data];
-        chart.admin().kubectl(&[&OURS[..], &edit[..]].concat())?;
+        let ran = by_hand::end_certificate(chart.admin(), authority)?;
+        ensure!(ran.code == 0, "{}", ran.text());
         eventually("another certificate", SETTLE, || {
             let now = read()?;
             ensure!(now["leaf"]["certificate"] != old && now["leaf"]["ends"] != 1, "it is the old one");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
+use super::by_hand;
 use super::chart::{Chart, Operator, SETTLE, call, policy};
 use super::{Cases, ClusterContext, ClusterTest, Lane, eventually};
 use crate::lab::CaseResult;
@@ -274,12 +275,8 @@ fn tenancy(cases: &mut Cases, chart: &Chart<'_>) {
 fn nodes_go(cases: &mut Cases, chart: &Chart<'_>) {
     let admin = chart.admin();
     cases.run("a-machine-that-takes-the-name-of-another-one-is-not-taken-for-it", || {
-        let node = json!({
-            "apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": "sim-0002", "labels": {"kubernetes.io/os": "linux", "sim": "true"}},
-        });
         admin.kubectl(&["delete", "node", "sim-0002"])?;
-        admin.apply(&node.to_string())?;
+        admin.apply(&by_hand::node("sim-0002").to_string())?;
         // It boots for some seconds, and holds nothing until then.
         chart.condition("write", "Ready", "False", "2/3")?;
         chart.ready("write", "3/3")
