@@ -61,6 +61,11 @@ pub const LICTOR_ENDPOINTS_ADDRESSES: u32 = 2;
 pub const LICTOR_ENDPOINTS_PORTS: u32 = 4;
 pub const LICTOR_ENDPOINTS_PROTOCOL: u32 = 8;
 pub const LICTOR_ENDPOINTS_STATE: u32 = 16;
+pub const LICTOR_MAX_NAME: u32 = 128;
+pub const LICTOR_SIGNATURE_UNKNOWN: u32 = 0;
+pub const LICTOR_SIGNATURE_GOOD: u32 = 1;
+pub const LICTOR_SIGNATURE_BAD: u32 = 2;
+pub const LICTOR_PERF_TYPES: u32 = 6;
 pub type __u8 = ::core::ffi::c_uchar;
 pub type __s16 = ::core::ffi::c_short;
 pub type __u16 = ::core::ffi::c_ushort;
@@ -385,6 +390,11 @@ pub mod lictor_field_kind {
     pub const LICTOR_FIELD_SOCKADDR: Type = 15;
     pub const LICTOR_FIELD_CRED: Type = 16;
     pub const LICTOR_FIELD_USER_NAMESPACE: Type = 17;
+    pub const LICTOR_FIELD_MODULE: Type = 18;
+    pub const LICTOR_FIELD_BPF_ATTR: Type = 19;
+    pub const LICTOR_FIELD_BPF_MAP: Type = 20;
+    pub const LICTOR_FIELD_PERF_EVENT: Type = 21;
+    pub const LICTOR_FIELD_NET_DEVICE: Type = 22;
 }
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
@@ -1039,4 +1049,72 @@ const _: () = {
         [::core::mem::offset_of!(lictor_endpoints, length) - 60usize];
     ["Offset of field: lictor_endpoints::cookie"]
         [::core::mem::offset_of!(lictor_endpoints, cookie) - 64usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_module {
+    pub taints: __u64,
+    pub signature: __u32,
+    pub pad: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_module"][::core::mem::size_of::<lictor_module>() - 16usize];
+    ["Alignment of lictor_module"][::core::mem::align_of::<lictor_module>() - 8usize];
+    ["Offset of field: lictor_module::taints"][::core::mem::offset_of!(lictor_module, taints) - 0usize];
+    ["Offset of field: lictor_module::signature"][::core::mem::offset_of!(lictor_module, signature) - 8usize];
+    ["Offset of field: lictor_module::pad"][::core::mem::offset_of!(lictor_module, pad) - 12usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_bpf_attr {
+    pub program_type: __u32,
+    pub instructions: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_bpf_attr"][::core::mem::size_of::<lictor_bpf_attr>() - 8usize];
+    ["Alignment of lictor_bpf_attr"][::core::mem::align_of::<lictor_bpf_attr>() - 4usize];
+    ["Offset of field: lictor_bpf_attr::program_type"]
+        [::core::mem::offset_of!(lictor_bpf_attr, program_type) - 0usize];
+    ["Offset of field: lictor_bpf_attr::instructions"]
+        [::core::mem::offset_of!(lictor_bpf_attr, instructions) - 4usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_bpf_map {
+    pub map_type: __u32,
+    pub key_size: __u32,
+    pub value_size: __u32,
+    pub max_entries: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_bpf_map"][::core::mem::size_of::<lictor_bpf_map>() - 16usize];
+    ["Alignment of lictor_bpf_map"][::core::mem::align_of::<lictor_bpf_map>() - 4usize];
+    ["Offset of field: lictor_bpf_map::map_type"][::core::mem::offset_of!(lictor_bpf_map, map_type) - 0usize];
+    ["Offset of field: lictor_bpf_map::key_size"][::core::mem::offset_of!(lictor_bpf_map, key_size) - 4usize];
+    ["Offset of field: lictor_bpf_map::value_size"]
+        [::core::mem::offset_of!(lictor_bpf_map, value_size) - 8usize];
+    ["Offset of field: lictor_bpf_map::max_entries"]
+        [::core::mem::offset_of!(lictor_bpf_map, max_entries) - 12usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_perf_event {
+    pub type_: __u32,
+    pub pad: __u32,
+    pub config: __u64,
+    pub probe_offset: __u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_perf_event"][::core::mem::size_of::<lictor_perf_event>() - 24usize];
+    ["Alignment of lictor_perf_event"][::core::mem::align_of::<lictor_perf_event>() - 8usize];
+    ["Offset of field: lictor_perf_event::type_"][::core::mem::offset_of!(lictor_perf_event, type_) - 0usize];
+    ["Offset of field: lictor_perf_event::pad"][::core::mem::offset_of!(lictor_perf_event, pad) - 4usize];
+    ["Offset of field: lictor_perf_event::config"]
+        [::core::mem::offset_of!(lictor_perf_event, config) - 8usize];
+    ["Offset of field: lictor_perf_event::probe_offset"]
+        [::core::mem::offset_of!(lictor_perf_event, probe_offset) - 16usize];
 };

@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 55] = [
+const LINES: [(&str, &str, Answer); 56] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -160,6 +160,21 @@ const LINES: [(&str, &str, Answer); 55] = [
         "files",
         "`NotFileType`",
         Cases("files", &["not a regular file", "a regular file after all", "no file is not regular"]),
+    ),
+    (
+        "objects",
+        "`net_device` is compared as a text, its name; here `module` is, too",
+        Cases(
+            "objects",
+            &[
+                "a network interface by its name",
+                "another network interface",
+                "a module by its name",
+                "a module that is named",
+                "an event line of a module",
+                "an event line of a network interface",
+            ],
+        ),
     ),
     (
         "network",

@@ -46,6 +46,11 @@ pub(super) fn value(shape: &lictor_field_shape) -> String {
         field::LICTOR_FIELD_SOCKADDR => "socket address".to_owned(),
         field::LICTOR_FIELD_CRED => "credentials".to_owned(),
         field::LICTOR_FIELD_USER_NAMESPACE => "user namespace".to_owned(),
+        field::LICTOR_FIELD_MODULE => "name of a module".to_owned(),
+        field::LICTOR_FIELD_BPF_ATTR => "BPF program".to_owned(),
+        field::LICTOR_FIELD_BPF_MAP => "BPF map".to_owned(),
+        field::LICTOR_FIELD_PERF_EVENT => "perf event".to_owned(),
+        field::LICTOR_FIELD_NET_DEVICE => "name of an interface".to_owned(),
         _ => "nothing".to_owned(),
     };
     match u32::from(shape.source) {

@@ -27,6 +27,8 @@ use std::time::Duration;
 const NAMES: [&str; 4] = ["first", "second", "third", "fourth"];
 /// A signal that a process ignores unless it asks for it.
 const SIGURG: u8 = 23;
+/// Where the name is in a `struct module`, behind its state and its place in the list, on 64-bit machines.
+const MODULE_NAME: usize = 24;
 /// Nothing is mapped below the first 64 KiB.
 const UNMAPPED: u64 = 0x1000;
 
@@ -100,7 +102,7 @@ fn own_cgroup() -> Result<u64> {
     Ok(std::fs::metadata(format!("/sys/fs/cgroup{path}"))?.ino())
 }
 
-/// Places whose arguments this process can make up: numbers, texts, socket addresses.
+/// Places whose arguments this process can make up: numbers, texts, socket addresses, modules.
 fn places() -> Vec<Place> {
     let int = |width, signed| TypeClass::Integer { width, signed };
     vec![
@@ -117,6 +119,7 @@ fn places() -> Vec<Place> {
                 int(8, true),
                 TypeClass::StructPointer("sockaddr".to_owned()),
                 int(4, false),
+                TypeClass::StructPointer("module".to_owned()),
             ],
             returns: Some(int(4, true)),
             denies: false,
@@ -130,7 +133,9 @@ fn made_up_facts(facts: &NodeFacts) -> NodeFacts {
     let symbols = FakeSymbols::default()
         .with_function(&format!("int bpf_lsm_lictor_asked({asked})"))
         .with_function(&format!("int security_lictor_asked({asked})"))
-        .with_function("int lictor_seen(const char *a, long b, struct sockaddr *c, unsigned int d)");
+        .with_function(
+            "int lictor_seen(const char *a, long b, struct sockaddr *c, unsigned int d, struct module *e)",
+        );
     NodeFacts { bpf_lsm: true, btf: true, symbols: Arc::new(symbols), ..facts.clone() }
 }
 
@@ -317,14 +322,19 @@ fn name_of(
 
 /// The bytes that a pointer leads to.
 fn in_memory(value: &Value) -> Vec<u8> {
-    if let TypeClass::StructPointer(_) = value.class {
+    let name = match &value.class {
+        TypeClass::StructPointer(name) => name.as_str(),
+        TypeClass::Integer { .. } | TypeClass::CharPointer | TypeClass::Pointer | TypeClass::Other => "",
+    };
+    if name == "sockaddr" {
         return socket_address(&value.endpoints);
     }
+    let before: &[u8] = if name == "module" { &[0; MODULE_NAME] } else { &[] };
     let bytes = match &value.text {
         Reading::Text(bytes) => bytes.split(|byte| *byte == 0).next().unwrap_or_default(),
         Reading::Absent | Reading::Unresolved => &[],
     };
-    [bytes, &[0]].concat()
+    [before, bytes, &[0]].concat()
 }
 
 /// A `struct sockaddr_in`, a `struct sockaddr_in6` or a family alone.

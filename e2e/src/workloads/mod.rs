@@ -22,18 +22,22 @@ pub(crate) const TESTS: &[LabTest] =
 /// policy whose line has no event reports nothing.
 const EXPECTED: &str = include_str!("expected.txt");
 
-const SCRIPT: [&str; 6] = [
+const SCRIPT: [&str; 7] = [
     include_str!("policies.sh"),
     include_str!("process.sh"),
     include_str!("arguments.sh"),
     include_str!("actions.sh"),
     include_str!("network.sh"),
+    include_str!("objects.sh"),
     include_str!("main.sh"),
 ];
 
 fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {
-    let options = Options { timeout: Duration::from_mins(10), ..context.options.clone() };
+    let modules = vec!["dummy".to_owned()];
+    let options = Options { timeout: Duration::from_mins(10), modules, ..context.options.clone() };
     let lab = context.lab_with(options).file(context.programs.join("lictor-lab"), "/usr/bin/lictor-lab");
+    // The one interpreter that makes any system call, and is on every Debian machine.
+    let lab = lab.file("/usr/bin/perl", "/usr/bin/perl");
     let outcome = lab.run(&format!("{CASE_FUNCTIONS}\n{FUNCTIONS}\n{}", SCRIPT.join("\n")))?;
     let mut cases = recorded_cases(&outcome);
     let file = |name: &str| {

@@ -97,13 +97,14 @@ fn elsewhere(namespaces: &Value) -> Vec<Value> {
 }
 
 /// What the kernel picks: of a socket or a packet port of the caller, hash of the flow, number of the socket; the number
-/// of a new namespace.
+/// of a new namespace; of a source of perf events its number.
 fn is_picked(name: &str, value: &Value) -> bool {
     let from = |first| value.as_u64().is_some_and(|number| number >= first);
     name == "hash"
         || name == "cookie"
         || name == "sport" && from(EPHEMERAL)
         || name == "inum" && from(NEW_NAMESPACE)
+        || name == "Type" && value.as_str().is_some_and(|kind| kind.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The value with its buffers as text, long ones and long lists by their length, and without what the kernel picks.

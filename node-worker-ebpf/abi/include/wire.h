@@ -262,6 +262,16 @@ enum lictor_field_kind {
 	LICTOR_FIELD_CRED,
 	/* struct user_namespace *: a struct lictor_user_namespace. */
 	LICTOR_FIELD_USER_NAMESPACE,
+	/* struct module *: a struct lictor_module and its name. It is compared by its name. */
+	LICTOR_FIELD_MODULE,
+	/* union bpf_attr * of a program that is loaded: a struct lictor_bpf_attr and the program's name. */
+	LICTOR_FIELD_BPF_ATTR,
+	/* struct bpf_map *: a struct lictor_bpf_map and its name. */
+	LICTOR_FIELD_BPF_MAP,
+	/* struct perf_event *: a struct lictor_perf_event and the function that it probes. */
+	LICTOR_FIELD_PERF_EVENT,
+	/* struct net_device *: its name. */
+	LICTOR_FIELD_NET_DEVICE,
 };
 
 /* `source` of a field: argument index 0..5, or the return value. Tracepoints read at `offset` instead. */
@@ -624,71 +634,6 @@ struct lictor_field {
 	__u32 original_length;
 };
 
-/* Data of a FILE, FD, PATH, DENTRY or BINPRM field; the path follows, without NUL. NUMBER fields are one __u64. */
-struct lictor_file {
-	__u64 inode;
-	__u32 device;
-	/* struct inode.i_mode */
-	__u32 mode;
-	/* struct file.f_flags; 0 when there is no open file. */
-	__u32 flags;
-	__u32 links;
-	/* FD: the descriptor. */
-	__s64 fd;
-};
-
-/* Data of a USER_NAMESPACE field. Ids are those of the first user namespace. */
-struct lictor_user_namespace {
-	/* Inode number. */
-	__u32 inode;
-	/* How many user namespaces it is within. */
-	__u32 level;
-	/* Who made it. */
-	__u32 owner;
-	__u32 group;
-};
-
-/* Data of a CRED field. Ids are those of the first user namespace. */
-struct lictor_credentials {
-	__u32 uid, gid, euid, egid, suid, sgid, fsuid, fsgid;
-	__u32 secure_bits;
-	__u32 pad;
-	__u64 cap_permitted, cap_effective, cap_inheritable;
-	struct lictor_user_namespace user_namespace;
-};
-
-/* What of struct lictor_endpoints there is; what is not there is 0. */
-#define LICTOR_ENDPOINTS_FAMILY 1
-/* Both addresses; of a SOCKADDR there is only the source. Only in the families AF_INET and AF_INET6. */
-#define LICTOR_ENDPOINTS_ADDRESSES 2
-#define LICTOR_ENDPOINTS_PORTS 4
-#define LICTOR_ENDPOINTS_PROTOCOL 8
-#define LICTOR_ENDPOINTS_STATE 16
-
-/* Data of a SOCK, SOCKET, SKB or SOCKADDR field. */
-struct lictor_endpoints {
-	/* In the order of the network; an IPv4 address is the first four bytes. */
-	__u8 source[16];
-	__u8 destination[16];
-	__u16 source_port;
-	__u16 destination_port;
-	/* AF_* */
-	__u16 family;
-	/* IPPROTO_* */
-	__u16 protocol;
-	/* LICTOR_ENDPOINTS_* */
-	__u16 flags;
-	/* Sockets: SOCK_*. */
-	__u16 type;
-	/* Sockets: TCP_*. */
-	__u32 state;
-	__u32 mark;
-	__u32 priority;
-	/* Packets: hash of the flow, 0 = not computed; length in bytes. */
-	__u32 hash;
-	__u32 length;
-	/* Sockets: the kernel's own number of the socket, 0 = nobody has asked for it. */
-	__u64 cookie;
-};
+#include "values.h"
 
 #endif

@@ -114,6 +114,18 @@ static __always_inline __u64 number_of(__u64 raw, __u32 width, __u32 flags)
 	return raw << shift >> shift;
 }
 
+/*
+ * Of a field that is compared by the name of what its pointer leads to, the raw value is where the name stands. Here, where
+ * the kind is known to the verifier, this costs other fields nothing.
+ */
+static __always_inline void point_to_name(struct event *e, __u32 i)
+{
+	if (shape.fields[i].kind == LICTOR_FIELD_MODULE && e->raw[i])
+		e->raw[i] += bpf_core_field_offset(struct module, name);
+	if (shape.fields[i].kind == LICTOR_FIELD_NET_DEVICE && e->raw[i])
+		e->raw[i] += bpf_core_field_offset(struct net_device, name);
+}
+
 /* Fills raw[i] and size[i]; `i` and with it every branch is known to the verifier. */
 static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 {
@@ -123,6 +135,7 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 
 	if (shape.attach == LICTOR_ATTACH_TRACEPOINT) {
 		e->raw[i] = tracepoint_value(ctx, shape.fields[i].offset);
+		point_to_name(e, i);
 		if (size_source != LICTOR_SOURCE_NONE)
 			e->size[i] = number_of(tracepoint_value(ctx, shape.fields[i].size_offset), width, 0);
 		return;
@@ -135,6 +148,7 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 	} else
 #endif
 		e->raw[i] = source_value(ctx, source);
+	point_to_name(e, i);
 	if (size_source != LICTOR_SOURCE_NONE)
 		e->size[i] = number_of(source_value(ctx, size_source), width, 0);
 	if (shape.fields[i].flags & LICTOR_FIELD_RETURN_COPY) {

@@ -67,20 +67,59 @@ __noinline int memo_store(struct event *e)
 	return 0;
 }
 
-/* Credentials by effective ids, user namespace and capabilities, endpoints by addresses, ports, family and protocol. */
-__noinline __u64 hash_of_structure(struct event *e, __u32 field)
+/* Fills `words` with what tells objects of a kind from each other, as far as they are shown. */
+static __always_inline void words_of_object(__u64 raw, __u32 kind, __u64 *words)
 {
-	__u64 part = 0;
-	struct cred *cred;
+	struct cred *cred = (struct cred *)raw;
+	union bpf_attr *attr = (union bpf_attr *)raw;
+	struct bpf_map *map = (struct bpf_map *)raw;
+	struct perf_event *event = (struct perf_event *)raw;
+
+	switch (kind) {
+	case LICTOR_FIELD_CRED:
+		words[0] = (__u64)BPF_CORE_READ(cred, euid.val) << 32 | BPF_CORE_READ(cred, egid.val);
+		words[1] = (__u64)BPF_CORE_READ(cred, user_ns);
+		words[2] = capabilities_of(cred, LICTOR_FROM_CAP_EFFECTIVE);
+		break;
+	case LICTOR_FIELD_BPF_ATTR:
+		words[0] = BPF_CORE_READ(attr, prog_type);
+		words[1] = BPF_CORE_READ(attr, insn_cnt);
+		bpf_core_read(&words[2], sizeof(attr->prog_name), &attr->prog_name);
+		break;
+	case LICTOR_FIELD_BPF_MAP:
+		words[0] = (__u64)BPF_CORE_READ(map, map_type) << 32 | BPF_CORE_READ(map, key_size);
+		words[1] = (__u64)BPF_CORE_READ(map, value_size) << 32 | BPF_CORE_READ(map, max_entries);
+		bpf_core_read(&words[2], sizeof(map->name), &map->name);
+		break;
+	case LICTOR_FIELD_PERF_EVENT:
+		words[0] = BPF_CORE_READ(event, attr.type);
+		words[1] = BPF_CORE_READ(event, attr.config);
+		words[2] = BPF_CORE_READ(event, attr.kprobe_func);
+		words[3] = BPF_CORE_READ(event, attr.probe_offset);
+		break;
+	}
+}
+
+/* Functions of their own, for the stack: what one of them keeps is not there while the other one runs. */
+__noinline __u64 hash_of_object(struct event *e, __u32 field)
+{
+	__u64 part = 0, words[5] = {};
 
 	if (!e)
 		return 0;
-	if (shape.fields[field & 7].kind == LICTOR_FIELD_CRED) {
-		cred = (struct cred *)e->raw[field & 7];
-		part = (__u64)BPF_CORE_READ(cred, euid.val) << 32 | BPF_CORE_READ(cred, egid.val);
-		part = (part ^ (__u64)BPF_CORE_READ(cred, user_ns) << 1) * 0x100000001b3ULL;
-		return part ^ capabilities_of(cred, LICTOR_FROM_CAP_EFFECTIVE);
-	}
+	words_of_object(e->raw[field & 7], shape.fields[field & 7].kind, words);
+	for (int i = 0; i < 5; i++)
+		part = (part ^ words[i]) * 0x100000001b3ULL;
+	return part;
+}
+
+/* By addresses, ports, family and protocol. */
+__noinline __u64 hash_of_endpoints(struct event *e, __u32 field)
+{
+	__u64 part = 0;
+
+	if (!e)
+		return 0;
 	read_endpoints(e, field);
 	for (int i = 0; i < 5; i++)
 		part = (part ^ ((__u64 *)&e->endpoints)[i]) * 0x100000001b3ULL;
@@ -107,6 +146,8 @@ __noinline __u64 values_hash(struct event *e)
 			break;
 		case LICTOR_FIELD_STRING:
 		case LICTOR_FIELD_CHAR_BUF:
+		case LICTOR_FIELD_MODULE:
+		case LICTOR_FIELD_NET_DEVICE:
 			read_string(words, sizeof(words), e->raw[i]);
 			for (int j = 0; j < 5; j++)
 				part = (part ^ words[j]) * 0x100000001b3ULL;
@@ -123,8 +164,13 @@ __noinline __u64 values_hash(struct event *e)
 		case LICTOR_FIELD_SOCKET:
 		case LICTOR_FIELD_SKB:
 		case LICTOR_FIELD_SOCKADDR:
+			part = hash_of_endpoints(e, i);
+			break;
 		case LICTOR_FIELD_CRED:
-			part = hash_of_structure(e, i);
+		case LICTOR_FIELD_BPF_ATTR:
+		case LICTOR_FIELD_BPF_MAP:
+		case LICTOR_FIELD_PERF_EVENT:
+			part = hash_of_object(e, i);
 			break;
 		default:
 			part = e->raw[i];

@@ -25,7 +25,7 @@ typedef __u64 u64;
 #define false 0
 #define NULL ((void *)0)
 
-enum {
+enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PROG_ARRAY = 3,
@@ -333,6 +333,42 @@ struct sk_buff {
 	__be16 protocol;
 	__u16 network_header;
 	unsigned char *head;
+};
+
+struct module {
+	char name[56];
+	unsigned long taints;
+	bool sig_ok;
+};
+
+struct bpf_map {
+	enum bpf_map_type map_type;
+	__u32 key_size;
+	__u32 value_size;
+	__u32 max_entries;
+	char name[16];
+};
+
+/* Each member stands where the kernel has it, not where it stands here. */
+union bpf_attr {
+	__u32 prog_type;
+	__u32 insn_cnt;
+	char prog_name[16];
+};
+
+struct perf_event_attr {
+	__u32 type;
+	__u64 config;
+	__u64 kprobe_func;
+	__u64 probe_offset;
+};
+
+struct perf_event {
+	struct perf_event_attr attr;
+};
+
+struct net_device {
+	char name[16];
 };
 
 struct pt_regs {

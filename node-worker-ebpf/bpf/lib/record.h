@@ -320,6 +320,101 @@ __noinline int write_credentials(struct scratch *s, __u64 from)
 	return 0;
 }
 
+/* Appends the name behind a structure of `head` bytes; none when it cannot be read. `limit` counts the NUL. */
+static __always_inline void write_name(struct scratch *s, __u32 head, __u64 from, __u32 limit)
+{
+	long length = read_string(writer_data(s, head), limit, from);
+
+	s->writer.length = s->writer.original = head + (length > 0 ? length - 1 : 0);
+}
+
+__noinline int write_module(struct scratch *s, __u64 name)
+{
+	struct module *module = (struct module *)(name - bpf_core_field_offset(struct module, name));
+	struct lictor_module *data;
+
+	if (!s)
+		return 0;
+	if (!name) {
+		s->writer.status = LICTOR_FIELD_ABSENT;
+		return 0;
+	}
+	data = (struct lictor_module *)writer_data(s, 0);
+	data->taints = BPF_CORE_READ(module, taints);
+	data->signature = LICTOR_SIGNATURE_UNKNOWN;
+	/* Kernels that do not look at signatures do not have it. */
+	if (bpf_core_field_exists(module->sig_ok))
+		data->signature =
+		    BPF_CORE_READ(module, sig_ok) ? LICTOR_SIGNATURE_GOOD : LICTOR_SIGNATURE_BAD;
+	data->pad = 0;
+	write_name(s, sizeof(*data), name, sizeof(module->name));
+	return 0;
+}
+
+__noinline int write_bpf_attr(struct scratch *s, __u64 from)
+{
+	union bpf_attr *attr = (union bpf_attr *)from;
+	struct lictor_bpf_attr *data;
+
+	if (!s)
+		return 0;
+	if (!from) {
+		s->writer.status = LICTOR_FIELD_ABSENT;
+		return 0;
+	}
+	data = (struct lictor_bpf_attr *)writer_data(s, 0);
+	data->program_type = BPF_CORE_READ(attr, prog_type);
+	data->instructions = BPF_CORE_READ(attr, insn_cnt);
+	write_name(s, sizeof(*data), from + bpf_core_field_offset(union bpf_attr, prog_name),
+		   sizeof(attr->prog_name));
+	return 0;
+}
+
+__noinline int write_bpf_map(struct scratch *s, __u64 from)
+{
+	struct bpf_map *map = (struct bpf_map *)from;
+	struct lictor_bpf_map *data;
+
+	if (!s)
+		return 0;
+	if (!from) {
+		s->writer.status = LICTOR_FIELD_ABSENT;
+		return 0;
+	}
+	data = (struct lictor_bpf_map *)writer_data(s, 0);
+	data->map_type = BPF_CORE_READ(map, map_type);
+	data->key_size = BPF_CORE_READ(map, key_size);
+	data->value_size = BPF_CORE_READ(map, value_size);
+	data->max_entries = BPF_CORE_READ(map, max_entries);
+	write_name(s, sizeof(*data), from + bpf_core_field_offset(struct bpf_map, name), sizeof(map->name));
+	return 0;
+}
+
+/* What an event probes stands where other events have numbers of their own: of those it is not told. */
+__noinline int write_perf_event(struct scratch *s, __u64 from)
+{
+	struct perf_event *event = (struct perf_event *)from;
+	struct lictor_perf_event *data;
+
+	if (!s)
+		return 0;
+	if (!from) {
+		s->writer.status = LICTOR_FIELD_ABSENT;
+		return 0;
+	}
+	data = (struct lictor_perf_event *)writer_data(s, 0);
+	data->type = BPF_CORE_READ(event, attr.type);
+	data->config = BPF_CORE_READ(event, attr.config);
+	data->probe_offset = 0;
+	data->pad = 0;
+	s->writer.length = s->writer.original = sizeof(*data);
+	if (data->type < LICTOR_PERF_TYPES)
+		return 0;
+	data->probe_offset = BPF_CORE_READ(event, attr.probe_offset);
+	write_name(s, sizeof(*data), BPF_CORE_READ(event, attr.kprobe_func), LICTOR_MAX_NAME);
+	return 0;
+}
+
 /* The members of a structure of the kernel; `i` is known to the verifier. */
 static __always_inline void write_structure(struct event *e, struct scratch *s, __u32 i)
 {
@@ -329,6 +424,21 @@ static __always_inline void write_structure(struct event *e, struct scratch *s, 
 		break;
 	case LICTOR_FIELD_USER_NAMESPACE:
 		write_user_namespace(s, e->raw[i]);
+		break;
+	case LICTOR_FIELD_MODULE:
+		write_module(s, e->raw[i]);
+		break;
+	case LICTOR_FIELD_BPF_ATTR:
+		write_bpf_attr(s, e->raw[i]);
+		break;
+	case LICTOR_FIELD_BPF_MAP:
+		write_bpf_map(s, e->raw[i]);
+		break;
+	case LICTOR_FIELD_PERF_EVENT:
+		write_perf_event(s, e->raw[i]);
+		break;
+	case LICTOR_FIELD_NET_DEVICE:
+		write_text(s, e->raw[i]);
 		break;
 	default:
 		write_endpoints(e, s, i);
@@ -373,19 +483,13 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 	case LICTOR_FIELD_CHAR_IOVEC:
 		write_iovec(s, e->raw[i], e->size[i]);
 		break;
-	case LICTOR_FIELD_SOCK:
-	case LICTOR_FIELD_SOCKET:
-	case LICTOR_FIELD_SKB:
-	case LICTOR_FIELD_SOCKADDR:
-	case LICTOR_FIELD_CRED:
-	case LICTOR_FIELD_USER_NAMESPACE:
-		write_structure(e, s, i);
-		break;
 	case LICTOR_FIELD_NONE:
 		s->writer.status = LICTOR_FIELD_TRUNCATED;
 		break;
 	default:
-		if (i == shape.path_field)
+		if (kind >= LICTOR_FIELD_SOCK)
+			write_structure(e, s, i);
+		else if (i == shape.path_field)
 			write_judged_file(ctx, e, s);
 		else if (place_of_field(e, i, &e->other, &open_file))
 			write_file(s, &e->other, (__u64)open_file,

@@ -2,9 +2,10 @@
 
 use lictor_node_worker_ebpf as wire;
 use wire::{
-    lictor_cgroup_record, lictor_credentials, lictor_endpoints, lictor_exec_record, lictor_exit_record,
-    lictor_field, lictor_field_kind, lictor_field_status, lictor_file, lictor_fired, lictor_fork_record,
-    lictor_hook_record, lictor_record, lictor_record_kind, lictor_user_namespace,
+    lictor_bpf_attr, lictor_bpf_map, lictor_cgroup_record, lictor_credentials, lictor_endpoints,
+    lictor_exec_record, lictor_exit_record, lictor_field, lictor_field_kind, lictor_field_status,
+    lictor_file, lictor_fired, lictor_fork_record, lictor_hook_record, lictor_module, lictor_perf_event,
+    lictor_record, lictor_record_kind, lictor_user_namespace,
 };
 
 /// One record, borrowing its texts from the ring.
@@ -123,6 +124,14 @@ pub enum FieldValue<'a> {
     Credentials(lictor_credentials),
     /// A user namespace.
     UserNamespace(lictor_user_namespace),
+    /// A module of the kernel and its name.
+    Module(lictor_module, &'a [u8]),
+    /// What a BPF program is loaded with, and its name.
+    BpfAttr(lictor_bpf_attr, &'a [u8]),
+    /// A BPF map and its name.
+    BpfMap(lictor_bpf_map, &'a [u8]),
+    /// A perf event and what it probes.
+    PerfEvent(lictor_perf_event, &'a [u8]),
 }
 
 /// Why bytes are not a record.
@@ -287,35 +296,52 @@ fn decode_field<'a>(rest: &mut Rest<'a>, index: usize) -> Result<Field<'a>, Deco
             Some(number) => FieldValue::Number(u64::from_ne_bytes(*number)),
             None => FieldValue::Nothing,
         },
-        lictor_field_kind::LICTOR_FIELD_STRING | lictor_field_kind::LICTOR_FIELD_FILENAME => {
-            FieldValue::Text(before_nul(data))
-        }
+        lictor_field_kind::LICTOR_FIELD_STRING
+        | lictor_field_kind::LICTOR_FIELD_FILENAME
+        | lictor_field_kind::LICTOR_FIELD_NET_DEVICE => FieldValue::Text(before_nul(data)),
         lictor_field_kind::LICTOR_FIELD_CHAR_BUF | lictor_field_kind::LICTOR_FIELD_CHAR_IOVEC => {
             FieldValue::Bytes(data)
         }
+        kind => decode_structure(kind, data).ok_or(unknown)?,
+    };
+    Ok(Field { status, original_length: head.original_length, value })
+}
+
+/// A structure, with the text behind it where there is one; `None` for kinds that have none.
+fn decode_structure(kind: u32, data: &[u8]) -> Option<FieldValue<'_>> {
+    let value = match kind {
         lictor_field_kind::LICTOR_FIELD_FILE
         | lictor_field_kind::LICTOR_FIELD_FD
         | lictor_field_kind::LICTOR_FIELD_PATH
         | lictor_field_kind::LICTOR_FIELD_DENTRY
-        | lictor_field_kind::LICTOR_FIELD_BINPRM => match wire::read::<lictor_file>(data) {
-            Some(file) => FieldValue::File { file, path: before_nul(&data[size_of::<lictor_file>()..]) },
-            None => FieldValue::Nothing,
-        },
+        | lictor_field_kind::LICTOR_FIELD_BINPRM => named(data, |file, path| FieldValue::File { file, path }),
         lictor_field_kind::LICTOR_FIELD_SOCK
         | lictor_field_kind::LICTOR_FIELD_SOCKET
         | lictor_field_kind::LICTOR_FIELD_SKB
         | lictor_field_kind::LICTOR_FIELD_SOCKADDR => {
-            wire::read::<lictor_endpoints>(data).map_or(FieldValue::Nothing, FieldValue::Endpoints)
+            wire::read::<lictor_endpoints>(data).map(FieldValue::Endpoints)
         }
         lictor_field_kind::LICTOR_FIELD_CRED => {
-            wire::read::<lictor_credentials>(data).map_or(FieldValue::Nothing, FieldValue::Credentials)
+            wire::read::<lictor_credentials>(data).map(FieldValue::Credentials)
         }
         lictor_field_kind::LICTOR_FIELD_USER_NAMESPACE => {
-            wire::read::<lictor_user_namespace>(data).map_or(FieldValue::Nothing, FieldValue::UserNamespace)
+            wire::read::<lictor_user_namespace>(data).map(FieldValue::UserNamespace)
         }
-        _ => return Err(unknown),
+        lictor_field_kind::LICTOR_FIELD_MODULE => named(data, FieldValue::Module),
+        lictor_field_kind::LICTOR_FIELD_BPF_ATTR => named(data, FieldValue::BpfAttr),
+        lictor_field_kind::LICTOR_FIELD_BPF_MAP => named(data, FieldValue::BpfMap),
+        lictor_field_kind::LICTOR_FIELD_PERF_EVENT => named(data, FieldValue::PerfEvent),
+        _ => return None,
     };
-    Ok(Field { status, original_length: head.original_length, value })
+    Some(value.unwrap_or(FieldValue::Nothing))
+}
+
+/// A structure and the text behind it.
+fn named<'a, T: wire::Wire>(
+    data: &'a [u8],
+    make: impl FnOnce(T, &'a [u8]) -> FieldValue<'a>,
+) -> Option<FieldValue<'a>> {
+    Some(make(wire::read::<T>(data)?, before_nul(data.get(size_of::<T>()..)?)))
 }
 
 /// What stands before the first NUL.
@@ -443,7 +469,13 @@ mod tests {
             bytes[at] = value;
             if let Ok(Record::Hook(record)) = decode(&bytes) {
                 let total: usize = record.fields().iter().map(|field| match field.value {
-                    FieldValue::Text(text) | FieldValue::Bytes(text) | FieldValue::File { path: text, .. } => text.len(),
+                    FieldValue::Text(text)
+                    | FieldValue::Bytes(text)
+                    | FieldValue::File { path: text, .. }
+                    | FieldValue::Module(_, text)
+                    | FieldValue::BpfAttr(_, text)
+                    | FieldValue::BpfMap(_, text)
+                    | FieldValue::PerfEvent(_, text) => text.len(),
                     FieldValue::Nothing
                     | FieldValue::Number(_)
                     | FieldValue::Endpoints(_)

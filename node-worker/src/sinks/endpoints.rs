@@ -1,6 +1,6 @@
 //! Sockets, packets and socket addresses in event lines.
 
-use super::text;
+use super::object::Object;
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::lictor_endpoints;
 use lictor_policy::model::EndpointsPart;
@@ -31,10 +31,7 @@ pub(super) fn push_sock(out: &mut Vec<u8>, ends: &lictor_endpoints) {
     object.number("priority", ends.priority);
     object.addresses(ends);
     object.ports(ends);
-    if ends.cookie != 0 {
-        object.member("cookie");
-        text::push_quoted_unsigned(object.out, ends.cookie);
-    }
+    object.wide("cookie", ends.cookie);
     let state = u16::try_from(ends.state).unwrap_or(u16::MAX);
     if has(ends, wire::LICTOR_ENDPOINTS_STATE) && state != 0 {
         object.named("state", EndpointsPart::State, state);
@@ -79,44 +76,8 @@ fn address(ends: &lictor_endpoints, bytes: &[u8; 16]) -> String {
     address.to_string()
 }
 
-/// An object under construction. Members that are 0 or empty are left out.
-struct Object<'a> {
-    out: &'a mut Vec<u8>,
-    empty: bool,
-}
-
-impl<'a> Object<'a> {
-    fn begin(out: &'a mut Vec<u8>, name: &str) -> Self {
-        out.push(b'"');
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":{");
-        Self { out, empty: true }
-    }
-
-    fn member(&mut self, name: &str) {
-        if !self.empty {
-            self.out.push(b',');
-        }
-        self.empty = false;
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    fn text(&mut self, name: &str, value: &str) {
-        if !value.is_empty() {
-            self.member(name);
-            text::push_string(self.out, value.as_bytes());
-        }
-    }
-
-    fn number(&mut self, name: &str, value: u32) {
-        if value != 0 {
-            self.member(name);
-            text::push_unsigned(self.out, value.into());
-        }
-    }
-
+/// What only endpoints have.
+impl Object<'_> {
     /// A number by its name, where it has one.
     fn named(&mut self, name: &str, part: EndpointsPart, number: u16) {
         match part.name_of(number) {
@@ -147,9 +108,5 @@ impl<'a> Object<'a> {
     fn ports(&mut self, ends: &lictor_endpoints) {
         self.number("sport", ends.source_port.into());
         self.number("dport", ends.destination_port.into());
-    }
-
-    fn end(self) {
-        self.out.push(b'}');
     }
 }

@@ -7,7 +7,7 @@
 //! Lines are written straight from the record and the prepared pieces of a process ([`crate::enrich::image`]) into the
 //! batch's buffer; no event is built in between.
 
-use super::{credentials, endpoints, text};
+use super::{credentials, endpoints, objects, text};
 use crate::enrich::clock::BootOffset;
 use crate::enrich::names;
 use crate::enrich::pods::PodText;
@@ -387,24 +387,42 @@ fn push_value(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
             out.extend_from_slice(b"\"user_ns_arg\":");
             credentials::push_user_namespace(out, found);
         }
-        // A pointer that was NULL: the empty value of its kind.
-        (ArgKind::String | ArgKind::Filename, FieldValue::Nothing) => {
-            out.extend_from_slice(b"\"string_arg\":\"\"");
+        (ArgKind::Module, FieldValue::Module(found, name)) => objects::push_module(out, found, name),
+        (ArgKind::BpfAttr, FieldValue::BpfAttr(found, name)) => objects::push_bpf_attr(out, *found, name),
+        (ArgKind::BpfMap, FieldValue::BpfMap(found, name)) => objects::push_bpf_map(out, found, name),
+        (ArgKind::PerfEvent, FieldValue::PerfEvent(found, probed)) => {
+            objects::push_perf_event(out, found, probed);
         }
-        (ArgKind::CharBuf | ArgKind::CharIovec, FieldValue::Nothing) => {
-            out.extend_from_slice(b"\"bytes_arg\":\"\"");
-        }
-        (ArgKind::File | ArgKind::Fd, FieldValue::Nothing) => out.extend_from_slice(b"\"file_arg\":{}"),
-        (ArgKind::Path | ArgKind::Dentry, FieldValue::Nothing) => out.extend_from_slice(b"\"path_arg\":{}"),
-        (ArgKind::LinuxBinprm, FieldValue::Nothing) => out.extend_from_slice(b"\"linux_binprm_arg\":{}"),
-        (ArgKind::Sock | ArgKind::Socket, FieldValue::Nothing) => out.extend_from_slice(b"\"sock_arg\":{}"),
-        (ArgKind::Skb, FieldValue::Nothing) => out.extend_from_slice(b"\"skb_arg\":{}"),
-        (ArgKind::Sockaddr, FieldValue::Nothing) => out.extend_from_slice(b"\"sockaddr_arg\":{}"),
-        (ArgKind::Cred, FieldValue::Nothing) => out.extend_from_slice(b"\"process_credentials_arg\":{}"),
-        (ArgKind::UserNamespace, FieldValue::Nothing) => out.extend_from_slice(b"\"user_ns_arg\":{}"),
+        (ArgKind::NetDevice, FieldValue::Text(name)) => objects::push_net_device(out, name),
+        (_, FieldValue::Nothing) => push_empty(out, kind, field),
         // The plan and the program disagree: shown as it came.
         (_, _) => push_raw_value(out, field),
     }
+}
+
+/// A pointer that was NULL: the empty value of its kind.
+fn push_empty(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
+    let member: &[u8] = match kind {
+        ArgKind::String | ArgKind::Filename => b"\"string_arg\":\"\"",
+        ArgKind::CharBuf | ArgKind::CharIovec => b"\"bytes_arg\":\"\"",
+        ArgKind::File | ArgKind::Fd => b"\"file_arg\":{}",
+        ArgKind::Path | ArgKind::Dentry => b"\"path_arg\":{}",
+        ArgKind::LinuxBinprm => b"\"linux_binprm_arg\":{}",
+        ArgKind::Sock | ArgKind::Socket => b"\"sock_arg\":{}",
+        ArgKind::Skb => b"\"skb_arg\":{}",
+        ArgKind::Sockaddr => b"\"sockaddr_arg\":{}",
+        ArgKind::Cred => b"\"process_credentials_arg\":{}",
+        ArgKind::UserNamespace => b"\"user_ns_arg\":{}",
+        ArgKind::Module => b"\"module_arg\":{}",
+        ArgKind::BpfAttr => b"\"bpf_attr_arg\":{}",
+        ArgKind::BpfMap => b"\"bpf_map_arg\":{}",
+        ArgKind::PerfEvent => b"\"perf_event_arg\":{}",
+        ArgKind::NetDevice => b"\"net_dev_arg\":{}",
+        ArgKind::Auto | ArgKind::Int(_) | ArgKind::Capability | ArgKind::Nop => {
+            return push_raw_value(out, field);
+        }
+    };
+    out.extend_from_slice(member);
 }
 
 /// Appends the member of an argument that shows `field` without knowing its kind.
@@ -428,6 +446,10 @@ fn push_raw_value(out: &mut Vec<u8>, field: &Field<'_>) {
             out.extend_from_slice(b"\"user_ns_arg\":");
             credentials::push_user_namespace(out, found);
         }
+        FieldValue::Module(found, name) => objects::push_module(out, found, name),
+        FieldValue::BpfAttr(found, name) => objects::push_bpf_attr(out, *found, name),
+        FieldValue::BpfMap(found, name) => objects::push_bpf_map(out, found, name),
+        FieldValue::PerfEvent(found, probed) => objects::push_perf_event(out, found, probed),
     }
 }
 

@@ -8,7 +8,8 @@ use lictor_policy::plan::HookPlan;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use wire::{
-    lictor_credentials, lictor_endpoints, lictor_field_kind, lictor_field_status, lictor_user_namespace,
+    lictor_bpf_attr, lictor_bpf_map, lictor_credentials, lictor_endpoints, lictor_field_kind,
+    lictor_field_status, lictor_module, lictor_perf_event, lictor_user_namespace,
 };
 
 /// 2026-11-23T19:18:04.522041952Z
@@ -386,6 +387,64 @@ fn credentials_and_user_namespaces() {
     assert_eq!(
         shown(ArgKind::UserNamespace, read),
         json!({"user_ns_arg": {"level": 1, "uid": 1000, "gid": 100, "ns": {"inum": 7}}})
+    );
+}
+
+/// How a structure with a name behind it is shown.
+fn shown_with_name<T: wire::Wire>(kind: ArgKind, code: u32, found: &T, name: &str) -> Value {
+    let data = [wire::bytes_of(found), name.as_bytes()].concat();
+    shown(kind, move |hook| hook.field(code, lictor_field_status::LICTOR_FIELD_OK, data.len() as u32, &data))
+}
+
+#[test]
+fn modules_and_interfaces() {
+    let module = |taints, signature| {
+        let found = lictor_module { taints, signature, ..Default::default() };
+        shown_with_name(ArgKind::Module, lictor_field_kind::LICTOR_FIELD_MODULE, &found, "dummy")
+    };
+    assert_eq!(
+        module(1 << 12 | 1 << 13, wire::LICTOR_SIGNATURE_BAD),
+        json!({"module_arg": {"name": "dummy", "signature_ok": false,
+            "tainted": ["TAINT_OUT_OF_TREE_MODULE", "TAINT_UNSIGNED_MODULE"]}})
+    );
+    assert_eq!(
+        module(0, wire::LICTOR_SIGNATURE_GOOD),
+        json!({"module_arg": {"name": "dummy", "signature_ok": true}})
+    );
+    assert_eq!(module(1 << 9, wire::LICTOR_SIGNATURE_UNKNOWN), json!({"module_arg": {"name": "dummy"}}));
+    let name = |hook: Hook| hook.text(lictor_field_kind::LICTOR_FIELD_NET_DEVICE, b"lo");
+    assert_eq!(shown(ArgKind::NetDevice, name), json!({"net_dev_arg": {"name": "lo"}}));
+    let null = |hook: Hook| {
+        hook.field(lictor_field_kind::LICTOR_FIELD_MODULE, lictor_field_status::LICTOR_FIELD_ABSENT, 0, &[])
+    };
+    assert_eq!(shown(ArgKind::Module, null), json!({"module_arg": {}}));
+}
+
+#[test]
+fn bpf_programs_maps_and_perf_events() {
+    let attr = |program_type| {
+        let found = lictor_bpf_attr { program_type, instructions: 2 };
+        shown_with_name(ArgKind::BpfAttr, lictor_field_kind::LICTOR_FIELD_BPF_ATTR, &found, "prog")
+    };
+    assert_eq!(
+        attr(32),
+        json!({"bpf_attr_arg": {"ProgType": "BPF_PROG_TYPE_NETFILTER", "InsnCnt": 2, "ProgName": "prog"}})
+    );
+    assert_eq!(attr(99), json!({"bpf_attr_arg": {"ProgType": "99", "InsnCnt": 2, "ProgName": "prog"}}));
+    let map = lictor_bpf_map { map_type: 33, key_size: 4, value_size: 8, max_entries: 3 };
+    assert_eq!(
+        shown_with_name(ArgKind::BpfMap, lictor_field_kind::LICTOR_FIELD_BPF_MAP, &map, "m"),
+        json!({"bpf_map_arg": {"MapType": "BPF_MAP_TYPE_ARENA", "KeySize": 4, "ValueSize": 8, "MaxEntries": 3,
+            "MapName": "m"}})
+    );
+    let event = |type_, config, probe_offset, name| {
+        let found = lictor_perf_event { type_, config, probe_offset, ..Default::default() };
+        shown_with_name(ArgKind::PerfEvent, lictor_field_kind::LICTOR_FIELD_PERF_EVENT, &found, name)
+    };
+    assert_eq!(event(1, 3, 0, ""), json!({"perf_event_arg": {"Type": "PERF_TYPE_SOFTWARE", "Config": "3"}}));
+    assert_eq!(
+        event(8, 0, 16, "vfs_read"),
+        json!({"perf_event_arg": {"KprobeFunc": "vfs_read", "Type": "8", "ProbeOffset": "16"}})
     );
 }
 

@@ -6,5 +6,7 @@ pub mod file;
 pub mod hub;
 pub mod json;
 pub mod note;
+mod object;
+mod objects;
 pub mod output;
 pub mod text;

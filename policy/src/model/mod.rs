@@ -227,6 +227,16 @@ pub enum ArgKind {
     Cred,
     /// `struct user_namespace *`.
     UserNamespace,
+    /// `struct module *`, compared by its name.
+    Module,
+    /// `union bpf_attr *` of a BPF program that is loaded.
+    BpfAttr,
+    /// `struct bpf_map *`.
+    BpfMap,
+    /// `struct perf_event *`.
+    PerfEvent,
+    /// `struct net_device *`: its name.
+    NetDevice,
     /// Not read: a place holder.
     Nop,
 }
@@ -239,7 +249,7 @@ impl ArgKind {
 
     /// Whether filters cannot ask about it: what it has is shown and not compared.
     pub fn is_only_shown(self) -> bool {
-        matches!(self, Self::Cred | Self::UserNamespace)
+        matches!(self, Self::Cred | Self::UserNamespace | Self::BpfAttr | Self::BpfMap | Self::PerfEvent)
     }
 
     /// As policies write it; integers by their width and sign.
@@ -265,6 +275,11 @@ impl ArgKind {
             Self::Sockaddr => "sockaddr",
             Self::Cred => "cred",
             Self::UserNamespace => "user_namespace",
+            Self::Module => "module",
+            Self::BpfAttr => "bpf_attr",
+            Self::BpfMap => "bpf_map",
+            Self::PerfEvent => "perf_event",
+            Self::NetDevice => "net_device",
             Self::Nop => "nop",
         };
         name.to_owned()
@@ -295,6 +310,11 @@ impl ArgKind {
             | Self::Capability
             | Self::Cred
             | Self::UserNamespace
+            | Self::Module
+            | Self::BpfAttr
+            | Self::BpfMap
+            | Self::PerfEvent
+            | Self::NetDevice
             | Self::Nop => &[],
         }
     }

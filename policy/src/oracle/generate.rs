@@ -118,6 +118,7 @@ pub fn places() -> Vec<Place> {
             Some(int(4, true)),
             false,
         ),
+        place(function("init_of"), vec![pointer("module"), pointer("net_device")], Some(int(4, true)), false),
         place(
             HookTarget::Syscall("write".to_owned()),
             vec![int(4, false), TypeClass::CharPointer, int(8, false)],

@@ -303,6 +303,11 @@ fn write_arg(canonical: &mut Canonical, arg: &ArgPlan) {
         ArgKind::Sockaddr => (16, None),
         ArgKind::Cred => (17, None),
         ArgKind::UserNamespace => (18, None),
+        ArgKind::Module => (19, None),
+        ArgKind::BpfAttr => (20, None),
+        ArgKind::BpfMap => (21, None),
+        ArgKind::PerfEvent => (22, None),
+        ArgKind::NetDevice => (23, None),
     };
     canonical.number(kind);
     if let Some(int) = int {

@@ -226,7 +226,12 @@ impl Reader {
             | ArgKind::Socket
             | ArgKind::Skb
             | ArgKind::Cred
-            | ArgKind::UserNamespace => true,
+            | ArgKind::UserNamespace
+            | ArgKind::Module
+            | ArgKind::BpfAttr
+            | ArgKind::BpfMap
+            | ArgKind::PerfEvent
+            | ArgKind::NetDevice => true,
             ArgKind::Auto
             | ArgKind::Int(_)
             | ArgKind::String
@@ -367,6 +372,11 @@ fn fits(kind: ArgKind, parameter: &Parameter) -> bool {
         ArgKind::Skb => points_to("sk_buff") || untyped,
         ArgKind::Cred => points_to("cred"),
         ArgKind::UserNamespace => points_to("user_namespace"),
+        ArgKind::Module => points_to("module"),
+        ArgKind::BpfAttr => points_to("bpf_attr"),
+        ArgKind::BpfMap => points_to("bpf_map"),
+        ArgKind::PerfEvent => points_to("perf_event"),
+        ArgKind::NetDevice => points_to("net_device"),
         ArgKind::Sockaddr => {
             matches!(class, TypeClass::StructPointer(to) if to.starts_with("sockaddr")) || untyped
         }
@@ -388,6 +398,11 @@ fn fitting(parameter: &Parameter) -> &'static str {
             "socket" => "socket, nop",
             "cred" => "cred, nop",
             "user_namespace" => "user_namespace, nop",
+            "module" => "module, nop",
+            "bpf_attr" => "bpf_attr, nop",
+            "bpf_map" => "bpf_map, nop",
+            "perf_event" => "perf_event, nop",
+            "net_device" => "net_device, nop",
             "sk_buff" => "skb, nop",
             name if SOCKS.contains(&name) => "sock, nop",
             name if name.starts_with("sockaddr") => "sockaddr, nop",
@@ -422,6 +437,11 @@ fn field_of(kind: ArgKind, place: &Place<'_>) -> Field {
         ArgKind::Sockaddr => (kind::LICTOR_FIELD_SOCKADDR, None),
         ArgKind::Cred => (kind::LICTOR_FIELD_CRED, None),
         ArgKind::UserNamespace => (kind::LICTOR_FIELD_USER_NAMESPACE, None),
+        ArgKind::Module => (kind::LICTOR_FIELD_MODULE, None),
+        ArgKind::BpfAttr => (kind::LICTOR_FIELD_BPF_ATTR, None),
+        ArgKind::BpfMap => (kind::LICTOR_FIELD_BPF_MAP, None),
+        ArgKind::PerfEvent => (kind::LICTOR_FIELD_PERF_EVENT, None),
+        ArgKind::NetDevice => (kind::LICTOR_FIELD_NET_DEVICE, None),
         ArgKind::Auto | ArgKind::Nop => (kind::LICTOR_FIELD_NOP, None),
     };
     let int = int.map(|asked| narrowed(asked, place.parameter.as_deref()));

@@ -212,7 +212,12 @@ impl Placing<'_> {
                 | ArgKind::Skb
                 | ArgKind::Sockaddr
                 | ArgKind::Cred
-                | ArgKind::UserNamespace) => {
+                | ArgKind::UserNamespace
+                | ArgKind::Module
+                | ArgKind::BpfAttr
+                | ArgKind::BpfMap
+                | ArgKind::PerfEvent
+                | ArgKind::NetDevice) => {
                     let found = format!("type {} for the return value", kind.name());
                     Err(Problem::new(found, "integer types: a verdict is 0 or a negative errno"))
                 }
@@ -336,26 +341,10 @@ impl Placing<'_> {
             self.refuse(at, Problem::new("a test on an argument of type nop", "arguments that are read"));
             return;
         };
-        let integer = match resolved.kind {
-            ArgKind::Int(int) => Some((int.width, int.signed)),
-            ArgKind::Capability => Some((4, true)),
-            ArgKind::Auto
-            | ArgKind::String
-            | ArgKind::CharBuf
-            | ArgKind::CharIovec
-            | ArgKind::File
-            | ArgKind::Fd
-            | ArgKind::Path
-            | ArgKind::Dentry
-            | ArgKind::Filename
-            | ArgKind::LinuxBinprm
-            | ArgKind::Sock
-            | ArgKind::Socket
-            | ArgKind::Skb
-            | ArgKind::Sockaddr
-            | ArgKind::Cred
-            | ArgKind::UserNamespace
-            | ArgKind::Nop => None,
+        let integer = if let ArgKind::Int(int) = resolved.kind {
+            Some((int.width, int.signed))
+        } else {
+            (resolved.kind == ArgKind::Capability).then_some((4, true))
         };
         match (integer, test) {
             (_, ValueTest::FileType(test)) if resolved.kind.is_file() => {

@@ -28,9 +28,8 @@ pub struct ArgSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(extend("x-lictor-later" = [
-    "sockaddr_un", "bpf_attr", "perf_event", "bpf_map", "kiocb",
-    "iov_iter", "const_buf", "load_info", "module", "syscall64", "kernel_cap_t", "cap_inheritable",
-    "cap_permitted", "cap_effective", "data_loc", "net_device", "bpf_cmd", "bpf_prog",
+    "sockaddr_un", "kiocb", "iov_iter", "const_buf", "load_info", "syscall64", "kernel_cap_t",
+    "cap_inheritable", "cap_permitted", "cap_effective", "data_loc", "bpf_cmd", "bpf_prog",
 ]))]
 pub enum TypeName {
     /// From the kernel's own description of the function.
@@ -100,6 +99,16 @@ pub enum TypeName {
     Cred,
     /// `struct user_namespace *`, shown with its number, level and owner. Not compared.
     UserNamespace,
+    /// `struct module *`: a module of the kernel, compared by its name, shown with its signature and how it taints.
+    Module,
+    /// `union bpf_attr *` where a BPF program is loaded, shown with type, number of instructions and name. Not compared.
+    BpfAttr,
+    /// `struct bpf_map *`, shown with type, sizes and name. Not compared.
+    BpfMap,
+    /// `struct perf_event *`, shown with type, configuration and what it probes. Not compared.
+    PerfEvent,
+    /// `struct net_device *`: the name of a network interface.
+    NetDevice,
     /// Nothing: keeps a place.
     Nop,
 }

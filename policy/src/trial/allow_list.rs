@@ -303,6 +303,11 @@ fn type_name(kind: ArgKind) -> Option<&'static str> {
         | ArgKind::Sockaddr
         | ArgKind::Cred
         | ArgKind::UserNamespace
+        | ArgKind::Module
+        | ArgKind::BpfAttr
+        | ArgKind::BpfMap
+        | ArgKind::PerfEvent
+        | ArgKind::NetDevice
         | ArgKind::Nop => return None,
     })
 }

@@ -158,6 +158,11 @@ fn value(json: &Json) -> RecordedValue {
             "int_arg" | "uint_arg" | "long_arg" | "size_arg" => number(inner).map(RecordedValue::Number),
             "capability_arg" => inner.get("value").and_then(number).map(RecordedValue::Number),
             "string_arg" => inner.as_str().map(|text| RecordedValue::Text(text.as_bytes().to_vec())),
+            // An interface and a module are compared by their names.
+            "net_dev_arg" | "module_arg" => {
+                let name = text(inner, "name").unwrap_or_default();
+                Some(RecordedValue::Text(name.as_bytes().to_vec()))
+            }
             "bytes_arg" => bytes(inner),
             "truncated_bytes_arg" => inner.get("bytes_arg").and_then(bytes),
             "file_arg" | "path_arg" | "linux_binprm_arg" => {
@@ -293,7 +298,13 @@ impl RecordedValue {
             Self::Number(_) => matches!(kind, ArgKind::Int(_) | ArgKind::Capability | ArgKind::Auto),
             Self::Text(_) => matches!(
                 kind,
-                ArgKind::String | ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::Filename | ArgKind::Auto
+                ArgKind::String
+                    | ArgKind::CharBuf
+                    | ArgKind::CharIovec
+                    | ArgKind::Filename
+                    | ArgKind::Module
+                    | ArgKind::NetDevice
+                    | ArgKind::Auto
             ),
             Self::File(..) => kind.is_file() || kind == ArgKind::Auto,
             Self::Endpoints(ArgKind::Sock, _) => {

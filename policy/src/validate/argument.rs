@@ -155,6 +155,11 @@ fn kind(name: TypeName) -> ArgKind {
         TypeName::Sockaddr => ArgKind::Sockaddr,
         TypeName::Cred => ArgKind::Cred,
         TypeName::UserNamespace => ArgKind::UserNamespace,
+        TypeName::Module => ArgKind::Module,
+        TypeName::BpfAttr => ArgKind::BpfAttr,
+        TypeName::BpfMap => ArgKind::BpfMap,
+        TypeName::PerfEvent => ArgKind::PerfEvent,
+        TypeName::NetDevice => ArgKind::NetDevice,
         TypeName::Nop => ArgKind::Nop,
     }
 }

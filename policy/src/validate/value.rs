@@ -148,12 +148,20 @@ fn comparable(kind: ArgKind) -> Comparable {
         ArgKind::Auto => Comparable::Either,
         ArgKind::Int(kind) => Comparable::Number(Span::of(kind)),
         ArgKind::Capability => Comparable::Capability,
-        ArgKind::String | ArgKind::CharBuf | ArgKind::Filename => Comparable::Text(Subject::Text),
+        ArgKind::String | ArgKind::CharBuf | ArgKind::Filename | ArgKind::Module | ArgKind::NetDevice => {
+            Comparable::Text(Subject::Text)
+        }
         ArgKind::File | ArgKind::Fd | ArgKind::Path | ArgKind::Dentry | ArgKind::LinuxBinprm => {
             Comparable::Text(Subject::Path)
         }
         ArgKind::Sock | ArgKind::Socket | ArgKind::Skb | ArgKind::Sockaddr => Comparable::Endpoints,
-        ArgKind::CharIovec | ArgKind::Cred | ArgKind::UserNamespace | ArgKind::Nop => Comparable::Nothing,
+        ArgKind::CharIovec
+        | ArgKind::Cred
+        | ArgKind::UserNamespace
+        | ArgKind::BpfAttr
+        | ArgKind::BpfMap
+        | ArgKind::PerfEvent
+        | ArgKind::Nop => Comparable::Nothing,
     }
 }
 
@@ -162,6 +170,9 @@ fn instead(kind: ArgKind) -> Option<&'static str> {
     let all = [
         (ArgKind::Cred, "`matchCapabilities` asks what the process itself may do"),
         (ArgKind::UserNamespace, "`matchNamespaces` asks in which namespaces the process itself is"),
+        (ArgKind::BpfAttr, "`matchBinaries` asks who loads the program"),
+        (ArgKind::BpfMap, "`matchBinaries` asks who makes the map"),
+        (ArgKind::PerfEvent, "`matchBinaries` asks who opens the event"),
     ];
     all.iter().find(|(known, _)| *known == kind).map(|(_, hint)| *hint)
 }

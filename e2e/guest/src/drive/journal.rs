@@ -99,7 +99,11 @@ fn shown(field: &Field<'_>) -> String {
         FieldValue::Nothing => String::new(),
         FieldValue::Number(number) => number.cast_signed().to_string(),
         FieldValue::Text(bytes) | FieldValue::Bytes(bytes) => bytes.escape_ascii().to_string(),
-        FieldValue::File { path, .. } => path.escape_ascii().to_string(),
+        FieldValue::File { path: text, .. }
+        | FieldValue::Module(_, text)
+        | FieldValue::BpfAttr(_, text)
+        | FieldValue::BpfMap(_, text)
+        | FieldValue::PerfEvent(_, text) => text.escape_ascii().to_string(),
         FieldValue::Credentials(found) => format!("{}:{}", found.euid, found.egid),
         FieldValue::UserNamespace(found) => found.level.to_string(),
         FieldValue::Endpoints(ends) => format!("{}:{}", ends.source_port, ends.destination_port),

@@ -94,27 +94,6 @@ fn arguments_of_other_types() {
            allowed: a type: struct rcu_work * cannot be shown by itself"],
     );
     refused(
-        &kprobe("cap_of", "    args: [{index: 0, type: cred}, {index: 1, type: user_namespace}]\n"),
-        &facts(),
-        &[
-            "spec.kprobes[0].args[0]: found type cred for struct user_namespace *ns; \
-             allowed: user_namespace, nop: its type is struct user_namespace *",
-            "spec.kprobes[0].args[1]: found type user_namespace for int cap; \
-             allowed: integer types, fd, capability, nop: its type is int",
-        ],
-    );
-    // What only the kernel's types tell is refused for a filter as what the policy tells.
-    refused(
-        &kprobe(
-            "cap_of",
-            "    args: [{index: 0, type: auto}]\n    selectors:\n    - matchArgs: \
-             [{index: 0, operator: Equal, values: ['1']}]\n",
-        ),
-        &facts(),
-        &["spec.kprobes[0].selectors[0].matchArgs[0]: found a filter on a value of type user_namespace; \
-           allowed: values that are compared; this type is only shown"],
-    );
-    refused(
         &kprobe("not_in_btf", "    args: [{index: 0, type: auto}]\n"),
         &facts(),
         &["spec.kprobes[0].args[0]: found type auto for index 0; \
@@ -131,6 +110,46 @@ fn arguments_of_other_types() {
         &facts(),
         &["spec.kprobes[0].returnArg: found a return value of fd_install; \
            allowed: none: BTF says that fd_install returns void"],
+    );
+}
+
+#[test]
+fn arguments_that_are_objects() {
+    refused(
+        &kprobe("cap_of", "    args: [{index: 0, type: cred}, {index: 1, type: user_namespace}]\n"),
+        &facts(),
+        &[
+            "spec.kprobes[0].args[0]: found type cred for struct user_namespace *ns; \
+             allowed: user_namespace, nop: its type is struct user_namespace *",
+            "spec.kprobes[0].args[1]: found type user_namespace for int cap; \
+             allowed: integer types, fd, capability, nop: its type is int",
+        ],
+    );
+    refused(
+        &kprobe(
+            "init_of",
+            "    args: [{index: 0, type: net_device}, {index: 1, type: module}, {index: 2, type: bpf_attr}]\n",
+        ),
+        &facts(),
+        &[
+            "spec.kprobes[0].args[0]: found type net_device for struct module *mod; \
+             allowed: module, nop: its type is struct module *",
+            "spec.kprobes[0].args[1]: found type module for struct net_device *dev; \
+             allowed: net_device, nop: its type is struct net_device *",
+            "spec.kprobes[0].args[2]: found type bpf_attr for struct bpf_map *map; \
+             allowed: bpf_map, nop: its type is struct bpf_map *",
+        ],
+    );
+    // What only the kernel's types tell is refused for a filter as what the policy tells.
+    refused(
+        &kprobe(
+            "cap_of",
+            "    args: [{index: 0, type: auto}]\n    selectors:\n    - matchArgs: \
+             [{index: 0, operator: Equal, values: ['1']}]\n",
+        ),
+        &facts(),
+        &["spec.kprobes[0].selectors[0].matchArgs[0]: found a filter on a value of type user_namespace; \
+           allowed: values that are compared; this type is only shown"],
     );
 }
 

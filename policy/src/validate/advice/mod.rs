@@ -110,6 +110,11 @@ fn in_memory<'a>(hook: &Hook, predicate: &'a Predicate) -> Option<(&'a FieldPath
         | ArgKind::Skb
         | ArgKind::Cred
         | ArgKind::UserNamespace
+        | ArgKind::Module
+        | ArgKind::BpfAttr
+        | ArgKind::BpfMap
+        | ArgKind::PerfEvent
+        | ArgKind::NetDevice
         | ArgKind::Nop => false,
     };
     (text && !described.return_copy).then_some((at, described.index))
