@@ -383,6 +383,8 @@ pub mod lictor_field_kind {
     pub const LICTOR_FIELD_SOCKET: Type = 13;
     pub const LICTOR_FIELD_SKB: Type = 14;
     pub const LICTOR_FIELD_SOCKADDR: Type = 15;
+    pub const LICTOR_FIELD_CRED: Type = 16;
+    pub const LICTOR_FIELD_USER_NAMESPACE: Type = 17;
 }
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
@@ -924,6 +926,74 @@ const _: () = {
     ["Offset of field: lictor_file::flags"][::core::mem::offset_of!(lictor_file, flags) - 16usize];
     ["Offset of field: lictor_file::links"][::core::mem::offset_of!(lictor_file, links) - 20usize];
     ["Offset of field: lictor_file::fd"][::core::mem::offset_of!(lictor_file, fd) - 24usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_user_namespace {
+    pub inode: __u32,
+    pub level: __u32,
+    pub owner: __u32,
+    pub group: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_user_namespace"][::core::mem::size_of::<lictor_user_namespace>() - 16usize];
+    ["Alignment of lictor_user_namespace"][::core::mem::align_of::<lictor_user_namespace>() - 4usize];
+    ["Offset of field: lictor_user_namespace::inode"]
+        [::core::mem::offset_of!(lictor_user_namespace, inode) - 0usize];
+    ["Offset of field: lictor_user_namespace::level"]
+        [::core::mem::offset_of!(lictor_user_namespace, level) - 4usize];
+    ["Offset of field: lictor_user_namespace::owner"]
+        [::core::mem::offset_of!(lictor_user_namespace, owner) - 8usize];
+    ["Offset of field: lictor_user_namespace::group"]
+        [::core::mem::offset_of!(lictor_user_namespace, group) - 12usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_credentials {
+    pub uid: __u32,
+    pub gid: __u32,
+    pub euid: __u32,
+    pub egid: __u32,
+    pub suid: __u32,
+    pub sgid: __u32,
+    pub fsuid: __u32,
+    pub fsgid: __u32,
+    pub secure_bits: __u32,
+    pub pad: __u32,
+    pub cap_permitted: __u64,
+    pub cap_effective: __u64,
+    pub cap_inheritable: __u64,
+    pub user_namespace: lictor_user_namespace,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_credentials"][::core::mem::size_of::<lictor_credentials>() - 80usize];
+    ["Alignment of lictor_credentials"][::core::mem::align_of::<lictor_credentials>() - 8usize];
+    ["Offset of field: lictor_credentials::uid"][::core::mem::offset_of!(lictor_credentials, uid) - 0usize];
+    ["Offset of field: lictor_credentials::gid"][::core::mem::offset_of!(lictor_credentials, gid) - 4usize];
+    ["Offset of field: lictor_credentials::euid"][::core::mem::offset_of!(lictor_credentials, euid) - 8usize];
+    ["Offset of field: lictor_credentials::egid"]
+        [::core::mem::offset_of!(lictor_credentials, egid) - 12usize];
+    ["Offset of field: lictor_credentials::suid"]
+        [::core::mem::offset_of!(lictor_credentials, suid) - 16usize];
+    ["Offset of field: lictor_credentials::sgid"]
+        [::core::mem::offset_of!(lictor_credentials, sgid) - 20usize];
+    ["Offset of field: lictor_credentials::fsuid"]
+        [::core::mem::offset_of!(lictor_credentials, fsuid) - 24usize];
+    ["Offset of field: lictor_credentials::fsgid"]
+        [::core::mem::offset_of!(lictor_credentials, fsgid) - 28usize];
+    ["Offset of field: lictor_credentials::secure_bits"]
+        [::core::mem::offset_of!(lictor_credentials, secure_bits) - 32usize];
+    ["Offset of field: lictor_credentials::pad"][::core::mem::offset_of!(lictor_credentials, pad) - 36usize];
+    ["Offset of field: lictor_credentials::cap_permitted"]
+        [::core::mem::offset_of!(lictor_credentials, cap_permitted) - 40usize];
+    ["Offset of field: lictor_credentials::cap_effective"]
+        [::core::mem::offset_of!(lictor_credentials, cap_effective) - 48usize];
+    ["Offset of field: lictor_credentials::cap_inheritable"]
+        [::core::mem::offset_of!(lictor_credentials, cap_inheritable) - 56usize];
+    ["Offset of field: lictor_credentials::user_namespace"]
+        [::core::mem::offset_of!(lictor_credentials, user_namespace) - 64usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]

@@ -60,6 +60,8 @@ wire!(
     lictor_field,
     lictor_file,
     lictor_endpoints,
+    lictor_user_namespace,
+    lictor_credentials,
     lictor_cgroup,
     lictor_cgroup_record,
     lictor_pod_uid,

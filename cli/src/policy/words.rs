@@ -44,6 +44,8 @@ pub(super) fn value(shape: &lictor_field_shape) -> String {
         field::LICTOR_FIELD_SOCK | field::LICTOR_FIELD_SOCKET => "endpoints of a socket".to_owned(),
         field::LICTOR_FIELD_SKB => "endpoints of a packet".to_owned(),
         field::LICTOR_FIELD_SOCKADDR => "socket address".to_owned(),
+        field::LICTOR_FIELD_CRED => "credentials".to_owned(),
+        field::LICTOR_FIELD_USER_NAMESPACE => "user namespace".to_owned(),
         _ => "nothing".to_owned(),
     };
     match u32::from(shape.source) {

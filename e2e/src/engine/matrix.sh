@@ -16,14 +16,14 @@ load_each() {
 }
 lab_start opened
 lab verified-base | sed 's/^/base /' >>$LAB_OUT/verifier
-load_each plain lsm-paths lsm-process lsm-everything functions returns tracepoints scopes network
+load_each plain lsm-paths lsm-process lsm-everything functions returns tracepoints scopes network credentials
 check released lab release
 lab_stop
 
 lab_start hidden-opened --without-bpf-lsm --hide fd_install --hide __x64_sys_write --hide __x64_sys_writev \
 	--hide __x64_sys_openat --hide filename_lookup --hide security_path_unlink --hide vfs_fsync_range \
-	--hide tcp_connect --hide ip_output --hide __x64_sys_connect
-load_each hidden lsm-paths lsm-process lsm-everything functions network
+	--hide tcp_connect --hide ip_output --hide __x64_sys_connect --hide commit_creds --hide cap_capable
+load_each hidden lsm-paths lsm-process lsm-everything functions network credentials
 # The end of a function needs its type information: the policy is refused whole, with the reason.
 contains hidden-scopes-refused "vfs_fsync_range is not in BTF" refusals /lab/policies/matrix/scopes.yaml
 check hidden-released lab release

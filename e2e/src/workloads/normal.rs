@@ -7,8 +7,12 @@ use serde_json::{Map, Value, json};
 
 /// Bytes of a buffer that are shown whole.
 const BYTES_SHOWN: usize = 64;
+/// Names of a list that are shown one by one: all capabilities together are counted.
+const NAMES_SHOWN: usize = 16;
 /// First port that the kernel gives to a socket which asks for none, by default.
 const EPHEMERAL: u64 = 32_768;
+/// First number of a namespace that is not the node's own from the beginning.
+const NEW_NAMESPACE: u64 = 0xf000_0000;
 
 /// An event as it is compared.
 #[derive(Debug)]
@@ -92,16 +96,22 @@ fn elsewhere(namespaces: &Value) -> Vec<Value> {
     all.filter(|(_, of)| of["is_host"] != json!(true)).map(|(name, _)| json!(name)).collect()
 }
 
-/// What the kernel picks of a socket or a packet: port of the caller, hash of the flow, number of the socket.
+/// What the kernel picks: of a socket or a packet port of the caller, hash of the flow, number of the socket; the number
+/// of a new namespace.
 fn is_picked(name: &str, value: &Value) -> bool {
+    let from = |first| value.as_u64().is_some_and(|number| number >= first);
     name == "hash"
         || name == "cookie"
-        || name == "sport" && value.as_u64().is_some_and(|port| port >= EPHEMERAL)
+        || name == "sport" && from(EPHEMERAL)
+        || name == "inum" && from(NEW_NAMESPACE)
 }
 
-/// The value with its buffers as text, long ones by their length, and without what the kernel picks.
+/// The value with its buffers as text, long ones and long lists by their length, and without what the kernel picks.
 fn shortened(value: &Value) -> Value {
     match value {
+        Value::Array(all) if all.len() > NAMES_SHOWN && all.iter().all(Value::is_string) => {
+            json!(format!("{} names", all.len()))
+        }
         Value::Array(all) => all.iter().map(shortened).collect(),
         Value::Object(all) => all
             .iter()
@@ -156,5 +166,15 @@ mod tests {
         assert_eq!(one.text(), Normal::read(&line(2, 0)).unwrap().text());
         assert_ne!(one.text(), Normal::read(&line(1, 9)).unwrap().text());
         assert!(Normal::read("{").is_err());
+    }
+
+    #[test]
+    fn what_the_kernel_picks_is_left_out() {
+        let names = |count: usize| json!(vec!["CAP"; count]);
+        let value =
+            json!({"inum": 4_026_532_000_u32, "sport": 40_000, "cookie": "1", "hash": 9, "caps": names(17)});
+        assert_eq!(shortened(&value), json!({"caps": "17 names"}));
+        let value = json!({"inum": 4_026_531_837_u32, "sport": 80, "caps": names(16)});
+        assert_eq!(shortened(&value), value);
     }
 }

@@ -138,3 +138,31 @@ parents() {
 	done
 } >/dev/null
 workload parents
+
+# Credentials and user namespaces in events.
+policy creds <<-END
+	  kprobes:
+	  - call: commit_creds
+	    syscall: false
+	    args: [{index: 0, type: cred}]
+	    selectors:
+	    - matchBinaries: [{operator: In, values: [$W/bin/creds]}]
+END
+policy user-namespace <<-END
+	  kprobes:
+	  - call: cap_capable
+	    syscall: false
+	    args: [{index: 1, type: user_namespace}, {index: 2, type: capability}]
+	    selectors:
+	    - matchBinaries: [{operator: In, values: [$W/bin/chroot]}]
+	      matchArgs: [{index: 2, operator: Equal, values: [CAP_SYS_CHROOT]}]
+END
+cp /usr/bin/setpriv $W/bin/creds
+cp /usr/bin/chroot $W/bin/chroot
+credentials() {
+	$W/bin/creds --reuid 1000 --regid 100 --clear-groups true
+	$W/bin/creds --inh-caps +net_raw true
+	$W/bin/chroot / true
+	unshare -Ur $W/bin/chroot / true
+}
+workload credentials

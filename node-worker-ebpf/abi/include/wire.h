@@ -258,6 +258,10 @@ enum lictor_field_kind {
 	LICTOR_FIELD_SOCKET,
 	LICTOR_FIELD_SKB,
 	LICTOR_FIELD_SOCKADDR,
+	/* struct cred *: a struct lictor_credentials. */
+	LICTOR_FIELD_CRED,
+	/* struct user_namespace *: a struct lictor_user_namespace. */
+	LICTOR_FIELD_USER_NAMESPACE,
 };
 
 /* `source` of a field: argument index 0..5, or the return value. Tracepoints read at `offset` instead. */
@@ -631,6 +635,26 @@ struct lictor_file {
 	__u32 links;
 	/* FD: the descriptor. */
 	__s64 fd;
+};
+
+/* Data of a USER_NAMESPACE field. Ids are those of the first user namespace. */
+struct lictor_user_namespace {
+	/* Inode number. */
+	__u32 inode;
+	/* How many user namespaces it is within. */
+	__u32 level;
+	/* Who made it. */
+	__u32 owner;
+	__u32 group;
+};
+
+/* Data of a CRED field. Ids are those of the first user namespace. */
+struct lictor_credentials {
+	__u32 uid, gid, euid, egid, suid, sgid, fsuid, fsgid;
+	__u32 secure_bits;
+	__u32 pad;
+	__u64 cap_permitted, cap_effective, cap_inheritable;
+	struct lictor_user_namespace user_namespace;
 };
 
 /* What of struct lictor_endpoints there is; what is not there is 0. */

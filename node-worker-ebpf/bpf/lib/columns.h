@@ -26,10 +26,8 @@ static __always_inline __u64 *number_get(__u32 slot, __u32 column, __u64 value)
 	return inner ? bpf_map_lookup_elem(inner, &key) : NULL;
 }
 
-__noinline __u64 capability_set(__u32 source)
+static __always_inline __u64 capabilities_of(const struct cred *cred, __u32 source)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	const struct cred *cred = BPF_CORE_READ(task, cred);
 	__u64 set = 0;
 	__u32 offset;
 
@@ -41,6 +39,13 @@ __noinline __u64 capability_set(__u32 source)
 		offset = bpf_core_field_offset(struct cred, cap_inheritable);
 	bpf_probe_read_kernel(&set, sizeof(set), (void *)cred + offset);
 	return set;
+}
+
+__noinline __u64 capability_set(__u32 source)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return capabilities_of(BPF_CORE_READ(task, cred), source);
 }
 
 /* Inode number of a namespace of `task`; 0 when it has none (it is exiting). */

@@ -67,7 +67,27 @@ __noinline int memo_store(struct event *e)
 	return 0;
 }
 
-/* A hash over what was read: numbers by value, text by its first 40 bytes, files by inode, endpoints without state. */
+/* Credentials by effective ids, user namespace and capabilities, endpoints by addresses, ports, family and protocol. */
+__noinline __u64 hash_of_structure(struct event *e, __u32 field)
+{
+	__u64 part = 0;
+	struct cred *cred;
+
+	if (!e)
+		return 0;
+	if (shape.fields[field & 7].kind == LICTOR_FIELD_CRED) {
+		cred = (struct cred *)e->raw[field & 7];
+		part = (__u64)BPF_CORE_READ(cred, euid.val) << 32 | BPF_CORE_READ(cred, egid.val);
+		part = (part ^ (__u64)BPF_CORE_READ(cred, user_ns) << 1) * 0x100000001b3ULL;
+		return part ^ capabilities_of(cred, LICTOR_FROM_CAP_EFFECTIVE);
+	}
+	read_endpoints(e, field);
+	for (int i = 0; i < 5; i++)
+		part = (part ^ ((__u64 *)&e->endpoints)[i]) * 0x100000001b3ULL;
+	return part;
+}
+
+/* A hash over what was read: numbers by value, text by its first 40 bytes, files by inode. */
 __noinline __u64 values_hash(struct event *e)
 {
 	__u64 hash = 0xcbf29ce484222325ULL;
@@ -103,10 +123,8 @@ __noinline __u64 values_hash(struct event *e)
 		case LICTOR_FIELD_SOCKET:
 		case LICTOR_FIELD_SKB:
 		case LICTOR_FIELD_SOCKADDR:
-			read_endpoints(e, i);
-			/* Addresses, ports, family, protocol. */
-			for (int j = 0; j < 5; j++)
-				part = (part ^ ((__u64 *)&e->endpoints)[j]) * 0x100000001b3ULL;
+		case LICTOR_FIELD_CRED:
+			part = hash_of_structure(e, i);
 			break;
 		default:
 			part = e->raw[i];

@@ -207,9 +207,7 @@ struct cgroup_namespace {
 	struct ns_common ns;
 };
 
-struct user_namespace {
-	struct ns_common ns;
-};
+struct user_namespace;
 
 struct pid_namespace {
 	__u32 level;
@@ -249,6 +247,13 @@ typedef struct {
 typedef struct {
 	__u32 val;
 } kgid_t;
+
+struct user_namespace {
+	int level;
+	kuid_t owner;
+	kgid_t group;
+	struct ns_common ns;
+};
 
 struct cred {
 	kuid_t uid;

@@ -269,6 +269,72 @@ __noinline int write_endpoints(struct event *e, struct scratch *s, __u32 field)
 	return 0;
 }
 
+static __always_inline void fill_user_namespace(struct user_namespace *from, struct lictor_user_namespace *to)
+{
+	to->inode = BPF_CORE_READ(from, ns.inum);
+	to->level = BPF_CORE_READ(from, level);
+	to->owner = BPF_CORE_READ(from, owner.val);
+	to->group = BPF_CORE_READ(from, group.val);
+}
+
+__noinline int write_user_namespace(struct scratch *s, __u64 from)
+{
+	if (!s)
+		return 0;
+	if (!from) {
+		s->writer.status = LICTOR_FIELD_ABSENT;
+		return 0;
+	}
+	fill_user_namespace((struct user_namespace *)from, (struct lictor_user_namespace *)writer_data(s, 0));
+	s->writer.length = s->writer.original = sizeof(struct lictor_user_namespace);
+	return 0;
+}
+
+__noinline int write_credentials(struct scratch *s, __u64 from)
+{
+	struct cred *cred = (struct cred *)from;
+	struct lictor_credentials *data;
+
+	if (!s)
+		return 0;
+	if (!from) {
+		s->writer.status = LICTOR_FIELD_ABSENT;
+		return 0;
+	}
+	data = (struct lictor_credentials *)writer_data(s, 0);
+	data->uid = BPF_CORE_READ(cred, uid.val);
+	data->gid = BPF_CORE_READ(cred, gid.val);
+	data->euid = BPF_CORE_READ(cred, euid.val);
+	data->egid = BPF_CORE_READ(cred, egid.val);
+	data->suid = BPF_CORE_READ(cred, suid.val);
+	data->sgid = BPF_CORE_READ(cred, sgid.val);
+	data->fsuid = BPF_CORE_READ(cred, fsuid.val);
+	data->fsgid = BPF_CORE_READ(cred, fsgid.val);
+	data->secure_bits = BPF_CORE_READ(cred, securebits);
+	data->pad = 0;
+	data->cap_permitted = capabilities_of(cred, LICTOR_FROM_CAP_PERMITTED);
+	data->cap_effective = capabilities_of(cred, LICTOR_FROM_CAP_EFFECTIVE);
+	data->cap_inheritable = capabilities_of(cred, LICTOR_FROM_CAP_INHERITABLE);
+	fill_user_namespace(BPF_CORE_READ(cred, user_ns), &data->user_namespace);
+	s->writer.length = s->writer.original = sizeof(*data);
+	return 0;
+}
+
+/* The members of a structure of the kernel; `i` is known to the verifier. */
+static __always_inline void write_structure(struct event *e, struct scratch *s, __u32 i)
+{
+	switch (shape.fields[i].kind) {
+	case LICTOR_FIELD_CRED:
+		write_credentials(s, e->raw[i]);
+		break;
+	case LICTOR_FIELD_USER_NAMESPACE:
+		write_user_namespace(s, e->raw[i]);
+		break;
+	default:
+		write_endpoints(e, s, i);
+	}
+}
+
 /* Appends field i; `i` is known to the verifier. */
 static __always_inline void write_field(void *ctx, struct event *e, struct scratch *s, __u32 i)
 {
@@ -311,7 +377,9 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 	case LICTOR_FIELD_SOCKET:
 	case LICTOR_FIELD_SKB:
 	case LICTOR_FIELD_SOCKADDR:
-		write_endpoints(e, s, i);
+	case LICTOR_FIELD_CRED:
+	case LICTOR_FIELD_USER_NAMESPACE:
+		write_structure(e, s, i);
 		break;
 	case LICTOR_FIELD_NONE:
 		s->writer.status = LICTOR_FIELD_TRUNCATED;

@@ -95,7 +95,8 @@ impl SecurityTexts {
     }
 }
 
-fn push_capabilities(out: &mut Vec<u8>, name: &str, set: u64) {
+/// Appends the names of a capability set as a member, or nothing for an empty one.
+pub(crate) fn push_capabilities(out: &mut Vec<u8>, name: &str, set: u64) {
     // Kernels fill the unused high bits of a full set in some interfaces; only known capabilities are shown.
     let known = set & ((1 << names::CAPABILITIES.len()) - 1);
     if known == 0 {
@@ -200,6 +201,12 @@ impl Program {
 
 fn push_credentials(out: &mut Vec<u8>, ids: &Credentials) {
     out.extend_from_slice(b",\"process_credentials\":{");
+    push_ids(out, ids);
+    out.push(b'}');
+}
+
+/// Appends users, groups and secure bits as members, the first ones of an object.
+pub(crate) fn push_ids(out: &mut Vec<u8>, ids: &Credentials) {
     let kinds = [("", 0), ("e", 1), ("s", 2), ("fs", 3)];
     for (prefix, index) in kinds {
         for (suffix, values) in [("uid", &ids.users), ("gid", &ids.groups)] {
@@ -221,7 +228,6 @@ fn push_credentials(out: &mut Vec<u8>, ids: &Credentials) {
     if ids.secure_bits & 0xff != 0 {
         out.push(b']');
     }
-    out.push(b'}');
 }
 
 fn push_properties(out: &mut Vec<u8>, properties: &BinaryProperties, path: &[u8]) {

@@ -2,9 +2,9 @@
 
 use lictor_node_worker_ebpf as wire;
 use wire::{
-    lictor_cgroup_record, lictor_endpoints, lictor_exec_record, lictor_exit_record, lictor_field,
-    lictor_field_kind, lictor_field_status, lictor_file, lictor_fired, lictor_fork_record,
-    lictor_hook_record, lictor_record, lictor_record_kind,
+    lictor_cgroup_record, lictor_credentials, lictor_endpoints, lictor_exec_record, lictor_exit_record,
+    lictor_field, lictor_field_kind, lictor_field_status, lictor_file, lictor_fired, lictor_fork_record,
+    lictor_hook_record, lictor_record, lictor_record_kind, lictor_user_namespace,
 };
 
 /// One record, borrowing its texts from the ring.
@@ -119,6 +119,10 @@ pub enum FieldValue<'a> {
     },
     /// A socket, a packet or a socket address.
     Endpoints(lictor_endpoints),
+    /// Credentials.
+    Credentials(lictor_credentials),
+    /// A user namespace.
+    UserNamespace(lictor_user_namespace),
 }
 
 /// Why bytes are not a record.
@@ -303,6 +307,12 @@ fn decode_field<'a>(rest: &mut Rest<'a>, index: usize) -> Result<Field<'a>, Deco
         | lictor_field_kind::LICTOR_FIELD_SOCKADDR => {
             wire::read::<lictor_endpoints>(data).map_or(FieldValue::Nothing, FieldValue::Endpoints)
         }
+        lictor_field_kind::LICTOR_FIELD_CRED => {
+            wire::read::<lictor_credentials>(data).map_or(FieldValue::Nothing, FieldValue::Credentials)
+        }
+        lictor_field_kind::LICTOR_FIELD_USER_NAMESPACE => {
+            wire::read::<lictor_user_namespace>(data).map_or(FieldValue::Nothing, FieldValue::UserNamespace)
+        }
         _ => return Err(unknown),
     };
     Ok(Field { status, original_length: head.original_length, value })
@@ -434,7 +444,11 @@ mod tests {
             if let Ok(Record::Hook(record)) = decode(&bytes) {
                 let total: usize = record.fields().iter().map(|field| match field.value {
                     FieldValue::Text(text) | FieldValue::Bytes(text) | FieldValue::File { path: text, .. } => text.len(),
-                    FieldValue::Nothing | FieldValue::Number(_) | FieldValue::Endpoints(_) => 0,
+                    FieldValue::Nothing
+                    | FieldValue::Number(_)
+                    | FieldValue::Endpoints(_)
+                    | FieldValue::Credentials(_)
+                    | FieldValue::UserNamespace(_) => 0,
                 }).sum();
                 prop_assert!(total <= bytes.len());
                 prop_assert!(record.fired().count() <= 128);

@@ -7,7 +7,7 @@
 //! Lines are written straight from the record and the prepared pieces of a process ([`crate::enrich::image`]) into the
 //! batch's buffer; no event is built in between.
 
-use super::{endpoints, text};
+use super::{credentials, endpoints, text};
 use crate::enrich::clock::BootOffset;
 use crate::enrich::names;
 use crate::enrich::pods::PodText;
@@ -382,6 +382,11 @@ fn push_value(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
         (ArgKind::Sock | ArgKind::Socket, FieldValue::Endpoints(ends)) => endpoints::push_sock(out, ends),
         (ArgKind::Skb, FieldValue::Endpoints(ends)) => endpoints::push_skb(out, ends),
         (ArgKind::Sockaddr, FieldValue::Endpoints(ends)) => endpoints::push_sockaddr(out, ends),
+        (ArgKind::Cred, FieldValue::Credentials(found)) => credentials::push(out, found),
+        (ArgKind::UserNamespace, FieldValue::UserNamespace(found)) => {
+            out.extend_from_slice(b"\"user_ns_arg\":");
+            credentials::push_user_namespace(out, found);
+        }
         // A pointer that was NULL: the empty value of its kind.
         (ArgKind::String | ArgKind::Filename, FieldValue::Nothing) => {
             out.extend_from_slice(b"\"string_arg\":\"\"");
@@ -395,6 +400,8 @@ fn push_value(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
         (ArgKind::Sock | ArgKind::Socket, FieldValue::Nothing) => out.extend_from_slice(b"\"sock_arg\":{}"),
         (ArgKind::Skb, FieldValue::Nothing) => out.extend_from_slice(b"\"skb_arg\":{}"),
         (ArgKind::Sockaddr, FieldValue::Nothing) => out.extend_from_slice(b"\"sockaddr_arg\":{}"),
+        (ArgKind::Cred, FieldValue::Nothing) => out.extend_from_slice(b"\"process_credentials_arg\":{}"),
+        (ArgKind::UserNamespace, FieldValue::Nothing) => out.extend_from_slice(b"\"user_ns_arg\":{}"),
         // The plan and the program disagree: shown as it came.
         (_, _) => push_raw_value(out, field),
     }
@@ -416,6 +423,11 @@ fn push_raw_value(out: &mut Vec<u8>, field: &Field<'_>) {
         FieldValue::Bytes(value) => push_bytes(out, value, field),
         FieldValue::File { file, path } => push_file(out, "file_arg", file.mode, path, field.status),
         FieldValue::Endpoints(ends) => endpoints::push_sock(out, ends),
+        FieldValue::Credentials(found) => credentials::push(out, found),
+        FieldValue::UserNamespace(found) => {
+            out.extend_from_slice(b"\"user_ns_arg\":");
+            credentials::push_user_namespace(out, found);
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use lictor_policy::model::Mode;
 use lictor_policy::plan::HookPlan;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use wire::{lictor_endpoints, lictor_field_kind, lictor_field_status};
+use wire::{
+    lictor_credentials, lictor_endpoints, lictor_field_kind, lictor_field_status, lictor_user_namespace,
+};
 
 /// 2026-11-23T19:18:04.522041952Z
 const BOOT: BootOffset = BootOffset(1_795_461_484_522_041_952);
@@ -352,6 +354,39 @@ fn sockets_packets_and_socket_addresses() {
         hook.field(kind, lictor_field_status::LICTOR_FIELD_ABSENT, 0, b"")
     };
     assert_eq!(shown(ArgKind::Skb, null), json!({"skb_arg": {}}));
+}
+
+#[test]
+fn credentials_and_user_namespaces() {
+    let namespace = lictor_user_namespace { inode: 4_026_531_837, level: 0, owner: 0, group: 0 };
+    let found = lictor_credentials {
+        uid: 1000,
+        euid: 0,
+        gid: 1000,
+        secure_bits: 1,
+        cap_effective: 1 << 21,
+        user_namespace: namespace,
+        ..Default::default()
+    };
+    let show = |kind: u32, data: &[u8]| {
+        let data = data.to_vec();
+        move |hook: Hook| hook.field(kind, lictor_field_status::LICTOR_FIELD_OK, data.len() as u32, &data)
+    };
+    let read = show(lictor_field_kind::LICTOR_FIELD_CRED, wire::bytes_of(&found));
+    assert_eq!(
+        shown(ArgKind::Cred, read),
+        json!({"process_credentials_arg": {
+            "uid": 1000, "gid": 1000, "euid": 0, "egid": 0, "suid": 0, "sgid": 0, "fsuid": 0, "fsgid": 0,
+            "securebits": ["SecBitNoRoot"], "caps": {"effective": ["CAP_SYS_ADMIN"]},
+            "user_ns": {"level": 0, "uid": 0, "gid": 0, "ns": {"inum": 4_026_531_837_u32, "is_host": true}},
+        }})
+    );
+    let inner = lictor_user_namespace { inode: 7, level: 1, owner: 1000, group: 100 };
+    let read = show(lictor_field_kind::LICTOR_FIELD_USER_NAMESPACE, wire::bytes_of(&inner));
+    assert_eq!(
+        shown(ArgKind::UserNamespace, read),
+        json!({"user_ns_arg": {"level": 1, "uid": 1000, "gid": 100, "ns": {"inum": 7}}})
+    );
 }
 
 #[test]

@@ -223,6 +223,10 @@ pub enum ArgKind {
     Skb,
     /// `struct sockaddr *`, in the kernel's memory or the process's.
     Sockaddr,
+    /// `struct cred *`: ids and capabilities of a process.
+    Cred,
+    /// `struct user_namespace *`.
+    UserNamespace,
     /// Not read: a place holder.
     Nop,
 }
@@ -231,6 +235,39 @@ impl ArgKind {
     /// Whether there is a file behind it.
     pub fn is_file(self) -> bool {
         matches!(self, Self::File | Self::Fd | Self::Path | Self::Dentry | Self::LinuxBinprm)
+    }
+
+    /// Whether filters cannot ask about it: what it has is shown and not compared.
+    pub fn is_only_shown(self) -> bool {
+        matches!(self, Self::Cred | Self::UserNamespace)
+    }
+
+    /// As policies write it; integers by their width and sign.
+    pub fn name(self) -> String {
+        let name = match self {
+            Self::Auto => "auto",
+            Self::Int(IntKind { width, signed, .. }) => {
+                return format!("{}int{}", if signed { "" } else { "u" }, u32::from(width) * 8);
+            }
+            Self::String => "string",
+            Self::CharBuf => "char_buf",
+            Self::CharIovec => "char_iovec",
+            Self::File => "file",
+            Self::Fd => "fd",
+            Self::Path => "path",
+            Self::Dentry => "dentry",
+            Self::Filename => "filename",
+            Self::LinuxBinprm => "linux_binprm",
+            Self::Capability => "capability",
+            Self::Sock => "sock",
+            Self::Socket => "socket",
+            Self::Skb => "skb",
+            Self::Sockaddr => "sockaddr",
+            Self::Cred => "cred",
+            Self::UserNamespace => "user_namespace",
+            Self::Nop => "nop",
+        };
+        name.to_owned()
     }
 
     /// What it has of endpoints; empty when it is something else.
@@ -256,6 +293,8 @@ impl ArgKind {
             | Self::Filename
             | Self::LinuxBinprm
             | Self::Capability
+            | Self::Cred
+            | Self::UserNamespace
             | Self::Nop => &[],
         }
     }

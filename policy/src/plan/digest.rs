@@ -301,6 +301,8 @@ fn write_arg(canonical: &mut Canonical, arg: &ArgPlan) {
         ArgKind::Socket => (14, None),
         ArgKind::Skb => (15, None),
         ArgKind::Sockaddr => (16, None),
+        ArgKind::Cred => (17, None),
+        ArgKind::UserNamespace => (18, None),
     };
     canonical.number(kind);
     if let Some(int) = int {

@@ -120,6 +120,8 @@ pub fn automatic_kind(class: &TypeClass) -> Option<ArgKind> {
             "socket" => Some(ArgKind::Socket),
             "sk_buff" => Some(ArgKind::Skb),
             "sockaddr" => Some(ArgKind::Sockaddr),
+            "cred" => Some(ArgKind::Cred),
+            "user_namespace" => Some(ArgKind::UserNamespace),
             _ => None,
         },
         TypeClass::Pointer | TypeClass::Other => None,

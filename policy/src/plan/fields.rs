@@ -224,7 +224,9 @@ impl Reader {
             | ArgKind::LinuxBinprm
             | ArgKind::Sock
             | ArgKind::Socket
-            | ArgKind::Skb => true,
+            | ArgKind::Skb
+            | ArgKind::Cred
+            | ArgKind::UserNamespace => true,
             ArgKind::Auto
             | ArgKind::Int(_)
             | ArgKind::String
@@ -237,7 +239,7 @@ impl Reader {
         };
         match self {
             Self::Syscall { function, .. } if kernel_only => Err(Problem::new(
-                format!("type {} for {what} of {function}", kind_name(kind)),
+                format!("type {} for {what} of {function}", kind.name()),
                 "integers, fd, string, char_buf, char_iovec, sockaddr, nop: a system call gets no kernel structures",
             )),
             Self::Syscall { .. } | Self::Call { .. } | Self::Record { .. } => Ok(()),
@@ -331,7 +333,7 @@ fn certain_kind(arg: &Arg, parameter: Option<&Parameter>, what: &str) -> Result<
     if fits(arg.kind, parameter) {
         return Ok(arg.kind);
     }
-    let found = format!("type {} for {what}", kind_name(arg.kind));
+    let found = format!("type {} for {what}", arg.kind.name());
     Err(Problem::new(found, format!("{}: its type is {}", fitting(parameter), parameter.type_name)))
 }
 
@@ -363,6 +365,8 @@ fn fits(kind: ArgKind, parameter: &Parameter) -> bool {
         }
         ArgKind::Socket => points_to("socket") || untyped,
         ArgKind::Skb => points_to("sk_buff") || untyped,
+        ArgKind::Cred => points_to("cred"),
+        ArgKind::UserNamespace => points_to("user_namespace"),
         ArgKind::Sockaddr => {
             matches!(class, TypeClass::StructPointer(to) if to.starts_with("sockaddr")) || untyped
         }
@@ -382,6 +386,8 @@ fn fitting(parameter: &Parameter) -> &'static str {
             "filename" => "filename, nop",
             "linux_binprm" => "linux_binprm, nop",
             "socket" => "socket, nop",
+            "cred" => "cred, nop",
+            "user_namespace" => "user_namespace, nop",
             "sk_buff" => "skb, nop",
             name if SOCKS.contains(&name) => "sock, nop",
             name if name.starts_with("sockaddr") => "sockaddr, nop",
@@ -414,6 +420,8 @@ fn field_of(kind: ArgKind, place: &Place<'_>) -> Field {
         ArgKind::Socket => (kind::LICTOR_FIELD_SOCKET, None),
         ArgKind::Skb => (kind::LICTOR_FIELD_SKB, None),
         ArgKind::Sockaddr => (kind::LICTOR_FIELD_SOCKADDR, None),
+        ArgKind::Cred => (kind::LICTOR_FIELD_CRED, None),
+        ArgKind::UserNamespace => (kind::LICTOR_FIELD_USER_NAMESPACE, None),
         ArgKind::Auto | ArgKind::Nop => (kind::LICTOR_FIELD_NOP, None),
     };
     let int = int.map(|asked| narrowed(asked, place.parameter.as_deref()));
@@ -497,30 +505,4 @@ pub(super) fn c_class(name: &str) -> Option<TypeClass> {
         _ => return None,
     };
     Some(TypeClass::Integer { width, signed })
-}
-
-/// A kind as policies write it.
-pub(super) fn kind_name(kind: ArgKind) -> String {
-    let name = match kind {
-        ArgKind::Auto => "auto",
-        ArgKind::Int(IntKind { width, signed, .. }) => {
-            return format!("{}int{}", if signed { "" } else { "u" }, u32::from(width) * 8);
-        }
-        ArgKind::String => "string",
-        ArgKind::CharBuf => "char_buf",
-        ArgKind::CharIovec => "char_iovec",
-        ArgKind::File => "file",
-        ArgKind::Fd => "fd",
-        ArgKind::Path => "path",
-        ArgKind::Dentry => "dentry",
-        ArgKind::Filename => "filename",
-        ArgKind::LinuxBinprm => "linux_binprm",
-        ArgKind::Capability => "capability",
-        ArgKind::Sock => "sock",
-        ArgKind::Socket => "socket",
-        ArgKind::Skb => "skb",
-        ArgKind::Sockaddr => "sockaddr",
-        ArgKind::Nop => "nop",
-    };
-    name.to_owned()
 }

@@ -3,7 +3,7 @@
 use super::attach::{SIGKILL, Site, Wants, site};
 use super::columns::{Test, network_keys, text_key};
 use super::facts::NodeFacts;
-use super::fields::{Field, Resolved, kind_name};
+use super::fields::{Field, Resolved};
 use super::numbers;
 use super::refusal::{Problem, Refusal};
 use super::{ArgPlan, EventKind, HookPoint, RulePlan};
@@ -210,8 +210,10 @@ impl Placing<'_> {
                 | ArgKind::Sock
                 | ArgKind::Socket
                 | ArgKind::Skb
-                | ArgKind::Sockaddr) => {
-                    let found = format!("type {} for the return value", kind_name(kind));
+                | ArgKind::Sockaddr
+                | ArgKind::Cred
+                | ArgKind::UserNamespace) => {
+                    let found = format!("type {} for the return value", kind.name());
                     Err(Problem::new(found, "integer types: a verdict is 0 or a negative errno"))
                 }
             },
@@ -351,6 +353,8 @@ impl Placing<'_> {
             | ArgKind::Socket
             | ArgKind::Skb
             | ArgKind::Sockaddr
+            | ArgKind::Cred
+            | ArgKind::UserNamespace
             | ArgKind::Nop => None,
         };
         match (integer, test) {
@@ -360,22 +364,24 @@ impl Placing<'_> {
                 tests.add(column::LICTOR_COLUMN_NUMBER, Source::FileType(field), test);
             }
             (_, ValueTest::FileType(_)) => {
-                let found = format!("FileType on a value of type {}", kind_name(resolved.kind));
+                let found = format!("FileType on a value of type {}", resolved.kind.name());
                 self.refuse(at, Problem::new(found, "values that are shown as files"));
             }
             (_, ValueTest::Endpoints(test)) if resolved.kind.endpoints().contains(&test.part) => {
                 endpoints(field, test, tests);
             }
             (_, ValueTest::Endpoints(test)) => {
-                let found = format!("{:?} of a value of type {}", test.part, kind_name(resolved.kind));
+                let found = format!("{:?} of a value of type {}", test.part, resolved.kind.name());
                 self.refuse(at, Problem::new(found, "values that have one: sock, socket, skb, sockaddr"));
             }
             _ if !resolved.kind.endpoints().is_empty() => {
-                let found = format!(
-                    "an operator for numbers or texts on a value of type {}",
-                    kind_name(resolved.kind)
-                );
+                let found =
+                    format!("an operator for numbers or texts on a value of type {}", resolved.kind.name());
                 self.refuse(at, Problem::new(found, "operators for addresses, ports, protocols, families"));
+            }
+            _ if resolved.kind.is_only_shown() => {
+                let found = format!("a filter on a value of type {}", resolved.kind.name());
+                self.refuse(at, Problem::new(found, "values that are compared; this type is only shown"));
             }
             (Some(int), ValueTest::Number(number) | ValueTest::Either { number, .. }) => {
                 self.number(at, field, int, number, tests);
@@ -384,12 +390,11 @@ impl Placing<'_> {
                 self.text(at, Source::Field(field), words, tests);
             }
             (Some(_), ValueTest::Text(_)) => {
-                let found = format!("a text operator on a value of type {}", kind_name(resolved.kind));
+                let found = format!("a text operator on a value of type {}", resolved.kind.name());
                 self.refuse(at, Problem::new(found, "operators for integers"));
             }
             (None, ValueTest::Number(_)) => {
-                let found =
-                    format!("an operator for integers on a value of type {}", kind_name(resolved.kind));
+                let found = format!("an operator for integers on a value of type {}", resolved.kind.name());
                 self.refuse(at, Problem::new(found, "operators for texts"));
             }
         }

@@ -146,6 +146,7 @@ pub fn symbols() -> FakeSymbols {
         "int bpf_lsm_path_chown(const struct path *path, kuid_t uid, kgid_t gid)",
         "void fd_install(unsigned int fd, struct file *file)",
         "int create_user_ns(struct cred *new)",
+        "int cap_of(struct user_namespace *ns, int cap, struct rcu_work *work)",
         "loff_t vfs_llseek(struct file *file, loff_t offset, int whence)",
         "ssize_t vfs_read(struct file *file, char *buf, size_t count, loff_t *pos)",
         "int do_seven(int a, int b, int c, int d, int e, int f, int g)",

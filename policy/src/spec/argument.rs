@@ -34,8 +34,8 @@ pub struct ArgSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(extend("x-lictor-later" = [
-    "sockaddr_un", "bpf_attr", "perf_event", "bpf_map", "user_namespace", "kiocb",
-    "iov_iter", "cred", "const_buf", "load_info", "module", "syscall64", "kernel_cap_t", "cap_inheritable",
+    "sockaddr_un", "bpf_attr", "perf_event", "bpf_map", "kiocb",
+    "iov_iter", "const_buf", "load_info", "module", "syscall64", "kernel_cap_t", "cap_inheritable",
     "cap_permitted", "cap_effective", "data_loc", "net_device", "bpf_cmd", "bpf_prog",
 ]))]
 pub enum TypeName {
@@ -102,6 +102,10 @@ pub enum TypeName {
     Skb,
     /// `struct sockaddr *`: an address that a program names, shown with its port.
     Sockaddr,
+    /// `struct cred *`: credentials, shown with ids, capabilities and user namespace. Not compared.
+    Cred,
+    /// `struct user_namespace *`, shown with its number, level and owner. Not compared.
+    UserNamespace,
     /// Nothing: keeps a place.
     Nop,
 }

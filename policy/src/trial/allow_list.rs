@@ -301,6 +301,8 @@ fn type_name(kind: ArgKind) -> Option<&'static str> {
         | ArgKind::Socket
         | ArgKind::Skb
         | ArgKind::Sockaddr
+        | ArgKind::Cred
+        | ArgKind::UserNamespace
         | ArgKind::Nop => return None,
     })
 }

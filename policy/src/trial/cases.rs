@@ -464,6 +464,11 @@ impl Maker<'_> {
                 }
                 TypeClass::Integer { width: 8, signed: true }
             }
+            Some(kind) if kind.is_only_shown() => {
+                let found = format!("a value of type {}", kind.name());
+                self.refuse(&at, found, "none: values of this type are shown, no filter asks about them");
+                return None;
+            }
             Some(kind) if given.endpoints.is_some() || endpoints::structure(kind).is_some() => {
                 return self.endpoints(given, kind, text, &at);
             }

@@ -301,7 +301,7 @@ impl RecordedValue {
             }
             Self::Endpoints(found, _) => kind == *found || kind == ArgKind::Auto,
             Self::Unresolved => true,
-            Self::Other => false,
+            Self::Other => kind.is_only_shown(),
         }
     }
 }

@@ -296,3 +296,47 @@ proptest::proptest! {
         let _ = cases::read(&text, None);
     }
 }
+
+#[test]
+fn values_that_are_only_shown_stand_beside_those_that_are_compared() {
+    let text = "apiVersion: lictor.io/v1alpha1
+kind: TracingPolicy
+metadata: {name: caps}
+spec:
+  kprobes:
+  - call: cap_capable
+    syscall: false
+    args: [{index: 0, type: cred}, {index: 1, type: user_namespace}, {index: 2, type: capability}]
+    selectors:
+    - matchArgs: [{index: 2, operator: Equal, values: [CAP_SYS_ADMIN]}]
+";
+    let policy = policy(text);
+    let line = r#"{"process_kprobe":{"process":{"exec_id":"x","pid":7,"binary":"/bin/sh"},"function_name":"cap_capable",
+        "args":[{"process_credentials_arg":{"uid":0}},{"user_ns_arg":{"level":0}},{"capability_arg":{"value":21}}],
+        "action":"KPROBE_ACTION_POST","policy_name":"caps"}}"#;
+    let line = parse(line).unwrap();
+    let mut replayer = Replayer::new(std::slice::from_ref(&policy), std::slice::from_ref(&policy));
+    replayer.take(&line);
+    let found = replayer.finish();
+    assert!(found.undecided.is_empty(), "{found:?}");
+    assert_eq!(found.rules[&("caps".to_owned(), "spec.kprobes[0].selectors[0]".to_owned())].reported, 1);
+    let wish = Wish { name: "list".to_owned(), binary: "/bin/sh".to_owned(), fold: 9 };
+    let mut list = AllowList::new(wish, std::slice::from_ref(&policy));
+    list.take(&line);
+    assert_eq!(list.unknown().count(), 0);
+    let given = |value: &str| {
+        let text = case(
+            &format!(
+                "{{kprobe: cap_capable, args: [{{index: 1, value: {value}}}, {{index: 2, value: CAP_SYS_ADMIN}}]}}"
+            ),
+            "{reports: [{}]}",
+        );
+        let suite = cases::read(&text, Some("caps.test.yaml")).unwrap();
+        suite.run(std::slice::from_ref(&policy)).map_err(|wrong| wrong.to_string())
+    };
+    assert_eq!(
+        given("x").unwrap_err(),
+        "caps.test.yaml:3: cases[0].event.args[0].value: found a value of type user_namespace; allowed: none: values of this \
+         type are shown, no filter asks about them"
+    );
+}

@@ -150,6 +150,8 @@ fn kind(name: TypeName) -> ArgKind {
         TypeName::Socket => ArgKind::Socket,
         TypeName::Skb => ArgKind::Skb,
         TypeName::Sockaddr => ArgKind::Sockaddr,
+        TypeName::Cred => ArgKind::Cred,
+        TypeName::UserNamespace => ArgKind::UserNamespace,
         TypeName::Nop => ArgKind::Nop,
     }
 }

@@ -153,8 +153,17 @@ fn comparable(kind: ArgKind) -> Comparable {
             Comparable::Text(Subject::Path)
         }
         ArgKind::Sock | ArgKind::Socket | ArgKind::Skb | ArgKind::Sockaddr => Comparable::Endpoints,
-        ArgKind::CharIovec | ArgKind::Nop => Comparable::Nothing,
+        ArgKind::CharIovec | ArgKind::Cred | ArgKind::UserNamespace | ArgKind::Nop => Comparable::Nothing,
     }
+}
+
+/// What to ask instead of a value that is only shown.
+fn instead(kind: ArgKind) -> Option<&'static str> {
+    let all = [
+        (ArgKind::Cred, "`matchCapabilities` asks what the process itself may do"),
+        (ArgKind::UserNamespace, "`matchNamespaces` asks in which namespaces the process itself is"),
+    ];
+    all.iter().find(|(known, _)| *known == kind).map(|(_, hint)| *hint)
 }
 
 /// The test that a filter makes of a value of `arg`'s type; says what is wrong otherwise.
@@ -168,11 +177,12 @@ pub(super) fn test(
     let question = question(filter.operator);
     let comparable = comparable(arg.kind);
     if let Comparable::Nothing = comparable {
-        report.refuse(
-            &at.member("index"),
-            "an argument of type nop or char_iovec",
-            "an argument that is compared",
-        );
+        let found = format!("an argument of type {}", arg.kind.name());
+        let (at, allowed) = (at.member("index"), "an argument that is compared");
+        match instead(arg.kind) {
+            Some(hint) => report.refuse_with(&at, found, allowed, hint),
+            None => report.refuse(&at, found, allowed),
+        }
         return None;
     }
     let misfit = match &question {

@@ -100,6 +100,8 @@ fn shown(field: &Field<'_>) -> String {
         FieldValue::Number(number) => number.cast_signed().to_string(),
         FieldValue::Text(bytes) | FieldValue::Bytes(bytes) => bytes.escape_ascii().to_string(),
         FieldValue::File { path, .. } => path.escape_ascii().to_string(),
+        FieldValue::Credentials(found) => format!("{}:{}", found.euid, found.egid),
+        FieldValue::UserNamespace(found) => found.level.to_string(),
         FieldValue::Endpoints(ends) => format!("{}:{}", ends.source_port, ends.destination_port),
     };
     match field.status {

@@ -88,10 +88,31 @@ fn arguments_of_other_types() {
            allowed: integer types, fd, capability, nop: its type is unsigned int"],
     );
     refused(
-        &kprobe("create_user_ns", "    args: [{index: 0, type: auto}]\n"),
+        &kprobe("cap_of", "    args: [{index: 2, type: auto}]\n"),
         &facts(),
-        &["spec.kprobes[0].args[0]: found type auto for struct cred *new; \
-           allowed: a type: struct cred * cannot be shown by itself"],
+        &["spec.kprobes[0].args[0]: found type auto for struct rcu_work *work; \
+           allowed: a type: struct rcu_work * cannot be shown by itself"],
+    );
+    refused(
+        &kprobe("cap_of", "    args: [{index: 0, type: cred}, {index: 1, type: user_namespace}]\n"),
+        &facts(),
+        &[
+            "spec.kprobes[0].args[0]: found type cred for struct user_namespace *ns; \
+             allowed: user_namespace, nop: its type is struct user_namespace *",
+            "spec.kprobes[0].args[1]: found type user_namespace for int cap; \
+             allowed: integer types, fd, capability, nop: its type is int",
+        ],
+    );
+    // What only the kernel's types tell is refused for a filter as what the policy tells.
+    refused(
+        &kprobe(
+            "cap_of",
+            "    args: [{index: 0, type: auto}]\n    selectors:\n    - matchArgs: \
+             [{index: 0, operator: Equal, values: ['1']}]\n",
+        ),
+        &facts(),
+        &["spec.kprobes[0].selectors[0].matchArgs[0]: found a filter on a value of type user_namespace; \
+           allowed: values that are compared; this type is only shown"],
     );
     refused(
         &kprobe("not_in_btf", "    args: [{index: 0, type: auto}]\n"),

@@ -108,6 +108,8 @@ fn in_memory<'a>(hook: &Hook, predicate: &'a Predicate) -> Option<(&'a FieldPath
         | ArgKind::Sock
         | ArgKind::Socket
         | ArgKind::Skb
+        | ArgKind::Cred
+        | ArgKind::UserNamespace
         | ArgKind::Nop => false,
     };
     (text && !described.return_copy).then_some((at, described.index))
