@@ -12,7 +12,7 @@ use super::{Cases, Client, ClusterContext, Node, NodeCluster, eventually};
 use crate::lab::CaseResult;
 
 /// How long a pod may take: an emulated node needs half a minute for its first one, on a busy machine several times that.
-pub(super) const POD_ARGUMENT: &str = "--timeout=900s";
+pub(super) const POD_ARGUMENT: &str = "--timeout=480s";
 /// A pod with a shell that waits, and one that serves HTTP.
 pub(super) const PODS: &str = include_str!("testdata/pods.yaml");
 /// How long a change in the kernel may take to be seen.
