@@ -107,7 +107,34 @@ fn spec() -> Json {
             );
         }
     }
+    for hook in hooks {
+        actions(&mut spec, &hook);
+    }
     spec
+}
+
+/// What actions need.
+fn actions(spec: &mut Json, hook: &str) {
+    for list in ["matchActions", "matchReturnActions"] {
+        let place = format!("/properties/{hook}/items/properties/selectors/items/properties/{list}/items");
+        let Some(action) = spec.pointer_mut(&place) else { continue };
+        for (name, argument) in [("Override", "argError"), ("Signal", "argSig"), ("GetUrl", "argUrl")] {
+            let needs = format!("`{name}` needs `{argument}`");
+            rule(action, &format!("self.action != '{name}' || has(self.{argument})"), &needs);
+        }
+        let limited = "self.action == 'Post' || !has(self.rateLimit) && !has(self.rateLimitScope)";
+        rule(action, limited, "only `Post` has a rate limit: only reports are limited");
+        match hook {
+            "fentries" => {
+                let watches = "self.action in ['Post', 'NoPost', 'GetUrl']";
+                rule(action, watches, "hooks under `fentries` only watch: write it under `kprobes`");
+            }
+            "tracepoints" => {
+                rule(action, "self.action != 'Override'", "a tracepoint only watches: it cannot deny");
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The members of `spec` that hold hooks: lists of objects with selectors.

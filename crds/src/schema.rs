@@ -51,15 +51,17 @@ pub(crate) fn structural(schema: &Json, unknown: Unknown) -> Json {
     if let Some(description) = description {
         out.insert("description".into(), description.into());
     }
-    let kind = type_name(schema);
+    let kind = type_name(schema).filter(|_| schema.get("x-kubernetes-int-or-string").is_none());
     match kind {
         Some("array") => {
             let items = schema.get("items").map_or_else(|| json!({}), |items| structural(items, unknown));
             out.insert("items".into(), items);
+            out.extend(schema.get("maxItems").map(|most| ("maxItems".to_owned(), most.clone())));
         }
         Some("object") => object(schema, unknown, &mut out),
         Some("integer") => integer(schema, &mut out),
         Some(_) => {}
+        None if schema.get("x-kubernetes-int-or-string").is_some() => {}
         None => {
             // Anything.
             out.insert("x-kubernetes-preserve-unknown-fields".into(), true.into());

@@ -203,6 +203,9 @@ fn kind(schema: &Json) -> String {
         return "name".into();
     }
     let schema = some(schema);
+    if schema.get("x-kubernetes-int-or-string").is_some() {
+        return "text or integer".into();
+    }
     let word = match &schema["type"] {
         Json::Array(types) => {
             types.iter().filter_map(Json::as_str).find(|name| *name != "null").unwrap_or("any")
@@ -222,7 +225,11 @@ fn kind(schema: &Json) -> String {
 }
 
 fn plural(word: &str) -> String {
-    if word == "any" { "values".into() } else { format!("{word}s") }
+    match word {
+        "any" => "values".into(),
+        "text or integer" => "texts or integers".into(),
+        _ => format!("{word}s"),
+    }
 }
 
 /// Fields that users write: what the cluster writes has no schema of its own.

@@ -47,7 +47,7 @@ fn the_text_says_what_was_meant() {
 }
 
 /// What a structural schema may say.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 19] = [
     "type",
     "description",
     "properties",
@@ -62,7 +62,11 @@ const KNOWN: [&str; 15] = [
     "x-kubernetes-validations",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
+    "x-kubernetes-int-or-string",
     "pattern",
+    "minLength",
+    "maxLength",
+    "maxItems",
 ];
 
 /// What Kubernetes demands of a structural schema, and we of ours.
@@ -71,7 +75,7 @@ fn walk(schema: &Json, path: &str, in_spec: bool, wrong: &mut Vec<String>) {
     wrong.extend(
         members.keys().filter(|name| !KNOWN.contains(&name.as_str())).map(|name| format!("{path}: {name}")),
     );
-    if members.get("type").is_none() {
+    if members.get("type").is_none() && !members.contains_key("x-kubernetes-int-or-string") {
         wrong.push(format!("{path} has no type"));
     }
     if path.matches('.').count() > 0 && path != ".metadata" && !path.ends_with("[]") && !path.ends_with("{}")
@@ -82,7 +86,7 @@ fn walk(schema: &Json, path: &str, in_spec: bool, wrong: &mut Vec<String>) {
         }
     }
     let keeps = members.contains_key("x-kubernetes-preserve-unknown-fields");
-    if in_spec && members["type"] == "object" && !members.contains_key("additionalProperties") && !keeps {
+    if in_spec && schema["type"] == "object" && !members.contains_key("additionalProperties") && !keeps {
         wrong.push(format!("{path} drops what it does not know"));
     }
     for (name, schema) in schema["properties"].as_object().into_iter().flatten() {

@@ -1,7 +1,7 @@
 //! Tests that run against a cluster.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Error, Result};
 
@@ -45,8 +45,8 @@ pub struct ClusterContext {
     pub programs: PathBuf,
     /// How clusters are run, unless the test changes it.
     pub options: Options,
-    /// The node that the tests share; why there is none when it did not come up.
-    node: OnceLock<Result<Arc<NodeCluster>, String>>,
+    /// The node that the tests share; why there is none when it did not come up. `None` before the first test asks.
+    node: Mutex<Option<Result<Arc<NodeCluster>, String>>>,
 }
 
 /// A control plane with one node.
@@ -62,7 +62,7 @@ pub struct NodeCluster {
 impl ClusterContext {
     /// Without a node; one is started when the first test asks for it.
     pub fn new(programs: PathBuf, options: Options) -> Self {
-        Self { programs, options, node: OnceLock::new() }
+        Self { programs, options, node: Mutex::default() }
     }
 
     /// A control plane of the test's own, without nodes.
@@ -79,8 +79,34 @@ impl ClusterContext {
     /// # Errors
     /// When it did not come up, for the first test that asked or for another one.
     pub fn node(&self) -> Result<Arc<NodeCluster>> {
-        let node = self.node.get_or_init(|| self.start_node().map_err(|error| format!("{error:#}")));
+        let mut node = self.node.lock().unwrap_or_else(PoisonError::into_inner);
+        let node = node.get_or_insert_with(|| self.start_node().map_err(|error| format!("{error:#}")));
         node.clone().map_err(Error::msg)
+    }
+
+    /// Runs a test on the node that the tests share; once more, on a new one, when the guest goes down meanwhile.
+    ///
+    /// The kernel of an emulated machine may panic for no fault of what runs on it: the emulator's processor is not a real
+    /// one. What the guest said at its end is reported and kept in the cache, under `guests-gone-down`; a guest that
+    /// goes down twice in one test fails it.
+    ///
+    /// # Errors
+    /// When no node comes up, or the test fails.
+    pub fn on_node(
+        &self,
+        test: impl Fn(&Arc<NodeCluster>) -> Result<Vec<CaseResult>>,
+    ) -> Result<Vec<CaseResult>> {
+        let shared = self.node()?;
+        let outcome = test(&shared);
+        let Err(down) = shared.node.ensure_up() else { return outcome };
+        let kept = shared.node.keep_last_words()?;
+        (self.options.report)(&format!(
+            "{down:#}; {} has what it said\n{}",
+            kept.display(),
+            shared.node.last_lines()
+        ));
+        self.node.lock().unwrap_or_else(PoisonError::into_inner).take();
+        test(&self.node()?)
     }
 
     fn start_node(&self) -> Result<Arc<NodeCluster>> {
@@ -113,18 +139,35 @@ impl ClusterContext {
 
 /// Collects the cases of a test.
 #[derive(Debug, Default)]
-pub struct Cases(Vec<CaseResult>);
+pub struct Cases {
+    results: Vec<CaseResult>,
+    /// The node that the cases are about.
+    node: Option<Arc<NodeCluster>>,
+}
 
 impl Cases {
+    /// Of a test about a node: the first case that fails has the guest's last lines, and when the guest goes down the cases
+    /// after it do not wait for what cannot come.
+    pub fn of_node(node: &Arc<NodeCluster>) -> Self {
+        Self { results: Vec::new(), node: Some(Arc::clone(node)) }
+    }
+
     /// Runs one case: it passes when `case` returns no error. The others run whatever becomes of it.
     pub fn run(&mut self, name: impl Into<String>, case: impl FnOnce() -> Result<()>) {
-        let failure = case().err().map(|error| format!("{error:#}"));
-        self.0.push(CaseResult { name: name.into(), failure });
+        let ran = self.node.as_ref().map_or(Ok(()), |shared| shared.node.ensure_up()).and_then(|()| case());
+        let failure = ran.err().map(|error| format!("{error:#}{}", self.last_lines_of_node()));
+        self.results.push(CaseResult { name: name.into(), failure });
+    }
+
+    fn last_lines_of_node(&self) -> String {
+        let first = self.results.iter().all(|case| case.failure.is_none());
+        let node = self.node.as_ref().filter(|_| first);
+        node.map(|shared| format!("\n{}", shared.node.last_lines())).unwrap_or_default()
     }
 
     /// All cases so far.
     pub fn done(self) -> Vec<CaseResult> {
-        self.0
+        self.results
     }
 }
 

@@ -32,6 +32,7 @@ mod pki;
 mod ports;
 mod prometheus;
 pub mod scale;
+mod schematest;
 mod scratch;
 mod selftest;
 mod walkthrough;
@@ -50,7 +51,8 @@ pub use prometheus::Prometheus;
 
 /// The tests of all modules.
 pub(crate) fn tests() -> Vec<ClusterTest> {
-    [selftest::TESTS, charttest::TESTS, operator::TESTS, chaos::TESTS, walkthrough::TESTS].concat()
+    [selftest::TESTS, charttest::TESTS, schematest::TESTS, operator::TESTS, chaos::TESTS, walkthrough::TESTS]
+        .concat()
 }
 
 /// How long a component may take to be ready; a busy machine takes several times what an idle one does.

@@ -2,16 +2,17 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::ports::Port;
-use super::{Cases, Client, ClusterContext, Node, eventually};
+use super::{Cases, Client, ClusterContext, Node, NodeCluster, eventually};
 use crate::lab::CaseResult;
 
 /// How long a pod may take: an emulated node needs half a minute for its first one, on a busy machine several times that.
-pub(super) const POD_ARGUMENT: &str = "--timeout=900s";
+pub(super) const POD_ARGUMENT: &str = "--timeout=480s";
 /// A pod with a shell that waits, and one that serves HTTP.
 pub(super) const PODS: &str = include_str!("testdata/pods.yaml");
 /// How long a change in the kernel may take to be seen.
@@ -19,9 +20,12 @@ const SETTLE: Duration = Duration::from_mins(5);
 
 /// Kubelet, containerd and what reaches into containers.
 pub(super) fn node(context: &ClusterContext) -> Result<Vec<CaseResult>> {
-    let shared = context.node()?;
+    context.on_node(|shared| Ok(node_itself(context, shared)))
+}
+
+fn node_itself(context: &ClusterContext, shared: &Arc<NodeCluster>) -> Vec<CaseResult> {
     let (admin, node) = (shared.cluster.admin(), &shared.node);
-    let mut cases = Cases::default();
+    let mut cases = Cases::of_node(shared);
     for (seconds, step) in node.steps() {
         (context.options.report)(&format!("guest time {seconds:.1} s: {step}"));
     }
@@ -73,7 +77,7 @@ pub(super) fn node(context: &ClusterContext) -> Result<Vec<CaseResult>> {
         Ok(())
     });
     cases.run("helm", || helm(&shared.cluster));
-    Ok(cases.done())
+    cases.done()
 }
 
 /// Waits for [`PODS`].
@@ -130,9 +134,12 @@ fn helm(cluster: &super::Cluster) -> Result<()> {
 
 /// The node worker in a pod without `privileged`.
 pub(super) fn node_worker_pod(context: &ClusterContext) -> Result<Vec<CaseResult>> {
-    let shared = context.node()?;
+    context.on_node(node_worker_pod_on)
+}
+
+fn node_worker_pod_on(shared: &Arc<NodeCluster>) -> Result<Vec<CaseResult>> {
     let admin = shared.cluster.admin();
-    let mut cases = Cases::default();
+    let mut cases = Cases::of_node(shared);
     admin.apply(PODS)?;
     wait_for_pods(admin)?;
     cases.run("starts", || {

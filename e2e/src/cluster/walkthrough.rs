@@ -44,9 +44,12 @@ struct Walk<'a> {
 }
 
 fn walk_through(context: &ClusterContext) -> Result<Vec<CaseResult>> {
-    let shared: Arc<NodeCluster> = context.node()?;
-    let walk = Walk { chart: Chart::install(context, &shared.cluster, VALUES)?, shared: &shared };
-    let mut cases = Cases::default();
+    context.on_node(|shared| walk_through_on(context, shared))
+}
+
+fn walk_through_on(context: &ClusterContext, shared: &Arc<NodeCluster>) -> Result<Vec<CaseResult>> {
+    let walk = Walk { chart: Chart::install(context, &shared.cluster, VALUES)?, shared };
+    let mut cases = Cases::of_node(shared);
     let mut operator = walk.chart.operator("operator")?;
     cases.run("starts", || walk.start(&mut operator));
     watch(&mut cases, &walk);

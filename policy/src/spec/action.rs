@@ -1,7 +1,14 @@
 //! Actions: what is done when a selector matches.
 
+use super::shape::TextOrInteger;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Longest URL, bytes: what web servers take.
+pub(crate) const URL_BYTES_MAX: usize = 2048;
+
+/// What is called: http or https, a host, printable ASCII.
+const URL: &str = r#"^[hH][tT][tT][pP][sS]?://[!"$-.0-9;<=>@-~][!-~]*$"#;
 
 /// One action and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,15 +23,19 @@ pub struct ActionSpec {
     /// `Override`: the error to return instead of performing the operation, as a negative errno: -1 is EPERM, -13 is
     /// EACCES.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -4095, max = -1))]
     pub arg_error: Option<i64>,
     /// `Signal`: number of the signal, 1 to 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
     pub arg_sig: Option<i64>,
-    /// `GetUrl`: the URL to call, http or https.
+    /// `GetUrl`: the URL to call, http or https, at most 2048 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = URL_BYTES_MAX), regex(pattern = URL))]
     pub arg_url: Option<String>,
     /// `Post`: at most one report in this time: seconds, or a number with `s`, `m` or `h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<TextOrInteger>")]
     pub rate_limit: Option<String>,
     /// `Post`: what `rateLimit` counts apart: `thread` (the default), `process` or `global`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,24 +3,30 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Longest label, bytes: labels are copied into every event.
+pub(crate) const LABEL_BYTES_MAX: usize = 128;
+
 /// One value to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = ["resolve", "maxData", "source", "btfType", "btfTypeModule"]))]
 pub struct ArgSpec {
     /// Which argument of the function, from 0. For tracepoints: which field of the `format` file, from 0.
+    #[schemars(range(min = 0, max = 127))]
     pub index: i64,
     /// How to read and show it. `auto` (the default) takes the type from the kernel's own description of the function.
     #[serde(rename = "type", default)]
     pub kind: TypeName,
     /// `char_buf` and `char_iovec`: which argument holds the length, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 128))]
     pub size_arg_index: Option<i64>,
     /// `char_buf`: read it when the function returns, for functions that fill it, as `read`. The event comes then.
     #[serde(default)]
     pub return_copy: bool,
     /// Text shown beside the value in the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = LABEL_BYTES_MAX))]
     pub label: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! From a tree to the types of the language: every mistake at once, each at its place.
 
-use super::TracingPolicy;
 use super::shape::{Field, Shape, ShapeKind, document};
+use super::{TracingPolicy, plain};
 use crate::model::FieldPath;
 use crate::parse::{Lines, Node, Value, shorten};
 use crate::violation::{Violation, Violations, WARNINGS_MAX, Warning, did_you_mean, nearest};
@@ -40,7 +40,7 @@ pub(crate) fn decode(root: &Node) -> Decoded {
             None
         }
     });
-    let Decoder { lines, violations, warnings, broken } = decoder;
+    let Decoder { lines, violations, warnings, broken, texts: _ } = decoder;
     Decoded { policy, lines, violations, warnings, broken }
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn decode_as<T: serde::de::DeserializeOwned>(
     root: &Node,
     shape: &Shape,
 ) -> Result<(T, Lines), (Violations, Lines)> {
-    let mut decoder = Decoder::default();
+    let mut decoder = Decoder { texts: Texts::AsSpelled, ..Decoder::default() };
     let path = FieldPath::default();
     let json = decoder.value(root, shape, &path);
     decoder.violations.extend(decoder.warnings.into_iter().map(|warning| warning.0));
@@ -68,8 +68,19 @@ pub(crate) fn decode_as<T: serde::de::DeserializeOwned>(
     }
 }
 
+/// What a text without quotes is that YAML takes for a number or a boolean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Texts {
+    /// No text. `kubectl` hands the API server what YAML takes it for: the document has to mean the same in a file.
+    #[default]
+    AsYamlTakesThem,
+    /// The text.
+    AsSpelled,
+}
+
 #[derive(Default)]
 struct Decoder {
+    texts: Texts,
     lines: Lines,
     violations: Violations,
     warnings: Vec<Warning>,
@@ -143,10 +154,12 @@ impl Decoder {
                 }
                 Json::Object(map)
             }
-            (_, Value::Scalar { text, plain }) if !node.is_null() => match scalar(text, *plain, shape) {
-                Some(json) => json,
-                None => self.misfit(node, shape, path),
-            },
+            (_, Value::Scalar { text, plain }) if !node.is_null() => {
+                match scalar(text, *plain, shape, self.texts) {
+                    Some(json) => json,
+                    None => self.misfit(node, shape, path),
+                }
+            }
             _ => self.misfit(node, shape, path),
         }
     }
@@ -162,22 +175,29 @@ impl Decoder {
         }
         let hint = match (&shape.kind, &node.value) {
             (ShapeKind::Integer { .. } | ShapeKind::Boolean, Value::Scalar { text, plain: false })
-                if scalar(text, true, shape).is_some() =>
+                if scalar(text, true, shape, self.texts).is_some() =>
             {
                 Some("leave out the quotes".into())
             }
-            (ShapeKind::Integer { .. }, Value::Scalar { text, .. })
-                if text.trim_start_matches('-').starts_with('0')
-                    && text.trim_start_matches('-').bytes().all(|digit| digit.is_ascii_digit()) =>
-            {
+            (ShapeKind::Integer { .. }, Value::Scalar { text, .. }) if plain::has_leading_zero(text) => {
                 Some("a leading 0 has two meanings in YAML; write decimal, 0x or 0o".into())
             }
             (ShapeKind::List(_), Value::Scalar { .. } | Value::Map(_)) if !node.is_null() => {
                 Some("begin each item with `- `".into())
             }
+            (ShapeKind::Text | ShapeKind::TextOrInteger, Value::Scalar { text, .. }) if !node.is_null() => {
+                Some(format!("put it in quotes: '{}'", shorten(text)))
+            }
             _ => None,
         };
-        self.refuse(path, node.line, node.describe(), allowed(shape)).hint = hint;
+        let found = match (&shape.kind, &node.value) {
+            (ShapeKind::Text | ShapeKind::TextOrInteger, Value::Scalar { text, .. }) => {
+                let what = plain::taken_for(text).map(|what| format!(", which YAML takes for {what}"));
+                format!("{}{}", node.describe(), what.unwrap_or_default())
+            }
+            _ => node.describe(),
+        };
+        self.refuse(path, node.line, found, allowed(shape)).hint = hint;
         stand_in(shape)
     }
 
@@ -335,21 +355,32 @@ const INSTEAD: [(&str, &str); 28] = [
 fn has_no_effect(value: &Node) -> bool {
     value.is_null()
         || match &value.value {
-            Value::Scalar { text, plain } => *plain && boolean(text) == Some(false),
+            Value::Scalar { text, plain } => *plain && plain::boolean(text) == Some(false),
             Value::List(items) => items.is_empty(),
             Value::Map(_) => false,
         }
 }
 
-fn scalar(text: &str, plain: bool, shape: &Shape) -> Option<Json> {
+fn scalar(text: &str, plain: bool, shape: &Shape, texts: Texts) -> Option<Json> {
+    let as_spelled = || Some(Json::String(text.to_owned()));
     match &shape.kind {
-        ShapeKind::Text => Some(Json::String(text.to_owned())),
+        ShapeKind::Text if plain && texts == Texts::AsYamlTakesThem => {
+            plain::taken_for(text).is_none().then(as_spelled).flatten()
+        }
+        ShapeKind::TextOrInteger if plain && texts == Texts::AsYamlTakesThem => {
+            match plain::taken_for(text) {
+                // The API server gets the number, not its spelling.
+                Some(_) => plain::integer(text).map(|number| Json::String(number.to_string())),
+                None => as_spelled(),
+            }
+        }
+        ShapeKind::Text | ShapeKind::TextOrInteger => as_spelled(),
         ShapeKind::Names { now, .. } => {
             now.iter().any(|name| name == text).then(|| Json::String(text.to_owned()))
         }
-        ShapeKind::Boolean if plain => boolean(text).map(Json::Bool),
+        ShapeKind::Boolean if plain => plain::boolean(text).map(Json::Bool),
         ShapeKind::Integer { min, max } if plain => {
-            integer(text).filter(|number| (min..=max).contains(&number)).map(Json::from)
+            plain::integer(text).filter(|number| (min..=max).contains(&number)).map(Json::from)
         }
         ShapeKind::Any
         | ShapeKind::Boolean
@@ -360,41 +391,15 @@ fn scalar(text: &str, plain: bool, shape: &Shape) -> Option<Json> {
     }
 }
 
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
-        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
-        _ => None,
-    }
-}
-
-/// A YAML integer: decimal, `0x` or `0o`. A decimal with a leading 0 is octal to some readers, so it is none here.
-fn integer(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (digits, radix) = match (digits.strip_prefix("0x"), digits.strip_prefix("0o")) {
-        (Some(hex), _) => (hex, 16),
-        (None, Some(octal)) => (octal, 8),
-        (None, None) if digits.len() > 1 && digits.starts_with('0') => return None,
-        (None, None) => (digits, 10),
-    };
-    if !digits.starts_with(|first: char| first.is_ascii_hexdigit()) {
-        return None;
-    }
-    let magnitude = i128::from_str_radix(digits, radix).ok()?;
-    i64::try_from(if negative { -magnitude } else { magnitude }).ok()
-}
-
 /// What a shape allows, as it continues "allowed: ...".
 fn allowed(shape: &Shape) -> String {
     let what = match &shape.kind {
         ShapeKind::Names { now, .. } => return now.join(", "),
         ShapeKind::Any => "a value",
         ShapeKind::Text => "a text",
+        ShapeKind::TextOrInteger => "a text or an integer",
         ShapeKind::Integer { min: i64::MIN, .. } => "an integer",
-        ShapeKind::Integer { min, max } => return format!("an integer from {min} to {max}"),
+        ShapeKind::Integer { min, max } => &format!("an integer from {min} to {max}"),
         ShapeKind::Boolean => return "true, false".into(),
         ShapeKind::List(_) => "a list",
         ShapeKind::Map(_) => "a mapping",
@@ -410,7 +415,7 @@ fn allowed(shape: &Shape) -> String {
 fn stand_in(shape: &Shape) -> Json {
     match &shape.kind {
         ShapeKind::Any => Json::Null,
-        ShapeKind::Text => Json::String(String::new()),
+        ShapeKind::Text | ShapeKind::TextOrInteger => Json::String(String::new()),
         ShapeKind::Names { now, .. } => now.first().map_or(Json::Null, |name| Json::String(name.clone())),
         ShapeKind::Integer { min, .. } => Json::from((*min).max(0)),
         ShapeKind::Boolean => Json::Bool(false),

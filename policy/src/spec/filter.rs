@@ -1,5 +1,6 @@
 //! Filters of a selector.
 
+use super::shape::TextOrInteger;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ pub struct ValueFilter {
     /// What it is compared with. Several: any one of them for `Equal`, `Prefix` and the like, none of them for their
     /// `Not` forms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<TextOrInteger>")]
     pub values: Vec<String>,
 }
 
@@ -161,6 +163,7 @@ pub struct NamespaceFilter {
     /// Whether the namespace has to be one of the values.
     pub operator: MembershipOperator,
     /// Numbers of namespaces, as `readlink /proc/PID/ns/TYPE` shows them, or `host_ns`: that of the node itself.
+    #[schemars(with = "Vec<TextOrInteger>")]
     pub values: Vec<String>,
 }
 

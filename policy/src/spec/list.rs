@@ -1,5 +1,6 @@
 //! Lists that hooks share.
 
+use super::shape::TextOrInteger;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ pub struct ListSpec {
     pub kind: Option<ListKind>,
     /// Names of functions or system calls, or numbers and ranges `low:high`. For `call` at most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<TextOrInteger>")]
     pub values: Vec<String>,
 }
 

@@ -16,11 +16,14 @@ mod hook;
 mod label_selector;
 mod list;
 mod option;
+mod plain;
 mod policy;
 mod selector;
 mod shape;
 
+pub(crate) use action::URL_BYTES_MAX;
 pub use action::{ActionName, ActionSpec, RateLimitScopeName};
+pub(crate) use argument::LABEL_BYTES_MAX;
 pub use argument::{ArgSpec, TypeName};
 pub(crate) use decode::{decode, decode_as};
 pub use document::{ApiVersion, Kind, Metadata, TracingPolicy};
@@ -28,6 +31,7 @@ pub use filter::{
     BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, MembershipOperator, NamespaceFilter,
     NamespaceName, Operator, PidFilter, ValueFilter,
 };
+pub(crate) use hook::{ARGS_MAX, MESSAGE_CHARS_MIN, SYMBOL_BYTES_MAX, TAGS_MAX};
 pub use hook::{IgnoreSpec, KprobeSpec, LsmHookSpec, TracepointSpec};
 pub use label_selector::{LabelOperator, LabelRequirement, LabelSelector};
 pub use list::{ListKind, ListSpec};

@@ -1,5 +1,6 @@
 //! Selectors: which events matter, and what to do about them.
 
+use super::argument::LABEL_BYTES_MAX;
 use super::{ActionSpec, BinaryFilter, CapabilityFilter, NamespaceFilter, PidFilter, ValueFilter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct SelectorSpec {
     /// Name of this selector in counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = LABEL_BYTES_MAX))]
     pub label: Option<String>,
     /// Names of `selectorsMacros` whose filters and actions this selector has, too. Each filter, and the actions, may
     /// come from one place only.

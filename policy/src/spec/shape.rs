@@ -5,6 +5,26 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 use std::sync::LazyLock;
 
+/// Key of the schema of a text for which an integer may stand, as Kubernetes calls it.
+const TEXT_OR_INTEGER: &str = "x-kubernetes-int-or-string";
+
+/// The schema of a text for which an integer may stand.
+pub(super) struct TextOrInteger;
+
+impl schemars::JsonSchema for TextOrInteger {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "TextOrInteger".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": ["string", "integer"], TEXT_OR_INTEGER: true})
+    }
+}
+
 /// What a value may look like.
 #[derive(Debug)]
 pub(crate) struct Shape {
@@ -18,6 +38,8 @@ pub(crate) enum ShapeKind {
     /// Anything; read by somebody else.
     Any,
     Text,
+    /// A text for which an integer may stand.
+    TextOrInteger,
     /// One of the names; those of a later version are known too.
     Names {
         now: Vec<String>,
@@ -81,6 +103,7 @@ fn shape(schema: &Json) -> Shape {
         return Shape { kind: ShapeKind::Names { now, later: later(schema) }, about };
     }
     let kind = match type_name(schema) {
+        _ if schema.get(TEXT_OR_INTEGER).is_some() => ShapeKind::TextOrInteger,
         Some("string") => ShapeKind::Text,
         Some("boolean") => ShapeKind::Boolean,
         Some("integer") => integer(schema),
@@ -219,6 +242,7 @@ mod tests {
                     }
                 }
                 ShapeKind::Text
+                | ShapeKind::TextOrInteger
                 | ShapeKind::Names { .. }
                 | ShapeKind::Integer { .. }
                 | ShapeKind::Boolean => {}
@@ -243,6 +267,7 @@ mod tests {
                 }
                 ShapeKind::Any
                 | ShapeKind::Text
+                | ShapeKind::TextOrInteger
                 | ShapeKind::Names { .. }
                 | ShapeKind::Integer { .. }
                 | ShapeKind::Boolean => {}

@@ -2,13 +2,10 @@
 
 use super::report::{Report, quoted};
 use crate::model::{Actions, FieldPath, RateLimit, RateLimitScope, ShownAction};
-use crate::spec::{ActionName, ActionSpec, RateLimitScopeName};
+use crate::spec::{ActionName, ActionSpec, RateLimitScopeName, URL_BYTES_MAX};
 
 /// Longest rate limit: a year. Longer ones are slips, and nanoseconds of up to 584 years fit the kernel's tables.
 const RATE_LIMIT_SECONDS_MAX: u64 = 365 * 24 * 3600;
-
-/// Longest URL, bytes: what web servers take.
-const URL_BYTES_MAX: usize = 2048;
 
 /// `SIGKILL`
 const SIGKILL: u8 = 9;
@@ -125,6 +122,10 @@ fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
             report.warn(&at.member(name), format!("`{name}` of `{:?}`", spec.action), hint);
         }
     }
+    if spec.arg_url.is_some() && spec.action != ActionName::GetUrl {
+        // No schema knows whose it is.
+        url(spec, at, report);
+    }
     // A limit that is not kept would be worse than a refusal: whoever wrote it counts on it.
     let limits =
         [("rateLimit", spec.rate_limit.is_some()), ("rateLimitScope", spec.rate_limit_scope.is_some())];
@@ -173,13 +174,10 @@ fn rate_limit(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<
 }
 
 fn signal(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<u8> {
-    let allowed = "the number of a signal, 1 to 64";
-    match spec.arg_sig {
-        None => report.refuse(&at.member("argSig"), "nothing", allowed),
-        Some(number @ 1..=64) => return u8::try_from(number).ok(),
-        Some(number) => report.refuse(&at.member("argSig"), format!("`{number}`"), allowed),
+    if spec.arg_sig.is_none() {
+        report.refuse(&at.member("argSig"), "nothing", "the number of a signal, 1 to 64");
     }
-    None
+    u8::try_from(spec.arg_sig?).ok()
 }
 
 fn error(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> Option<i16> {
@@ -192,24 +190,15 @@ fn error(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut R
         );
         return None;
     }
-    let allowed = "a negative errno, -4095 to -1";
-    match spec.arg_error {
-        None => report.refuse_with(
+    if spec.arg_error.is_none() {
+        report.refuse_with(
             &at.member("argError"),
             "nothing",
-            allowed,
+            "a negative errno, -4095 to -1",
             "without an error to return nothing would be denied; -1 is EPERM",
-        ),
-        Some(number @ -4095..=-1) => return i16::try_from(number).ok(),
-        Some(number @ 1..=4095) => report.refuse_with(
-            &at.member("argError"),
-            format!("`{number}`"),
-            allowed,
-            "a hook may return 0 or an error, and errors are negative",
-        ),
-        Some(number) => report.refuse(&at.member("argError"), format!("`{number}`"), allowed),
+        );
     }
-    None
+    i16::try_from(spec.arg_error?).ok()
 }
 
 fn url(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<String> {

@@ -2,10 +2,7 @@
 
 use super::report::Report;
 use crate::model::{Arg, ArgKind, FieldPath, IntField, IntKind};
-use crate::spec::{ArgSpec, TypeName};
-
-/// Longest label, bytes: labels are copied into every event.
-const LABEL_BYTES_MAX: usize = 128;
+use crate::spec::{ArgSpec, LABEL_BYTES_MAX, TypeName};
 
 /// What the arguments of a hook are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

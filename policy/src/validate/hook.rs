@@ -6,14 +6,13 @@ use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::selector::{self, Surroundings};
 use crate::model::{Arg, FieldPath, Hook, HookTarget};
-use crate::spec::{ArgSpec, KprobeSpec, LsmHookSpec, SelectorSpec, TracepointSpec};
-use lictor_node_worker_ebpf::LICTOR_MAX_FIELDS;
+use crate::spec::{
+    ARGS_MAX, ArgSpec, KprobeSpec, LsmHookSpec, MESSAGE_CHARS_MIN, SYMBOL_BYTES_MAX, SelectorSpec, TAGS_MAX,
+    TracepointSpec,
+};
 
-/// Longest name of a kernel symbol, bytes (`KSYM_NAME_LEN` less its zero byte).
-const SYMBOL_BYTES_MAX: usize = 511;
-const MESSAGE_CHARS: std::ops::RangeInclusive<usize> = 2..=256;
-const TAG_CHARS: std::ops::RangeInclusive<usize> = 2..=128;
-const TAGS_MAX: usize = 16;
+const MESSAGE_CHARS: std::ops::RangeInclusive<usize> = MESSAGE_CHARS_MIN..=256;
+const TAG_CHARS: std::ops::RangeInclusive<usize> = MESSAGE_CHARS_MIN..=128;
 
 /// A hook on a function; one that only `watches` can do nothing about it.
 pub(super) fn kprobe(
@@ -110,12 +109,11 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn build(self, at: &FieldPath, report: &mut Report) -> Option<Hook> {
-        let args_max = LICTOR_MAX_FIELDS as usize;
-        if self.args.len() > args_max {
+        if self.args.len() > ARGS_MAX {
             report.refuse(
                 &at.member("args"),
                 format!("{} arguments", self.args.len()),
-                format!("at most {args_max}"),
+                format!("at most {ARGS_MAX}"),
             );
         }
         let each = self.args.iter().enumerate();

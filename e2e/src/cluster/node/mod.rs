@@ -197,9 +197,18 @@ impl Node {
                 (self.report)(&format!("node {} is ready, {seconds:.1} s after its init", self.name));
                 Ok(())
             }
-            Ok(false) => bail!("the guest of node {} went down\n{}", self.name, self.last_lines()),
+            Ok(false) => self.ensure_up().with_context(|| self.last_lines()),
             Err(error) => Err(error.context(self.last_lines())),
         }
+    }
+
+    /// That its guest runs.
+    ///
+    /// # Errors
+    /// When it went down.
+    pub fn ensure_up(&self) -> Result<()> {
+        ensure!(self.guest().is_running()?, "the guest of node {} went down", self.name);
+        Ok(())
     }
 
     /// Its name in the cluster.
@@ -261,7 +270,25 @@ impl Node {
         String::from_utf8_lossy(&bytes).replace('\r', "")
     }
 
-    fn last_lines(&self) -> String {
+    /// Copies what it wrote so far into a new directory of the cache, and returns that.
+    ///
+    /// # Errors
+    /// When the copy cannot be written.
+    pub fn keep_last_words(&self) -> Result<PathBuf> {
+        let parent = lab::cache_dir()?.join("guests-gone-down");
+        fs::create_dir_all(&parent)?;
+        let prefix = format!("{}-", self.name);
+        let kept = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent)?.keep();
+        for (name, text) in
+            [("output", self.output()), ("console", self.console()), ("qemu", self.guest().log())]
+        {
+            fs::write(kept.join(name), text)?;
+        }
+        Ok(kept)
+    }
+
+    /// The end of what its init, containerd and kubelet, its kernel and its emulator wrote.
+    pub fn last_lines(&self) -> String {
         let parts = [("output", self.output()), ("console", self.console()), ("QEMU", self.guest().log())];
         let last = |(what, lines): &(&str, String)| {
             format!("last lines of {what}:\n{}", process::tail(lines, LOG_LINES))
