@@ -1,6 +1,6 @@
 //! From the JSON schema of Rust types to the structural schema that Kubernetes wants.
 
-use lictor_policy::spec::LATER;
+use lictor_policy::spec::{LATER, TEXT_OR_INTEGER};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json, json};
@@ -51,7 +51,7 @@ pub(crate) fn structural(schema: &Json, unknown: Unknown) -> Json {
     if let Some(description) = description {
         out.insert("description".into(), description.into());
     }
-    let kind = type_name(schema).filter(|_| schema.get("x-kubernetes-int-or-string").is_none());
+    let kind = type_name(schema).filter(|_| schema.get(TEXT_OR_INTEGER).is_none());
     match kind {
         Some("array") => {
             let items = schema.get("items").map_or_else(|| json!({}), |items| structural(items, unknown));
@@ -61,7 +61,7 @@ pub(crate) fn structural(schema: &Json, unknown: Unknown) -> Json {
         Some("object") => object(schema, unknown, &mut out),
         Some("integer") => integer(schema, &mut out),
         Some(_) => {}
-        None if schema.get("x-kubernetes-int-or-string").is_some() => {}
+        None if schema.get(TEXT_OR_INTEGER).is_some() => {}
         None => {
             // Anything.
             out.insert("x-kubernetes-preserve-unknown-fields".into(), true.into());

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails to set up has to fail")]
 
+use lictor_policy::spec::TEXT_OR_INTEGER;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -203,7 +204,7 @@ fn kind(schema: &Json) -> String {
         return "name".into();
     }
     let schema = some(schema);
-    if schema.get("x-kubernetes-int-or-string").is_some() {
+    if schema.get(TEXT_OR_INTEGER).is_some() {
         return "text or integer".into();
     }
     let word = match &schema["type"] {

@@ -1,6 +1,6 @@
 //! `cargo xtask cluster`: runs a command against a real Kubernetes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -31,11 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
         return Ok(0);
     }
     if let Some(kubeconfig) = arguments.kubeconfig.as_ref().filter(|path| !path.as_os_str().is_empty()) {
-        ensure!(
-            kubeconfig.is_file(),
-            "{} is not a file: KUBECONFIG names one kubeconfig",
-            kubeconfig.display()
-        );
+        check(kubeconfig)?;
         progress::line(&format!("using the cluster of {}", kubeconfig.display()));
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = user_command(arguments);
@@ -46,6 +42,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     let code = status(user_command(arguments).envs(cluster.admin().environment()));
     progress::line("ending the control plane");
     code
+}
+
+/// Whoever names several files, or none, hears it before anything is built.
+pub(crate) fn check(kubeconfig: &Path) -> Result<()> {
+    ensure!(kubeconfig.is_file(), "{} is not a file: name one kubeconfig", kubeconfig.display());
+    Ok(())
 }
 
 /// Gets the programs of the control plane into the cache.

@@ -9,7 +9,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Args;
-use lictor_e2e::cluster::{ClusterContext, Lane};
+use lictor_e2e::cluster::{ClusterContext, ClusterTest, Lane};
 use lictor_e2e::lab::{CaseResult, KernelName, LabContext, LabTest, Options};
 
 use crate::{cluster, codegen, lab, progress, setup, tidy};
@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// Only what needs a cluster
     #[arg(long)]
     cluster: bool,
+    /// Only the cluster tests that pass in any cluster, in that of this kubeconfig, which must not have Lictor installed
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    kubeconfig: Option<PathBuf>,
     /// Only this kernel; may be given several times
     #[arg(long = "kernel", short = 'k', value_name = "KERNEL")]
     kernels: Vec<KernelName>,
@@ -36,6 +39,10 @@ impl Arguments {
     /// Whether a lab or cluster test with this name is asked for.
     fn wants(&self, name: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()))
+    }
+
+    fn wants_of_cluster(&self, test: &ClusterTest) -> bool {
+        self.wants(test.name) && (self.kubeconfig.is_none() || test.anywhere)
     }
 }
 
@@ -79,6 +86,7 @@ impl Tally {
 
 /// Runs the tests; the exit code is 0 when none failed.
 pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
+    arguments.kubeconfig.as_deref().map_or(Ok(()), cluster::check)?;
     setup::run()?;
     let mut tally = Tally::default();
     let all = !(arguments.quick || arguments.lab || arguments.cluster);
@@ -310,10 +318,11 @@ fn cluster_tests(arguments: &Arguments, programs: PathBuf, tally: &mut Tally) {
         return tally.case("cluster: build the programs", Some(&format!("{error:#}")));
     }
     let options = lictor_e2e::cluster::Options { report: progress::line, ..Default::default() };
-    let context = ClusterContext::new(programs, options);
+    let mut context = ClusterContext::new(programs, options);
+    context.kubeconfig.clone_from(&arguments.kubeconfig);
     let (tests, tally) = (lictor_e2e::cluster_suite(), Mutex::new(tally));
     let wanted =
-        |lane: Lane| tests.iter().filter(move |test| test.lane == lane && arguments.wants(test.name));
+        |lane: Lane| tests.iter().filter(move |test| test.lane == lane && arguments.wants_of_cluster(test));
     thread::scope(|scope| {
         for lane in Lane::ALL {
             let (wanted, context, tally) = (&wanted, &context, &tally);

@@ -1,4 +1,5 @@
 use super::*;
+use lictor_policy::spec::TEXT_OR_INTEGER;
 use std::path::Path;
 
 fn crds() -> Vec<(String, Json)> {
@@ -62,7 +63,7 @@ const KNOWN: [&str; 19] = [
     "x-kubernetes-validations",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
-    "x-kubernetes-int-or-string",
+    TEXT_OR_INTEGER,
     "pattern",
     "minLength",
     "maxLength",
@@ -75,7 +76,7 @@ fn walk(schema: &Json, path: &str, in_spec: bool, wrong: &mut Vec<String>) {
     wrong.extend(
         members.keys().filter(|name| !KNOWN.contains(&name.as_str())).map(|name| format!("{path}: {name}")),
     );
-    if members.get("type").is_none() && !members.contains_key("x-kubernetes-int-or-string") {
+    if members.get("type").is_none() && !members.contains_key(TEXT_OR_INTEGER) {
         wrong.push(format!("{path} has no type"));
     }
     if path.matches('.').count() > 0 && path != ".metadata" && !path.ends_with("[]") && !path.ends_with("{}")

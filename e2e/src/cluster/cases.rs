@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Error, Result};
 
-use super::{Cluster, Node, NodeOptions, Options, images};
+use super::{AnyCluster, Cluster, Node, NodeOptions, Options, images};
 use crate::lab::{self, CaseResult};
 
 /// Memory of a node's guest, MiB: its root file system is in it.
@@ -18,6 +18,8 @@ pub struct ClusterTest {
     pub name: &'static str,
     /// What it is busy with.
     pub lane: Lane,
+    /// Whether any cluster will do: it asks for nothing but [`ClusterContext::any_cluster`].
+    pub anywhere: bool,
     /// Runs it. An error counts as one failed case.
     pub run: fn(&ClusterContext) -> Result<Vec<CaseResult>>,
 }
@@ -45,6 +47,8 @@ pub struct ClusterContext {
     pub programs: PathBuf,
     /// How clusters are run, unless the test changes it.
     pub options: Options,
+    /// The cluster for the tests that pass in any; a control plane of their own when absent.
+    pub kubeconfig: Option<PathBuf>,
     /// The node that the tests share; why there is none when it did not come up. `None` before the first test asks.
     node: Mutex<Option<Result<Arc<NodeCluster>, String>>>,
 }
@@ -62,7 +66,18 @@ pub struct NodeCluster {
 impl ClusterContext {
     /// Without a node; one is started when the first test asks for it.
     pub fn new(programs: PathBuf, options: Options) -> Self {
-        Self { programs, options, node: Mutex::default() }
+        Self { programs, options, kubeconfig: None, node: Mutex::default() }
+    }
+
+    /// The cluster that the user named, or a control plane of the test's own.
+    ///
+    /// # Errors
+    /// When the control plane does not come up, or the cluster has Lictor in it: a test would change its types.
+    pub fn any_cluster(&self) -> Result<AnyCluster> {
+        let Some(kubeconfig) = &self.kubeconfig else {
+            return Ok(AnyCluster::Own(self.control_plane()?.into()));
+        };
+        AnyCluster::given(kubeconfig, self.options.report)
     }
 
     /// A control plane of the test's own, without nodes.

@@ -7,9 +7,13 @@ use super::{Cases, Client, ClusterContext, ClusterTest, Lane, binaries};
 use crate::lab::CaseResult;
 
 /// The tests of this module.
-pub(crate) const TESTS: &[ClusterTest] =
-    &[ClusterTest { name: "chart", lane: Lane::ControlPlane, run: chart }];
+pub(crate) const TESTS: &[ClusterTest] = &[
+    ClusterTest { name: "chart", lane: Lane::ControlPlane, anywhere: false, run: chart },
+    ClusterTest { name: "manifests", lane: Lane::ControlPlane, anywhere: true, run: manifests },
+];
 
+const NAMESPACE: &str =
+    r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "lictor-manifests"}}"#;
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/lictor");
 
 /// What `helm template` writes.
@@ -75,6 +79,30 @@ fn chart(context: &ClusterContext) -> Result<Vec<CaseResult>> {
         Ok(())
     });
     cases.run("wrong-values-are-refused-by-name", || wrong_values(&render));
+    Ok(cases.done())
+}
+
+/// A cluster would take what `helm template` writes, for those without Helm.
+fn manifests(context: &ClusterContext) -> Result<Vec<CaseResult>> {
+    let cluster = context.any_cluster()?;
+    let _namespace = cluster.create(NAMESPACE)?;
+    let mut cases = Cases::default();
+    for (name, values) in [
+        ("defaults", &[][..]),
+        ("dashboards", &["--set=monitoring.dashboards.enabled=true"]),
+        ("without-webhook", &["--set=webhook.enabled=false"]),
+    ] {
+        cases.run(name, || {
+            let template = ["template", "lictor", CHART, "--namespace", "lictor-manifests"];
+            let text = cluster.admin().helm(&[&template[..], values].concat())?;
+            let apply = ["apply", "--server-side", "--dry-run=server", "--namespace", "lictor-manifests"];
+            let ran = cluster.admin().try_with_input(&[&apply[..], &["-f", "-"]].concat(), &text)?;
+            ensure!(ran.code == 0 && !ran.stderr.contains("Warning"), "{}", ran.text());
+            let (taken, objects) = (ran.stdout.lines().count(), Rendered(text).0.matches("\nkind: ").count());
+            ensure!(taken == objects, "{taken} of {objects}: {}", ran.stdout);
+            Ok(())
+        });
+    }
     Ok(cases.done())
 }
 

@@ -17,6 +17,8 @@ use anyhow::{Context as _, Result};
 
 /// Longest request head; real ones have some hundred bytes.
 const HEAD_MAX_BYTES: usize = 8192;
+/// Most that is read of a client that has been refused.
+const UNREAD_MAX_BYTES: u64 = 1 << 20;
 /// How long the other end may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -163,8 +165,12 @@ fn serve<S: Stream>(mut client: S, find: impl FnOnce(&str) -> io::Result<Way>) -
     copied.map(drop)
 }
 
-fn refuse(client: &mut impl Write, why: &str) -> io::Result<()> {
-    write!(client, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: {}\r\n\r\n{why}", why.len())
+/// Answers with the reason. What the client has said already is read first: a connection that is closed with something
+/// unread is reset, and the reset may overtake the answer.
+fn refuse(client: &mut impl Stream, why: &str) -> io::Result<()> {
+    write!(client, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: {}\r\n\r\n{why}", why.len())?;
+    client.close(Shutdown::Write)?;
+    io::copy(&mut client.take(UNREAD_MAX_BYTES), &mut io::sink()).map(drop)
 }
 
 /// Reads a request up to its empty line, byte by byte: what follows is not for us.
@@ -221,6 +227,15 @@ mod tests {
         egress.route("node1:10250", echo());
         assert_eq!(ask(&egress, "node1:10250", b"hello"), format!("{GRANTED}hello"));
         assert!(ask(&egress, "node2:10250", b"").contains("502 Bad Gateway"));
+    }
+
+    #[test]
+    fn who_is_refused_in_the_middle_of_a_request_hears_why() {
+        let directory = tempfile::tempdir().unwrap();
+        let egress = Egress::listen(directory.path().join("s")).unwrap();
+        for _ in 0..200 {
+            assert!(ask(&egress, "node2:10250", &[b'x'; 4096]).contains("502 Bad Gateway"));
+        }
     }
 
     #[test]

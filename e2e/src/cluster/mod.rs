@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::lab::Report;
 
+mod anywhere;
 pub mod binaries;
 mod by_hand;
 mod cases;
@@ -38,6 +39,7 @@ mod selftest;
 mod walkthrough;
 mod webhook;
 
+pub use anywhere::AnyCluster;
 pub use cases::{Cases, ClusterContext, ClusterTest, Lane, NodeCluster};
 pub use client::{Client, Ran};
 pub use control::Component;

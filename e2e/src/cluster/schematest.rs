@@ -14,7 +14,7 @@ use crate::lab::CaseResult;
 
 /// The tests of this module.
 pub(crate) const TESTS: &[ClusterTest] =
-    &[ClusterTest { name: "schema", lane: Lane::ControlPlane, run: schema }];
+    &[ClusterTest { name: "schema", lane: Lane::ControlPlane, anywhere: true, run: schema }];
 
 /// Documents of the language's own tests, each with the outcome that it has to have.
 const DOCUMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../policy/testdata");
@@ -33,12 +33,15 @@ const NOT_ONE_OBJECT: &[&str] =
 /// Documents for files only: in a file upper and lower case of fields may differ, as in the established implementation.
 const FILES_ONLY: &[&str] = &["other-spellings-of-fields"];
 /// What the documents say about the namespace that they are in.
-const NAMESPACES: &[&str] = &["shop", "ignored"];
+const NAMESPACES: &str = r#"
+{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ignored"}}
+"#;
 /// How long the API server may take to serve new types.
 const SETTLE: std::time::Duration = std::time::Duration::from_mins(1);
 
 fn schema(context: &ClusterContext) -> Result<Vec<CaseResult>> {
-    let cluster = context.control_plane()?;
+    let cluster = context.any_cluster()?;
     let directory = cluster.directory().join("documents");
     fs::create_dir(&directory)?;
     let good = [files("accept", FILES_ONLY)?, established()?].concat();
@@ -47,7 +50,11 @@ fn schema(context: &ClusterContext) -> Result<Vec<CaseResult>> {
     for file in good.iter().chain(&bad) {
         fs::write(directory.join(name(file)?), text(file)?)?;
     }
-    start(cluster.admin())?;
+    let _namespaces = cluster.create(NAMESPACES)?;
+    let _types = TYPES.iter().map(|types| cluster.create(types)).collect::<Result<Vec<_>>>()?;
+    eventually("the types", SETTLE, || {
+        cluster.admin().kubectl(&["get", "tracingpolicies,tracingpoliciesnamespaced"])
+    })?;
     let answer = Answer::of(cluster.admin(), &directory)?;
     let mut cases = Cases::default();
     cases.run("every-document-has-an-answer", || {
@@ -76,17 +83,6 @@ fn schema(context: &ClusterContext) -> Result<Vec<CaseResult>> {
         Ok(())
     });
     Ok(cases.done())
-}
-
-fn start(admin: &Client) -> Result<()> {
-    for text in TYPES {
-        admin.apply(text)?;
-    }
-    for namespace in NAMESPACES {
-        admin.kubectl(&["create", "namespace", namespace])?;
-    }
-    eventually("the types", SETTLE, || admin.kubectl(&["get", "tracingpolicies,tracingpoliciesnamespaced"]))?;
-    Ok(())
 }
 
 /// What the API server says.

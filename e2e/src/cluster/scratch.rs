@@ -12,7 +12,7 @@ const OWNER: &str = "owner";
 
 /// A temporary directory. Removed when dropped, or by the next program that makes one.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub struct Scratch {
     directory: TempDir,
     _owner: File,
 }

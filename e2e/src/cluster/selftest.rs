@@ -15,11 +15,16 @@ use crate::lab::CaseResult;
 
 /// The tests of this module.
 pub(crate) const TESTS: &[ClusterTest] = &[
-    ClusterTest { name: "control-plane", lane: Lane::ControlPlane, run: control_plane },
-    ClusterTest { name: "side-by-side", lane: Lane::ControlPlane, run: side_by_side },
-    ClusterTest { name: "prometheus", lane: Lane::ControlPlane, run: prometheus },
-    ClusterTest { name: "node", lane: Lane::Node, run: nodetest::node },
-    ClusterTest { name: "node-worker-pod", lane: Lane::Node, run: nodetest::node_worker_pod },
+    ClusterTest { name: "control-plane", lane: Lane::ControlPlane, anywhere: false, run: control_plane },
+    ClusterTest { name: "side-by-side", lane: Lane::ControlPlane, anywhere: false, run: side_by_side },
+    ClusterTest { name: "prometheus", lane: Lane::ControlPlane, anywhere: false, run: prometheus },
+    ClusterTest { name: "node", lane: Lane::Node, anywhere: false, run: nodetest::node },
+    ClusterTest {
+        name: "node-worker-pod",
+        lane: Lane::Node,
+        anywhere: false,
+        run: nodetest::node_worker_pod,
+    },
 ];
 
 /// How long the API server may take to act on a change of its own configuration objects.

@@ -281,10 +281,6 @@ __noinline int write_user_namespace(struct scratch *s, __u64 from)
 {
 	if (!s)
 		return 0;
-	if (!from) {
-		s->writer.status = LICTOR_FIELD_ABSENT;
-		return 0;
-	}
 	fill_user_namespace((struct user_namespace *)from, (struct lictor_user_namespace *)writer_data(s, 0));
 	s->writer.length = s->writer.original = sizeof(struct lictor_user_namespace);
 	return 0;
@@ -297,10 +293,6 @@ __noinline int write_credentials(struct scratch *s, __u64 from)
 
 	if (!s)
 		return 0;
-	if (!from) {
-		s->writer.status = LICTOR_FIELD_ABSENT;
-		return 0;
-	}
 	data = (struct lictor_credentials *)writer_data(s, 0);
 	data->uid = BPF_CORE_READ(cred, uid.val);
 	data->gid = BPF_CORE_READ(cred, gid.val);
@@ -335,10 +327,6 @@ __noinline int write_module(struct scratch *s, __u64 name)
 
 	if (!s)
 		return 0;
-	if (!name) {
-		s->writer.status = LICTOR_FIELD_ABSENT;
-		return 0;
-	}
 	data = (struct lictor_module *)writer_data(s, 0);
 	data->taints = BPF_CORE_READ(module, taints);
 	data->signature = LICTOR_SIGNATURE_UNKNOWN;
@@ -358,10 +346,6 @@ __noinline int write_bpf_attr(struct scratch *s, __u64 from)
 
 	if (!s)
 		return 0;
-	if (!from) {
-		s->writer.status = LICTOR_FIELD_ABSENT;
-		return 0;
-	}
 	data = (struct lictor_bpf_attr *)writer_data(s, 0);
 	data->program_type = BPF_CORE_READ(attr, prog_type);
 	data->instructions = BPF_CORE_READ(attr, insn_cnt);
@@ -377,10 +361,6 @@ __noinline int write_bpf_map(struct scratch *s, __u64 from)
 
 	if (!s)
 		return 0;
-	if (!from) {
-		s->writer.status = LICTOR_FIELD_ABSENT;
-		return 0;
-	}
 	data = (struct lictor_bpf_map *)writer_data(s, 0);
 	data->map_type = BPF_CORE_READ(map, map_type);
 	data->key_size = BPF_CORE_READ(map, key_size);
@@ -398,10 +378,6 @@ __noinline int write_perf_event(struct scratch *s, __u64 from)
 
 	if (!s)
 		return 0;
-	if (!from) {
-		s->writer.status = LICTOR_FIELD_ABSENT;
-		return 0;
-	}
 	data = (struct lictor_perf_event *)writer_data(s, 0);
 	data->type = BPF_CORE_READ(event, attr.type);
 	data->config = BPF_CORE_READ(event, attr.config);
@@ -415,9 +391,13 @@ __noinline int write_perf_event(struct scratch *s, __u64 from)
 	return 0;
 }
 
-/* The members of a structure of the kernel; `i` is known to the verifier. */
+/* The members of a structure of the kernel, if there is one; `i` is known to the verifier. */
 static __always_inline void write_structure(struct event *e, struct scratch *s, __u32 i)
 {
+	if (!e->raw[i]) {
+		s->writer.status = LICTOR_FIELD_ABSENT;
+		return;
+	}
 	switch (shape.fields[i].kind) {
 	case LICTOR_FIELD_CRED:
 		write_credentials(s, e->raw[i]);

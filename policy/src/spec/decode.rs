@@ -173,6 +173,7 @@ impl Decoder {
             self.wrong_name(text, node.line, now, later, path);
             return stand_in(shape);
         }
+        let mut found = node.describe();
         let hint = match (&shape.kind, &node.value) {
             (ShapeKind::Integer { .. } | ShapeKind::Boolean, Value::Scalar { text, plain: false })
                 if scalar(text, true, shape, self.texts).is_some() =>
@@ -185,17 +186,11 @@ impl Decoder {
             (ShapeKind::List(_), Value::Scalar { .. } | Value::Map(_)) if !node.is_null() => {
                 Some("begin each item with `- `".into())
             }
-            (ShapeKind::Text | ShapeKind::TextOrInteger, Value::Scalar { text, .. }) if !node.is_null() => {
-                Some(format!("put it in quotes: '{}'", shorten(text)))
+            (ShapeKind::Text | ShapeKind::TextOrInteger, Value::Scalar { text, .. }) => {
+                found.extend(plain::taken_for(text).map(|what| format!(", which YAML takes for {what}")));
+                (!node.is_null()).then(|| format!("put it in quotes: '{}'", shorten(text)))
             }
             _ => None,
-        };
-        let found = match (&shape.kind, &node.value) {
-            (ShapeKind::Text | ShapeKind::TextOrInteger, Value::Scalar { text, .. }) => {
-                let what = plain::taken_for(text).map(|what| format!(", which YAML takes for {what}"));
-                format!("{}{}", node.describe(), what.unwrap_or_default())
-            }
-            _ => node.describe(),
         };
         self.refuse(path, node.line, found, allowed(shape)).hint = hint;
         stand_in(shape)

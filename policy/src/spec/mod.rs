@@ -43,3 +43,6 @@ pub(crate) use shape::{Shape, ShapeKind, document as document_shape, of as shape
 
 /// Key of the schema under which a structure or an enumeration lists names that a later version will support.
 pub const LATER: &str = "x-lictor-later";
+
+/// Key in the schema of a text for which an integer may stand, as Kubernetes calls it.
+pub const TEXT_OR_INTEGER: &str = "x-kubernetes-int-or-string";

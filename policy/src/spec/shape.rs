@@ -1,12 +1,9 @@
 //! The schema of the language, boiled down to what reading a document needs.
 
-use super::{LATER, TracingPolicy};
+use super::{LATER, TEXT_OR_INTEGER, TracingPolicy};
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 use std::sync::LazyLock;
-
-/// Key of the schema of a text for which an integer may stand, as Kubernetes calls it.
-const TEXT_OR_INTEGER: &str = "x-kubernetes-int-or-string";
 
 /// The schema of a text for which an integer may stand.
 pub(super) struct TextOrInteger;

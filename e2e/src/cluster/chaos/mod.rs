@@ -23,8 +23,8 @@ use crate::lab::CaseResult;
 
 /// The tests of this module.
 pub(crate) const TESTS: &[ClusterTest] = &[
-    ClusterTest { name: "chaos", lane: Lane::ControlPlane, run: chaos },
-    ClusterTest { name: "outage", lane: Lane::Waiting, run: outage::outage },
+    ClusterTest { name: "chaos", lane: Lane::ControlPlane, anywhere: false, run: chaos },
+    ClusterTest { name: "outage", lane: Lane::Waiting, anywhere: false, run: outage::outage },
 ];
 
 /// What decides which faults come, and when.

@@ -17,7 +17,7 @@ use crate::lab::CaseResult;
 
 /// The tests of this module.
 pub(crate) const TESTS: &[ClusterTest] =
-    &[ClusterTest { name: "operator", lane: Lane::ControlPlane, run: operator }];
+    &[ClusterTest { name: "operator", lane: Lane::ControlPlane, anywhere: false, run: operator }];
 
 /// How long nothing may be written, to say that the operator rests.
 const QUIET: Duration = Duration::from_secs(12);
