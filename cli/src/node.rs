@@ -8,7 +8,7 @@ use lictor_node_worker::socket::SOCKET_PATH;
 use lictor_node_worker::socket::client::{self, ClientError};
 use lictor_node_worker::source::set::FileState;
 use lictor_node_worker::state::StateDir;
-use lictor_node_worker::status::{HookStatus, PolicyStatus, Status};
+use lictor_node_worker::status::{CallStatus, HookStatus, PolicyStatus, Status};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -258,13 +258,12 @@ fn write_events(out: &mut String, status: &Status) -> std::fmt::Result {
         }
     }
     writeln!(out, "Failures  {}", or_none(&failures))?;
-    let urls = &status.urls;
-    if urls.ok + urls.failed + urls.dropped + urls.waiting > 0 {
-        writeln!(
-            out,
-            "URLs      {} called, {} failed, {} dropped, {} waiting",
-            urls.ok, urls.failed, urls.dropped, urls.waiting
-        )?;
+    for (title, done, calls) in [("URLs", "called", &status.urls), ("Names", "looked up", &status.names)] {
+        if calls.ok + calls.failed + calls.dropped + calls.waiting > 0 {
+            let CallStatus { ok, failed, dropped, waiting, retried: _ } = calls;
+            let counts = format!("{ok} {done}, {failed} failed, {dropped} dropped, {waiting} waiting");
+            writeln!(out, "{title:<10}{counts}")?;
+        }
     }
     Ok(())
 }

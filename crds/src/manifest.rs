@@ -118,7 +118,9 @@ fn actions(spec: &mut Json, hook: &str) {
     for list in ["matchActions", "matchReturnActions"] {
         let place = format!("/properties/{hook}/items/properties/selectors/items/properties/{list}/items");
         let Some(action) = spec.pointer_mut(&place) else { continue };
-        for (name, argument) in [("Override", "argError"), ("Signal", "argSig"), ("GetUrl", "argUrl")] {
+        for (name, argument) in
+            [("Override", "argError"), ("Signal", "argSig"), ("GetUrl", "argUrl"), ("DnsLookup", "argFqdn")]
+        {
             let needs = format!("`{name}` needs `{argument}`");
             rule(action, &format!("self.action != '{name}' || has(self.{argument})"), &needs);
         }
@@ -126,7 +128,7 @@ fn actions(spec: &mut Json, hook: &str) {
         rule(action, limited, "only `Post` has a rate limit: only reports are limited");
         match hook {
             "fentries" => {
-                let watches = "self.action in ['Post', 'NoPost', 'GetUrl']";
+                let watches = "self.action in ['Post', 'NoPost', 'GetUrl', 'DnsLookup']";
                 rule(action, watches, "hooks under `fentries` only watch: write it under `kprobes`");
             }
             "tracepoints" => {

@@ -2,7 +2,7 @@
 //! moment, and what a status shows is also a metric.
 
 use crate::source::set::FileState;
-use crate::status::Status;
+use crate::status::{CallStatus, Status};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -76,6 +76,7 @@ fn counters(name: &str, help: &'static str, label: &'static str, values: &BTreeM
 fn metrics(status: &Status) -> Vec<Metric> {
     let mut metrics = of_node(status);
     metrics.extend(of_policies(status));
+    metrics.extend(of_calls(status));
     metrics.extend(of_scopes(status));
     metrics.extend(of_hooks(status));
     metrics.extend(of_events(status));
@@ -121,17 +122,29 @@ fn of_node(status: &Status) -> Vec<Metric> {
             "outcome",
             &status.processes.counts,
         ),
-        Metric {
-            name: "lictor_get_url".into(),
-            help: "Calls of GetUrl by result",
-            counter: true,
-            rows: [("ok", status.urls.ok), ("failed", status.urls.failed), ("dropped", status.urls.dropped)]
-                .map(|(result, count)| (vec![("result", result.to_owned())], count))
-                .into(),
-        },
-        counter("lictor_get_url_retries", "Attempts of GetUrl after the first one", status.urls.retried),
-        gauge("lictor_get_url_waiting", "Calls of GetUrl that wait", status.urls.waiting),
     ]
+}
+
+/// `GetUrl` and `DnsLookup`.
+fn of_calls(status: &Status) -> Vec<Metric> {
+    let urls =
+        ["Calls of GetUrl by result", "Attempts of GetUrl after the first one", "Calls of GetUrl that wait"];
+    let names = [
+        "Calls of DnsLookup by result",
+        "Attempts of DnsLookup after the first one",
+        "Calls of DnsLookup that wait",
+    ];
+    let kinds = [("get_url", urls, &status.urls), ("dns_lookup", names, &status.names)];
+    let of_kind = |(name, [result, retries, waiting], calls): (&str, [&'static str; 3], &CallStatus)| {
+        let counts = [("ok", calls.ok), ("failed", calls.failed), ("dropped", calls.dropped)];
+        let rows = counts.map(|(result, count)| (vec![("result", result.to_owned())], count)).into();
+        [
+            Metric { name: format!("lictor_{name}"), help: result, counter: true, rows },
+            counter(&format!("lictor_{name}_retries"), retries, calls.retried),
+            gauge(&format!("lictor_{name}_waiting"), waiting, calls.waiting),
+        ]
+    };
+    kinds.into_iter().flat_map(of_kind).collect()
 }
 
 fn of_scopes(status: &Status) -> Vec<Metric> {

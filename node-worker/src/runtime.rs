@@ -4,7 +4,7 @@
 //! serves HTTP, the socket and signals. A fourth says when the policy folder changes, two call URLs. None of them is
 //! in the way of a verdict: all verdicts are the kernel's.
 
-use crate::actions::get_url::{HttpTransport, UrlCaller, UrlQueue};
+use crate::actions::calls::{CallQueues, Callers};
 use crate::args::{Args, HttpAddress};
 use crate::cluster::assignment::{AssignmentSource, Inbox};
 use crate::cluster::client::{self, Parts as ClientParts};
@@ -230,7 +230,7 @@ struct Workers {
     reading: JoinHandle<()>,
     controlling: JoinHandle<()>,
     watch: Option<Watch>,
-    urls: UrlCaller,
+    callers: Callers,
     began_boot_ns: u64,
     /// Held as long as the threads run.
     _lock: Arc<File>,
@@ -249,7 +249,7 @@ impl Workers {
         S: RecordSource + 'static,
     {
         let shared = Shared::default();
-        let urls = UrlCaller::start(HttpTransport::new()).map_err(io_error("start", "threads for URLs"))?;
+        let callers = Callers::start().map_err(io_error("start", "threads for calls"))?;
         let (requests, served) = mpsc::channel();
         let (commands, orders) = mpsc::sync_channel(COMMANDS_MAX);
         let pods =
@@ -268,7 +268,7 @@ impl Workers {
             counts: Arc::clone(&shared.counts),
             output: Arc::clone(&shared.output),
             hub: Arc::clone(&shared.hub),
-            urls: urls.queue(),
+            calls: callers.queues(),
             health: Arc::clone(&shared.health),
         });
         // Before the first record is read: records of the revision that is live already wait in the ring.
@@ -276,7 +276,7 @@ impl Workers {
         let policy_dir = prepared.args.policy_dir.clone();
         let lock = Arc::clone(&prepared.lock);
         let procfs = prepared.args.procfs.clone();
-        let mut pipeline = pipeline(prepared, source, &shared, urls.queue(), served, commands.clone());
+        let mut pipeline = pipeline(prepared, source, &shared, callers.queues(), served, commands.clone());
         let stop = Arc::clone(&shared.stop_reading);
         let reading = spawn("lictor-events", move || {
             pipeline.runs_here(&procfs);
@@ -301,7 +301,7 @@ impl Workers {
             reading,
             controlling,
             watch,
-            urls,
+            callers,
             began_boot_ns: boot_now_ns(),
             _lock: lock,
         })
@@ -381,7 +381,7 @@ impl Workers {
         let _ = self.controlling.join();
         self.shared.stop_reading.store(true, Ordering::Relaxed);
         let _ = self.reading.join();
-        self.urls.stop();
+        self.callers.stop();
         self.shared
     }
 }
@@ -404,7 +404,7 @@ fn pipeline<S: RecordSource>(
     prepared: Prepared,
     source: S,
     shared: &Shared,
-    urls: UrlQueue,
+    calls: CallQueues,
     requests: mpsc::Receiver<Request>,
     commands: mpsc::SyncSender<Command>,
 ) -> Pipeline<S> {
@@ -424,7 +424,7 @@ fn pipeline<S: RecordSource>(
         reader: Box::new(proc),
         writer: EventWriter::new(&prepared.node, offset),
         output: Output::new(stdout, prepared.file, Arc::clone(&shared.hub), Arc::clone(&shared.output)),
-        urls,
+        calls,
         counts: Arc::clone(&shared.counts),
         requests,
         export_threads,

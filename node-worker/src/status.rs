@@ -40,7 +40,9 @@ pub struct Status {
     /// The process table.
     pub processes: ProcessStatus,
     /// Calls of `GetUrl`.
-    pub urls: UrlStatus,
+    pub urls: CallStatus,
+    /// Calls of `DnsLookup`.
+    pub names: CallStatus,
     /// Kernel memory of maps and programs, bytes; 0 = unknown.
     pub kernel_memory_bytes: u64,
     /// What is wrong now beside single policies, one line each: an unreadable folder, a revision that the kernel did
@@ -213,10 +215,10 @@ pub struct ProcessStatus {
     pub counts: BTreeMap<String, u64>,
 }
 
-/// Calls of `GetUrl`.
+/// Calls of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct UrlStatus {
+pub struct CallStatus {
     /// Answered well.
     pub ok: u64,
     /// Given up.

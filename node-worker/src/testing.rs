@@ -1,15 +1,15 @@
 //! A node and policies for tests.
 
-use crate::actions::get_url::{Attempt, Transport};
+use crate::actions::calls::{Attempt, Transport};
 use lictor_policy::plan::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Takes every URL as called.
+/// Takes every call as made.
 pub(crate) struct NoTransport;
 
 impl Transport for NoTransport {
-    fn get(&self, _: &str) -> Attempt {
+    fn attempt(&self, _: &str) -> Attempt {
         Attempt::Done
     }
 }

@@ -7,8 +7,8 @@ use lictor_node_worker_ebpf::{
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
 use lictor_policy::CAPABILITIES;
 use lictor_policy::model::{
-    Actions, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues, Hook, NamespaceValue, NumberTest,
-    Predicate, RateLimitScope, TextMatch, TextTest, ValueTest,
+    Actions, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues, Hook, NamespaceValue,
+    NumberTest, Predicate, RateLimitScope, TextMatch, TextTest, ValueTest,
 };
 use lictor_policy::plan::{Attach, ColumnTable, HookPlan};
 
@@ -278,7 +278,10 @@ pub(super) fn actions(actions: &Actions) -> String {
         Some(signal) => parts.push(format!("send signal {signal}")),
         None => {}
     }
-    parts.extend(actions.get_urls.iter().map(|url| format!("call {url}")));
+    parts.extend(actions.calls.iter().map(|call| match call {
+        Call::Url(url) => format!("call {url}"),
+        Call::Name(name) => format!("look up {name}"),
+    }));
     if actions.post {
         parts.push(match &actions.rate_limit {
             None => "report".to_owned(),

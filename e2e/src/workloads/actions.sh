@@ -9,6 +9,7 @@ does kill-and-override '{action: Sigkill}, {action: Override, argError: -13}'
 does no-post '{action: Override, argError: -2}, {action: NoPost}'
 does monitor '{action: Override, argError: -1}, {action: Sigkill}'
 sed -i 's/^spec:/spec:\n  options: [{name: policy-mode, value: monitor}]/' "$NEW/act-monitor.yaml"
+does dns '{action: DnsLookup, argFqdn: canary.lictor.example}'
 on_function act-function security_file_open 0 'matchActions: [{action: Override, argError: -40}]'
 policy act-first-selector <<-END
 	  lsmhooks:
@@ -40,6 +41,18 @@ END
 content=content
 # By a shell that waits for it and says nothing.
 status_of() { sh -c '"$@" >/dev/null 2>&1; echo $?' sh "$@" 2>/dev/null; }
+lookups_counted() { [ "$(metric 'lictor_dns_lookup_total{result="ok"}')" = 1 ]; }
+# The node worker asks whom this machine asks.
+lookups() {
+	echo 'nameserver 127.0.0.1' >/etc/resolv.conf
+	lictor-lab tool names "$WORK/names" &
+	local server=$!
+	check act-dns-server-runs eventually 20 test -e "$WORK/names"
+	expect act-dns-passes $content cat $W/act-dns
+	check act-dns-asks eventually 60 grep -x canary.lictor.example "$WORK/names"
+	check act-dns-is-counted eventually 60 lookups_counted
+	kill $server
+}
 actions() {
 	expect act-post-passes $content cat $W/act-post
 	expect act-signal-arrives 'signal 10' bash -c "trap 'echo signal 10' USR1; : <$W/act-signal"
@@ -51,6 +64,7 @@ actions() {
 	expect act-monitor-passes $content cat $W/act-monitor
 	expect act-monitor-is-counted 1 metric 'lictor_policy_monitored_total{policy="act-monitor",mode="monitor"}'
 	expect act-function-denies "cat: $W/act-function: Too many levels of symbolic links" cat $W/act-function
+	lookups
 	expect act-first-selector-passes $content cat $W/act-first-selector
 	refuse act-second-selector-denies head -n 1 $W/act-first-selector
 	sh -c "exec 3<$W/act-signal-fails"

@@ -1,3 +1,4 @@
 //! Actions that user space carries out. None of them delays a verdict or the reading of records.
 
-pub mod get_url;
+pub mod calls;
+pub mod transport;

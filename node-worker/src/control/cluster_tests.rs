@@ -1,7 +1,7 @@
 //! The control thread with an assignment and pods.
 
 use super::*;
-use crate::actions::get_url::UrlCaller;
+use crate::actions::calls::Callers;
 use crate::cluster::assignment::{AssignmentSource, Inbox};
 use crate::enrich::pods::{Pod, PodLabelsDocument, SharedPods};
 use crate::fake::FakeKernel;
@@ -52,7 +52,7 @@ impl Bench {
             counts: Arc::default(),
             output: Arc::default(),
             hub: Arc::default(),
-            urls: UrlCaller::start(NoTransport).unwrap().queue(),
+            calls: Callers::with(NoTransport, NoTransport).unwrap().queues(),
             health: Arc::default(),
         });
         Self { kernel, control, inbox, pods, folder, _requests: requests }

@@ -3,7 +3,7 @@
 //! All that touches [`KernelPort`] happens here, one thing after the other, so no two revisions are ever applied at
 //! once and a status is of one moment.
 
-use crate::actions::get_url::UrlQueue;
+use crate::actions::calls::CallQueues;
 use crate::cluster::assignment::Accepted;
 use crate::enrich::clock::boot_now_ns;
 use crate::events::decoders::Decoders;
@@ -99,8 +99,8 @@ pub struct Parts<K> {
     pub output: Arc<OutputCounts>,
     /// Clients of the socket.
     pub hub: Arc<Hub>,
-    /// URLs.
-    pub urls: UrlQueue,
+    /// Calls.
+    pub calls: CallQueues,
     /// Shared.
     pub health: Arc<Health>,
 }

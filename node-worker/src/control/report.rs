@@ -1,13 +1,14 @@
 //! The status document, put together from what the kernel says now.
 
 use super::Control;
+use crate::actions::calls::CallQueue;
 use crate::enrich::clock::boot_now_ns;
 use crate::port::{HookState, KernelError, KernelPort, NamedCount, ScopeFacts, error_chain};
 use crate::source::set::FileStatus;
 use crate::state::hexadecimal;
 use crate::status::{
-    AgentStatus, AssignmentStatus, EventStatus, HookStatus, KernelStatus, PolicyStatus, ProcessStatus,
-    RevisionStatus, STATUS_VERSION, ScopeStatus, Status, UrlStatus,
+    AgentStatus, AssignmentStatus, CallStatus, EventStatus, HookStatus, KernelStatus, PolicyStatus,
+    ProcessStatus, RevisionStatus, STATUS_VERSION, ScopeStatus, Status,
 };
 use lictor_node_worker_ebpf::lictor_policy_counts;
 use lictor_policy::model::{Mode, PolicyKey};
@@ -88,7 +89,8 @@ impl<K: KernelPort> Control<K> {
             failures: counts(&sites),
             stats: counts(&stats),
             processes: self.process_status(),
-            urls: self.url_status(),
+            urls: call_status(&self.parts.calls.urls),
+            names: call_status(&self.parts.calls.names),
             kernel_memory_bytes: port.memory_bytes(),
             problems,
         }
@@ -151,16 +153,16 @@ impl<K: KernelPort> Control<K> {
             ]),
         }
     }
+}
 
-    fn url_status(&self) -> UrlStatus {
-        let counts = self.parts.urls.counts();
-        UrlStatus {
-            ok: load(&counts.ok),
-            failed: load(&counts.failed),
-            dropped: load(&counts.dropped),
-            retried: load(&counts.retried),
-            waiting: self.parts.urls.waiting() as u64,
-        }
+fn call_status(queue: &CallQueue) -> CallStatus {
+    let counts = queue.counts();
+    CallStatus {
+        ok: load(&counts.ok),
+        failed: load(&counts.failed),
+        dropped: load(&counts.dropped),
+        retried: load(&counts.retried),
+        waiting: queue.waiting() as u64,
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::actions::get_url::UrlCaller;
+use crate::actions::calls::Callers;
 use crate::events::loss::Gap;
 use crate::fake::FakeKernel;
 use crate::source::directory::Directory;
@@ -41,7 +41,7 @@ fn bench_of(kernel: FakeKernel, folder: TempDir, state: TempDir) -> Bench {
         counts: Arc::clone(&counts),
         output: Arc::default(),
         hub: Arc::default(),
-        urls: UrlCaller::start(NoTransport).unwrap().queue(),
+        calls: Callers::with(NoTransport, NoTransport).unwrap().queues(),
         health: Arc::clone(&health),
     });
     Bench { kernel, control, requests, folder, state, health, decoders, counts }

@@ -6,7 +6,7 @@
 use super::decode::{CgroupRecord, HookRecord, Record, decode};
 use super::decoders::Decoders;
 use super::loss::Gap;
-use crate::actions::get_url::UrlQueue;
+use crate::actions::calls::CallQueues;
 use crate::enrich::clock::{BootOffset, boot_now_ns};
 use crate::enrich::pods::{PodText, PodTexts};
 use crate::enrich::process::{Actor, ProcessCounts, ProcessReader, ProcessTable};
@@ -141,7 +141,7 @@ pub struct Parts {
     /// Takes lines.
     pub output: Output,
     /// Takes URLs.
-    pub urls: UrlQueue,
+    pub calls: CallQueues,
     /// Counts.
     pub counts: Arc<PipelineCounts>,
     /// Other work.
@@ -397,9 +397,9 @@ impl State {
                 self.count(kind);
             }
             // Those of lines that are written are called already.
-            let calls = if self.records.count > self.written { &rule.get_urls[..] } else { &[] };
-            for url in calls {
-                self.parts.urls.submit(url);
+            let calls = if self.records.count > self.written { &rule.calls[..] } else { &[] };
+            for call in calls {
+                self.parts.calls.submit(call);
             }
         }
         all_known

@@ -1,12 +1,12 @@
 use super::*;
-use crate::actions::get_url::{Attempt, Transport, UrlCaller};
+use crate::actions::calls::{Attempt, Callers, Transport};
 use crate::enrich::process::ProcessFacts;
 use crate::events::testing::{self, HOST_NAMESPACES, Hook, Task};
 use crate::fake::{FakeKernel, SHAPE};
 use crate::sinks::file::{FileLimits, RotatedFile};
 use crate::sinks::hub::Hub;
 use crate::sinks::output::OutputCounts;
-use lictor_policy::model::{Mode, ShownAction};
+use lictor_policy::model::{Call, Mode, ShownAction};
 use lictor_policy::plan::{Attach, EventKind, Plan};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ impl ProcessSystem for NoProc {
 struct Called(Mutex<mpsc::Sender<String>>);
 
 impl Transport for Called {
-    fn get(&self, url: &str) -> Attempt {
+    fn attempt(&self, url: &str) -> Attempt {
         let _ = self.0.lock().unwrap().send(url.to_owned());
         Attempt::Done
     }
@@ -45,9 +45,9 @@ struct Bench {
     decoders: Arc<Decoders>,
     counts: Arc<PipelineCounts>,
     requests: mpsc::Sender<Request>,
-    urls: mpsc::Receiver<String>,
+    called: mpsc::Receiver<String>,
     path: PathBuf,
-    _caller: UrlCaller,
+    _callers: Callers,
     _directory: tempfile::TempDir,
 }
 
@@ -62,8 +62,9 @@ fn bench_with(kernel: FakeKernel, directory: tempfile::TempDir) -> Bench {
     let hub = Arc::new(Hub::default());
     let output =
         Output::new(None, Some(RotatedFile::open(limits).unwrap()), hub, Arc::new(OutputCounts::default()));
-    let (tell, urls) = mpsc::channel();
-    let caller = UrlCaller::start(Called(Mutex::new(tell))).unwrap();
+    let (tell, called) = mpsc::channel();
+    let called_by = || Called(Mutex::new(tell.clone()));
+    let callers = Callers::with(called_by(), called_by()).unwrap();
     let (requests, receiver) = mpsc::channel();
     let (decoders, counts) = (Arc::new(Decoders::default()), Arc::new(PipelineCounts::default()));
     let offset = BootOffset(0);
@@ -73,7 +74,7 @@ fn bench_with(kernel: FakeKernel, directory: tempfile::TempDir) -> Bench {
         reader: Box::new(NoProc),
         writer: EventWriter::new("n", offset),
         output,
-        urls: caller.queue(),
+        calls: callers.queues(),
         counts: Arc::clone(&counts),
         requests: receiver,
         export_threads: ExportThreads(vec![EXPORT.pid]),
@@ -82,7 +83,17 @@ fn bench_with(kernel: FakeKernel, directory: tempfile::TempDir) -> Bench {
     };
     let mut pipeline = Pipeline::new(kernel.clone(), parts, offset);
     pipeline.take_notes(Notes::open(directory.path(), "boot").unwrap());
-    Bench { kernel, pipeline, decoders, counts, requests, urls, path, _caller: caller, _directory: directory }
+    Bench {
+        kernel,
+        pipeline,
+        decoders,
+        counts,
+        requests,
+        called,
+        path,
+        _callers: callers,
+        _directory: directory,
+    }
 }
 
 impl Bench {
@@ -98,13 +109,14 @@ impl Bench {
     }
 }
 
-/// Two policies at one hook: the first calls a URL and does not report, the second reports.
+/// Two policies at one hook: the first makes calls and does not report, the second reports.
 fn two_policies() -> Plan {
     let mut groups = vec![testing::group("file_open", EventKind::Lsm, Vec::new()); 2];
     groups[1].policy = 1;
     let mut rules = vec![testing::rule(0, ShownAction::GetUrl), testing::rule(0, ShownAction::Post)];
     rules[0].post = false;
-    rules[0].get_urls = vec!["http://a/".into(), "http://b/".into()];
+    rules[0].calls =
+        vec![Call::Url("http://a/".into()), Call::Url("http://b/".into()), Call::Name("c".into())];
     rules[1].group = 1;
     let hook = testing::hook_plan(Attach::Lsm, "file_open", groups, rules);
     testing::plan(&[("first", Mode::Enforce), ("second", Mode::Enforce)], vec![hook])
@@ -132,16 +144,16 @@ fn the_life_of_a_process_is_told() {
 }
 
 #[test]
-fn each_group_has_its_own_line_and_urls_are_called() {
+fn each_group_has_its_own_line_and_calls_are_made() {
     let mut bench = bench();
     bench.decoders.announce(RevisionDecoder::new(3, &two_policies(), &[(1, SHAPE)]));
     bench.kernel.push(event(3).fired(0, wire::LICTOR_FIRED_POST).fired(1, wire::LICTOR_FIRED_POST).bytes());
     let lines = bench.turn();
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0]["process_lsm"]["policy_name"], "second");
-    let mut urls: Vec<String> = bench.urls.iter().take(2).collect();
-    urls.sort();
-    assert_eq!(urls, ["http://a/", "http://b/"]);
+    let mut called: Vec<String> = bench.called.iter().take(3).collect();
+    called.sort();
+    assert_eq!(called, ["c", "http://a/", "http://b/"]);
     assert_eq!(bench.counts.events()[EventType::Lsm as usize], (EventType::Lsm, 1));
     assert_eq!(bench.counts.unknown_revision.load(Ordering::Relaxed), 0);
 }

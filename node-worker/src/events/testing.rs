@@ -275,7 +275,7 @@ pub(crate) fn rule(flags: u32, shown: ShownAction) -> RulePlan {
         limit_scope: 0,
         limit_id: 0,
         post: true,
-        get_urls: Vec::new(),
+        calls: Vec::new(),
         shown,
         shown_return: ShownAction::Post,
     }

@@ -307,6 +307,7 @@ fn push_action(out: &mut Vec<u8>, name: &str, shown: ShownAction) {
         ShownAction::Signal => "SIGNAL",
         ShownAction::Override => "OVERRIDE",
         ShownAction::GetUrl => "GETURL",
+        ShownAction::DnsLookup => "DNSLOOKUP",
     };
     for part in [",\"", name, "\":\"KPROBE_ACTION_", action, "\""] {
         out.extend_from_slice(part.as_bytes());

@@ -368,8 +368,8 @@ pub struct Actions {
     pub signal: Option<u8>,
     /// Return this errno (negative, -4095 to -1) instead of performing the operation.
     pub deny: Option<i16>,
-    /// URLs to call, in order.
-    pub get_urls: Vec<String>,
+    /// Calls to make, in order.
+    pub calls: Vec<Call>,
     /// The signal is sent for what the function returned (`matchReturnActions`): never before its end.
     pub late: bool,
     /// The last action as the document names it: `KPROBE_ACTION_*` of the event.
@@ -383,6 +383,15 @@ impl Actions {
     pub fn enforces(&self) -> bool {
         self.signal.is_some() || self.deny.is_some()
     }
+}
+
+/// What user space asks others for when a rule matches. The process does not wait for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// `GetUrl`: a GET of this URL.
+    Url(String),
+    /// `DnsLookup`: the addresses of this name, from the resolver that the node has.
+    Name(String),
 }
 
 /// The action that the event names.
@@ -401,6 +410,8 @@ pub enum ShownAction {
     Override,
     /// `KPROBE_ACTION_GETURL`
     GetUrl,
+    /// `KPROBE_ACTION_DNSLOOKUP`
+    DnsLookup,
 }
 
 /// At most one report per interval and key.

@@ -308,7 +308,7 @@ impl Maker {
             rate_limit: self.random.chance(10).then_some(limit),
             signal,
             deny,
-            get_urls: Vec::new(),
+            calls: Vec::new(),
             late: signal.is_some() && return_arg.is_some() && self.random.chance(30),
             shown: ShownAction::Post,
             shown_return: ShownAction::Post,

@@ -1,7 +1,7 @@
 //! Digests: of a plan, and of a program's constants.
 
 use super::{ArgPlan, ColumnTable, GroupPlan, HookPlan, Plan, RulePlan, Trie, Vector};
-use crate::model::{ArgKind, IntField, LabelTest, Mode, Scope, ShownAction};
+use crate::model::{ArgKind, Call, IntField, LabelTest, Mode, Scope, ShownAction};
 use lictor_node_worker_ebpf::{LICTOR_ABI_VERSION, bytes_of};
 use sha2::{Digest, Sha256};
 
@@ -240,9 +240,14 @@ fn write_rule(canonical: &mut Canonical, rule: &RulePlan) {
     canonical.number(rule.limit_scope);
     canonical.number(rule.limit_id);
     canonical.number(u8::from(rule.post));
-    canonical.length(rule.get_urls.len());
-    for url in &rule.get_urls {
-        canonical.text(url);
+    canonical.length(rule.calls.len());
+    for call in &rule.calls {
+        let (kind, target) = match call {
+            Call::Url(url) => (0_u8, url),
+            Call::Name(name) => (1, name),
+        };
+        canonical.number(kind);
+        canonical.text(target);
     }
     for shown in [rule.shown, rule.shown_return] {
         canonical.number(match shown {
@@ -252,6 +257,7 @@ fn write_rule(canonical: &mut Canonical, rule: &RulePlan) {
             ShownAction::Signal => 3,
             ShownAction::Override => 4,
             ShownAction::GetUrl => 5,
+            ShownAction::DnsLookup => 6,
         });
     }
 }

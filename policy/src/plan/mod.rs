@@ -77,7 +77,7 @@ pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
 pub use refusal::Refusal;
 pub use scope::{ScopeSet, scope_entry};
 
-use crate::model::{ArgKind, FieldPath, Mode, PolicyKey, Scope, ShownAction};
+use crate::model::{ArgKind, Call, FieldPath, Mode, PolicyKey, Scope, ShownAction};
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
 use std::collections::BTreeMap;
 
@@ -236,7 +236,7 @@ pub struct RulePlan {
     /// The event is reported (else the record only carries actions for user space).
     pub post: bool,
     /// URLs to call.
-    pub get_urls: Vec<String>,
+    pub calls: Vec<Call>,
     /// Action that the event names.
     pub shown: ShownAction,
     /// Action at the function's end that the event names.

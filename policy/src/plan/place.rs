@@ -290,15 +290,14 @@ impl Placing<'_> {
 
     /// What the rule does.
     fn plan(&self, number: usize, rule: &Rule) -> RulePlan {
-        let Actions { post, rate_limit, signal, deny, get_urls, late: _, shown, shown_return } =
-            &rule.actions;
+        let Actions { post, rate_limit, signal, deny, calls, late: _, shown, shown_return } = &rule.actions;
         let verdict = match (deny, signal) {
             (Some(errno), _) => *errno,
             (None, Some(SIGKILL)) if self.site.denies && self.site.point.attach.can_deny() => EPERM,
             (None, Some(_) | None) => 0,
         };
         let mut flags = 0;
-        if *post || !get_urls.is_empty() {
+        if *post || !calls.is_empty() {
             flags |= wire::LICTOR_RULE_RECORD;
         }
         if verdict != 0 {
@@ -329,7 +328,7 @@ impl Placing<'_> {
             limit_scope,
             limit_id: limit_id(&self.policy.key, &self.hook.at, &self.site.point.symbol, number),
             post: *post,
-            get_urls: get_urls.clone(),
+            calls: calls.clone(),
             shown: *shown,
             shown_return: *shown_return,
         }

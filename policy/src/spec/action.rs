@@ -10,11 +10,21 @@ pub(crate) const URL_BYTES_MAX: usize = 2048;
 /// What is called: http or https, a host, printable ASCII.
 const URL: &str = r#"^[hH][tT][tT][pP][sS]?://[!"$-.0-9;<=>@-~][!-~]*$"#;
 
+/// Longest name that can be looked up, bytes without the dot at its end (RFC 1035, 2.3.4).
+pub(crate) const DNS_NAME_BYTES_MAX: usize = 253;
+
+/// Longest label of a name, bytes (RFC 1035, 2.3.4).
+pub(crate) const DNS_LABEL_BYTES_MAX: usize = 63;
+
+/// What is looked up: labels, each without a hyphen at its ends, and maybe the dot of the root.
+const NAME: &str =
+    r"^([0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?\.)*[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?\.?$";
+
 /// One action and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "argFqdn", "argSock", "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset", "argIndex", "argValue",
+    "argSock", "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset", "argIndex", "argValue",
     "kernelStackTrace", "userStackTrace", "imaHash",
 ]))]
 pub struct ActionSpec {
@@ -33,6 +43,10 @@ pub struct ActionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = URL_BYTES_MAX), regex(pattern = URL))]
     pub arg_url: Option<String>,
+    /// `DnsLookup`: the name to look up, at most 253 bytes: labels of letters, digits, `-` and `_`, with dots between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = DNS_NAME_BYTES_MAX + 1), regex(pattern = NAME))]
+    pub arg_fqdn: Option<String>,
     /// `Post`: at most one report in this time: seconds, or a number with `s`, `m` or `h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<TextOrInteger>")]
@@ -45,7 +59,7 @@ pub struct ActionSpec {
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-lictor-later" = [
-    "DnsLookup", "TrackSock", "UntrackSock", "NotifyEnforcer", "CleanupEnforcerNotification", "Set",
+    "TrackSock", "UntrackSock", "NotifyEnforcer", "CleanupEnforcerNotification", "Set",
 ]))]
 pub enum ActionName {
     /// Report the event. The default; needed only to give it a rate limit.
@@ -60,6 +74,8 @@ pub enum ActionName {
     Override,
     /// Call a URL. The process does not wait for it.
     GetUrl,
+    /// Look up the addresses of a name, by the resolver that the node has. The process does not wait for it.
+    DnsLookup,
 }
 
 /// What a rate limit counts apart.

@@ -309,7 +309,7 @@ fn not_yet(name: &str) -> String {
 }
 
 /// What to write instead of something that this version does not have, where there is something.
-const INSTEAD: [(&str, &str); 28] = [
+const INSTEAD: [(&str, &str); 26] = [
     ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
     (
         "NotifyEnforcer",
@@ -338,8 +338,6 @@ const INSTEAD: [(&str, &str); 28] = [
     ("data_loc", "hook the function or the LSM hook behind the tracepoint"),
     ("resolve", "hook a function that has the value among its arguments"),
     ("maxData", "leave it out: 4,096 bytes are read"),
-    ("DnsLookup", "`GetUrl` calls a server"),
-    ("argFqdn", "`GetUrl` calls a server"),
     ("TrackSock", "leave it out, and with it what depends on tracked sockets"),
     ("UntrackSock", "leave it out, and with it what depends on tracked sockets"),
     ("argSock", "leave it out, and with it what depends on tracked sockets"),

@@ -48,7 +48,7 @@ pub struct SelectorSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_actions: Vec<ActionSpec>,
     /// What is done at the function's end when all filters hold, those on the returned value among them: `Post`,
-    /// `NoPost`, `Sigkill`, `Signal`, `GetUrl`. Needs `return: true`; `matchActions` then only report.
+    /// `NoPost`, `Sigkill`, `Signal`, `GetUrl`, `DnsLookup`. Needs `return: true`; `matchActions` then only report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_return_actions: Vec<ActionSpec>,
 }

@@ -1,8 +1,10 @@
 //! Actions: from a list to what is done.
 
 use super::report::{Report, quoted};
-use crate::model::{Actions, FieldPath, RateLimit, RateLimitScope, ShownAction};
-use crate::spec::{ActionName, ActionSpec, RateLimitScopeName, URL_BYTES_MAX};
+use crate::model::{Actions, Call, FieldPath, RateLimit, RateLimitScope, ShownAction};
+use crate::spec::{
+    ActionName, ActionSpec, DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, RateLimitScopeName, URL_BYTES_MAX,
+};
 
 /// Longest rate limit: a year. Longer ones are slips, and nanoseconds of up to 584 years fit the kernel's tables.
 const RATE_LIMIT_SECONDS_MAX: u64 = 365 * 24 * 3600;
@@ -33,8 +35,9 @@ pub(super) fn fold(
     for (place, spec) in specs.iter().enumerate() {
         let at = at.index(place);
         arguments(spec, &at, report);
-        // Several URLs are several calls; anything else twice is a slip.
-        if spec.action != ActionName::GetUrl && seen.contains(&spec.action) {
+        // Several calls are made; anything else twice is a slip.
+        let calls = matches!(spec.action, ActionName::GetUrl | ActionName::DnsLookup);
+        if !calls && seen.contains(&spec.action) {
             report.refuse(
                 &at.member("action"),
                 format!("`{:?}` a second time", spec.action),
@@ -48,12 +51,18 @@ pub(super) fn fold(
             ActionName::NoPost => actions.post = false,
             ActionName::Sigkill | ActionName::Signal if !abilities.signal => {
                 let found = format!("`{:?}` at a hook that only watches", spec.action);
-                report.refuse_with(&at.member("action"), found, "Post, NoPost, GetUrl", abilities.reason);
+                report.refuse_with(
+                    &at.member("action"),
+                    found,
+                    "Post, NoPost, GetUrl, DnsLookup",
+                    abilities.reason,
+                );
             }
             ActionName::Sigkill => actions.signal = Some(SIGKILL),
             ActionName::Signal => actions.signal = signal(spec, &at, report).or(actions.signal),
             ActionName::Override => actions.deny = error(spec, abilities, &at, report),
-            ActionName::GetUrl => actions.get_urls.extend(url(spec, &at, report)),
+            ActionName::GetUrl => actions.calls.extend(url(spec, &at, report).map(Call::Url)),
+            ActionName::DnsLookup => actions.calls.extend(name(spec, &at, report).map(Call::Name)),
         }
         actions.shown = shown(spec.action);
     }
@@ -77,7 +86,7 @@ pub(super) fn at_the_end(
     at: &FieldPath,
     report: &mut Report,
 ) -> Actions {
-    if actions.enforces() || !actions.get_urls.is_empty() {
+    if actions.enforces() || !actions.calls.is_empty() {
         let hint = "with `return: true` all is done at the function's end: write it here, or give it a hook of its own";
         report.refuse_with(
             at,
@@ -93,7 +102,7 @@ pub(super) fn at_the_end(
     actions.rate_limit = late.rate_limit.or(actions.rate_limit);
     actions.late = late.signal.is_some();
     actions.signal = late.signal;
-    actions.get_urls = late.get_urls;
+    actions.calls = late.calls;
     actions.shown_return = late.shown;
     actions
 }
@@ -106,6 +115,7 @@ fn shown(action: ActionName) -> ShownAction {
         ActionName::Signal => ShownAction::Signal,
         ActionName::Override => ShownAction::Override,
         ActionName::GetUrl => ShownAction::GetUrl,
+        ActionName::DnsLookup => ShownAction::DnsLookup,
     }
 }
 
@@ -115,6 +125,7 @@ fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
         ("argError", spec.arg_error.is_some(), ActionName::Override),
         ("argSig", spec.arg_sig.is_some(), ActionName::Signal),
         ("argUrl", spec.arg_url.is_some(), ActionName::GetUrl),
+        ("argFqdn", spec.arg_fqdn.is_some(), ActionName::DnsLookup),
     ];
     for (name, given, owner) in given {
         if given && spec.action != owner {
@@ -122,9 +133,12 @@ fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
             report.warn(&at.member(name), format!("`{name}` of `{:?}`", spec.action), hint);
         }
     }
+    // No schema knows whose they are.
     if spec.arg_url.is_some() && spec.action != ActionName::GetUrl {
-        // No schema knows whose it is.
         url(spec, at, report);
+    }
+    if spec.arg_fqdn.is_some() && spec.action != ActionName::DnsLookup {
+        name(spec, at, report);
     }
     // A limit that is not kept would be worse than a refusal: whoever wrote it counts on it.
     let limits =
@@ -217,4 +231,30 @@ fn url(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<String>
         return None;
     }
     Some(url.to_owned())
+}
+
+fn name(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<String> {
+    let at = at.member("argFqdn");
+    let allowed = format!(
+        "a name of at most {DNS_NAME_BYTES_MAX} bytes: labels of letters, digits, `-` and `_`, with dots between: \
+         canary.example.org"
+    );
+    let Some(name) = spec.arg_fqdn.as_deref() else {
+        report.refuse(&at, "nothing", allowed);
+        return None;
+    };
+    let labels = name.strip_suffix('.').unwrap_or(name);
+    if labels.len() > DNS_NAME_BYTES_MAX || !labels.split('.').all(is_label) {
+        report.refuse(&at, quoted(name), allowed);
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn is_label(label: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=DNS_LABEL_BYTES_MAX).contains(&label.len())
+        && label.bytes().all(known)
+        && !label.starts_with('-')
+        && !label.ends_with('-')
 }

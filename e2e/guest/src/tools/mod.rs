@@ -2,6 +2,7 @@
 
 mod files;
 mod load;
+mod names;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -31,6 +32,8 @@ pub(crate) enum Tool {
     Hammer(load::Hammer),
     /// Open files whose path nobody remembers, in several processes. Prints what came of it.
     Walk(load::Walk),
+    /// Tell whoever asks port 53 that there is no such name, and append the name to a file.
+    Names { file: PathBuf },
     /// Rename a file to and fro while another process opens it at both names; check each time that it came to rest.
     RenameRace(load::Race),
 }
@@ -45,6 +48,7 @@ pub(crate) fn run(tool: Tool) -> Result<()> {
         Tool::Deep { root, name, depth, file } => files::deep(&root, &name, depth, &file),
         Tool::Hammer(hammer) => load::hammer(&hammer),
         Tool::Walk(walk) => load::walk(&walk),
+        Tool::Names { file } => names::serve(&file),
         Tool::RenameRace(race) => load::race(&race),
     }
 }

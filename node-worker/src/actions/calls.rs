@@ -1,7 +1,7 @@
-//! `GetUrl`: an HTTP GET for each event of a rule that asks for one.
+//! Calls: what rules ask others for, an HTTP GET or the addresses of a name.
 //!
-//! The thread that reads records puts a URL into a bounded queue and goes on; two threads call. A URL that cannot be
-//! reached is tried again with growing pauses, during which the threads call others.
+//! The thread that reads records puts a call into a bounded queue and goes on; two threads for each kind make them. A call
+//! that fails is tried again with growing pauses, during which the threads make others.
 
 use std::collections::BinaryHeap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -11,15 +11,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Calls that wait at most, those that wait to be tried again included. At two threads and 5 ms a call, what two and
-/// a half seconds bring; further ones are counted as dropped. URLs are short: less than 1 MiB in all.
+use lictor_policy::model::Call;
+
+pub use super::transport::{Attempt, DnsTransport, HttpTransport, Transport};
+
+/// Calls of a kind that wait at most, those that wait to be tried again included. At two threads and 5 ms a call, what two
+/// and a half seconds bring; further ones are counted as dropped. Targets are short: 2 MiB at most in all.
 pub const QUEUE_MAX: usize = 1024;
 
-/// Threads that call.
+/// Threads for each kind of call.
 pub const WORKERS: usize = 2;
-
-/// One attempt, from name resolution to the end of the answer.
-pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Attempts after the first one.
 pub const RETRIES_MAX: u32 = 3;
@@ -28,32 +29,12 @@ pub const RETRIES_MAX: u32 = 3;
 /// so that many nodes do not call in step.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Bytes of an answer that are read so that its connection can be used again.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
-
 /// Failures are logged at most this often; all are counted.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
-/// How one attempt ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Attempt {
-    /// The server answered that it is well.
-    Done,
-    /// No answer, or one that says to come back later.
-    TryAgain(String),
-    /// An answer that will not change.
-    Refused(String),
-}
-
-/// Makes one attempt.
-pub trait Transport: Send + Sync + 'static {
-    /// Calls `url` and waits for the answer, at most [`ATTEMPT_TIMEOUT`].
-    fn get(&self, url: &str) -> Attempt;
-}
-
 /// What became of calls so far.
 #[derive(Debug, Default)]
-pub struct UrlCounts {
+pub struct CallCounts {
     /// Calls that were answered well.
     pub ok: AtomicU64,
     /// Calls given up.
@@ -64,22 +45,22 @@ pub struct UrlCounts {
     pub retried: AtomicU64,
 }
 
-/// Takes URLs to call.
+/// Makes the calls of one kind.
 #[derive(Debug)]
-pub struct UrlCaller {
+pub struct Caller {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
 }
 
-/// Puts URLs into the queue of a [`UrlCaller`].
+/// Puts calls into the queue of a [`Caller`].
 #[derive(Debug, Clone)]
-pub struct UrlQueue(Arc<Shared>);
+pub struct CallQueue(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    counts: UrlCounts,
+    counts: CallCounts,
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +77,7 @@ struct Job {
     due: Instant,
     order: u64,
     attempts: u32,
-    url: Box<str>,
+    target: Box<str>,
 }
 
 impl Ord for Job {
@@ -112,23 +93,23 @@ impl PartialOrd for Job {
     }
 }
 
-impl UrlCaller {
-    /// Starts the threads.
-    pub fn start(transport: impl Transport) -> io::Result<Self> {
+impl Caller {
+    /// Starts the threads. `kind`, a short word, names them.
+    pub fn start(kind: &str, transport: impl Transport) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let transport = Arc::new(transport);
         let mut workers = Vec::new();
         for number in 0..WORKERS {
             let (shared, transport) = (Arc::clone(&shared), Arc::clone(&transport));
-            let thread = std::thread::Builder::new().name(format!("lictor-url-{number}"));
+            let thread = std::thread::Builder::new().name(format!("lictor-{kind}-{number}"));
             workers.push(thread.spawn(move || shared.work(&*transport))?);
         }
         Ok(Self { shared, workers })
     }
 
-    /// The end that takes URLs.
-    pub fn queue(&self) -> UrlQueue {
-        UrlQueue(Arc::clone(&self.shared))
+    /// The end that takes calls.
+    pub fn queue(&self) -> CallQueue {
+        CallQueue(Arc::clone(&self.shared))
     }
 
     /// Drops what waits, and waits for the attempts that are being made.
@@ -141,14 +122,63 @@ impl UrlCaller {
     }
 }
 
-impl UrlQueue {
+/// The callers of all kinds.
+#[derive(Debug)]
+pub struct Callers {
+    urls: Caller,
+    names: Caller,
+}
+
+impl Callers {
+    /// Starts the threads that call over the network.
+    pub fn start() -> io::Result<Self> {
+        Self::with(HttpTransport::new(), DnsTransport)
+    }
+
+    /// Starts the threads.
+    pub fn with(urls: impl Transport, names: impl Transport) -> io::Result<Self> {
+        Ok(Self { urls: Caller::start("url", urls)?, names: Caller::start("dns", names)? })
+    }
+
+    /// The ends that take calls.
+    pub fn queues(&self) -> CallQueues {
+        CallQueues { urls: self.urls.queue(), names: self.names.queue() }
+    }
+
+    /// Drops what waits, and waits for the attempts that are being made.
+    pub fn stop(self) {
+        self.urls.stop();
+        self.names.stop();
+    }
+}
+
+/// A queue for each kind of call.
+#[derive(Debug, Clone)]
+pub struct CallQueues {
+    /// `GetUrl`
+    pub urls: CallQueue,
+    /// `DnsLookup`
+    pub names: CallQueue,
+}
+
+impl CallQueues {
     /// Queues a call. Never waits: a full queue drops it.
-    pub fn submit(&self, url: &str) {
-        self.0.submit(url);
+    pub fn submit(&self, call: &Call) {
+        match call {
+            Call::Url(url) => self.urls.submit(url),
+            Call::Name(name) => self.names.submit(name),
+        }
+    }
+}
+
+impl CallQueue {
+    /// Queues a call. Never waits: a full queue drops it.
+    pub fn submit(&self, target: &str) {
+        self.0.submit(target);
     }
 
     /// What became of calls so far.
-    pub fn counts(&self) -> &UrlCounts {
+    pub fn counts(&self) -> &CallCounts {
         &self.0.counts
     }
 
@@ -163,11 +193,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn submit(&self, url: &str) {
-        self.push(url.into(), 0, Instant::now());
+    fn submit(&self, target: &str) {
+        self.push(target.into(), 0, Instant::now());
     }
 
-    fn push(&self, url: Box<str>, attempts: u32, due: Instant) {
+    fn push(&self, target: Box<str>, attempts: u32, due: Instant) {
         let mut state = self.lock();
         if state.stopped || state.waiting.len() >= QUEUE_MAX {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
@@ -175,7 +205,7 @@ impl Shared {
         }
         let order = state.next_order;
         state.next_order += 1;
-        state.waiting.push(Job { due, order, attempts, url });
+        state.waiting.push(Job { due, order, attempts, target });
         drop(state);
         self.changed.notify_one();
     }
@@ -209,25 +239,25 @@ impl Shared {
 
     fn work(&self, transport: &impl Transport) {
         while let Some(job) = self.next() {
-            match transport.get(&job.url) {
+            match transport.attempt(&job.target) {
                 Attempt::Done => {
                     self.counts.ok.fetch_add(1, Ordering::Relaxed);
                 }
                 Attempt::TryAgain(reason) if job.attempts < RETRIES_MAX => {
-                    tracing::debug!(url = %job.url, reason, "URL to be tried again");
+                    tracing::debug!(called = %job.target, reason, "call to be tried again");
                     self.counts.retried.fetch_add(1, Ordering::Relaxed);
                     let due = Instant::now() + pause_before_retry(job.attempts, random());
-                    self.push(job.url, job.attempts + 1, due);
+                    self.push(job.target, job.attempts + 1, due);
                 }
                 Attempt::TryAgain(reason) | Attempt::Refused(reason) => {
                     self.counts.failed.fetch_add(1, Ordering::Relaxed);
-                    self.log_failure(&job.url, &reason);
+                    self.log_failure(&job.target, &reason);
                 }
             }
         }
     }
 
-    fn log_failure(&self, url: &str, reason: &str) {
+    fn log_failure(&self, target: &str, reason: &str) {
         let mut state = self.lock();
         let now = Instant::now();
         if state.logged_at.is_some_and(|at| now.duration_since(at) < LOG_PAUSE) {
@@ -237,7 +267,7 @@ impl Shared {
         let others = std::mem::take(&mut state.unlogged);
         state.logged_at = Some(now);
         drop(state);
-        tracing::warn!(url, reason, other_failures = others, "URL could not be called");
+        tracing::warn!(called = target, reason, other_failures = others, "a call failed");
     }
 }
 
@@ -252,57 +282,9 @@ fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Calls over the network.
-#[derive(Debug)]
-pub struct HttpTransport {
-    agent: ureq::Agent,
-}
-
-impl HttpTransport {
-    /// A client that names itself `lictor-node` and follows at most three redirects.
-    pub fn new() -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(ATTEMPT_TIMEOUT))
-            .http_status_as_error(false)
-            .max_redirects(3)
-            .user_agent(concat!("lictor-node/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Self { agent: config.into() }
-    }
-}
-
-impl Default for HttpTransport {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Transport for HttpTransport {
-    fn get(&self, url: &str) -> Attempt {
-        match self.agent.get(url).call() {
-            Ok(answer) => {
-                let status = answer.status().as_u16();
-                // The answer itself is of no interest, and a server that stalls in it has got the call.
-                let _ = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
-                match status {
-                    200..=399 => Attempt::Done,
-                    408 | 425 | 429 | 500..=599 => Attempt::TryAgain(format!("status {status}")),
-                    _ => Attempt::Refused(format!("status {status}")),
-                }
-            }
-            Err(error @ (ureq::Error::BadUri(_) | ureq::Error::TooManyRedirects | ureq::Error::Http(_))) => {
-                Attempt::Refused(error.to_string())
-            }
-            Err(error) => Attempt::TryAgain(error.to_string()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read as _, Write as _};
-    use std::net::TcpListener;
     use std::sync::mpsc;
 
     /// Answers attempts from a list, then well; tells each URL.
@@ -312,16 +294,16 @@ mod tests {
     }
 
     impl Transport for Scripted {
-        fn get(&self, url: &str) -> Attempt {
-            let _ = self.called.lock().unwrap().send(url.to_owned());
+        fn attempt(&self, target: &str) -> Attempt {
+            let _ = self.called.lock().unwrap().send(target.to_owned());
             self.answers.lock().unwrap().pop().unwrap_or(Attempt::Done)
         }
     }
 
-    fn scripted(answers: Vec<Attempt>) -> (UrlCaller, mpsc::Receiver<String>) {
+    fn scripted(answers: Vec<Attempt>) -> (Caller, mpsc::Receiver<String>) {
         let (called, calls) = mpsc::channel();
         let transport = Scripted { answers: Mutex::new(answers), called: Mutex::new(called) };
-        (UrlCaller::start(transport).unwrap(), calls)
+        (Caller::start("test", transport).unwrap(), calls)
     }
 
     fn wait_until(what: &str, holds: impl Fn() -> bool) {
@@ -373,8 +355,8 @@ mod tests {
         shared.push("late".into(), 1, now + Duration::from_mins(1));
         shared.push("first".into(), 0, now);
         shared.push("second".into(), 0, now);
-        assert_eq!(shared.next().map(|job| job.url), Some("first".into()));
-        assert_eq!(shared.next().map(|job| job.url), Some("second".into()));
+        assert_eq!(shared.next().map(|job| job.target), Some("first".into()));
+        assert_eq!(shared.next().map(|job| job.target), Some("second".into()));
     }
 
     #[test]
@@ -383,52 +365,5 @@ mod tests {
             assert_eq!(pause_before_retry(attempts, 0), Duration::from_millis(full / 2));
             assert_eq!(pause_before_retry(attempts, u64::from(u32::MAX)), Duration::from_millis(full));
         }
-    }
-
-    /// A server that gives each connection the next answer, and tells the first line of each request.
-    fn server(answers: Vec<&'static str>) -> (String, mpsc::Receiver<String>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}/path?x=1", listener.local_addr().unwrap());
-        let (tell, told) = mpsc::channel();
-        std::thread::spawn(move || {
-            for answer in answers {
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut request = vec![0; 4096];
-                let length = stream.read(&mut request).unwrap();
-                let text = String::from_utf8_lossy(&request[..length]).into_owned();
-                tell.send(text.lines().next().unwrap_or_default().to_owned()).unwrap();
-                stream.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        (address, told)
-    }
-
-    #[test]
-    fn the_network_transport_tells_answers_apart() {
-        let (url, requests) = server(vec![
-            "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
-            "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno",
-        ]);
-        let transport = HttpTransport::new();
-        assert_eq!(transport.get(&url), Attempt::Done);
-        assert_eq!(transport.get(&url), Attempt::TryAgain("status 503".into()));
-        assert_eq!(transport.get(&url), Attempt::Refused("status 404".into()));
-        assert!(requests.iter().take(3).all(|line| line == "GET /path?x=1 HTTP/1.1"));
-        assert!(matches!(transport.get("http://127.0.0.1:1/"), Attempt::TryAgain(_)));
-        assert!(matches!(transport.get("not a url"), Attempt::Refused(_)));
-    }
-    #[test]
-    fn https_speaks_tls() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("https://{}/", listener.local_addr().unwrap());
-        let server = std::thread::spawn(move || {
-            let mut hello = [0; 3];
-            listener.accept().unwrap().0.read_exact(&mut hello).unwrap();
-            hello
-        });
-        assert!(matches!(HttpTransport::new().get(&url), Attempt::TryAgain(_)));
-        // A TLS record: handshake, version 3.x.
-        assert_eq!(server.join().unwrap()[..2], [22, 3]);
     }
 }
