@@ -49,6 +49,10 @@ impl Symbols for FakeSymbols {
         None
     }
 
+    fn raw_tracepoint(&self, _: &str) -> Option<Signature> {
+        None
+    }
+
     fn nearest_tracepoints(&self, _: &str, _: &str, _: usize) -> Vec<String> {
         Vec::new()
     }

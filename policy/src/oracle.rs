@@ -186,7 +186,14 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
         HookTarget::Lsm(name) => Some(name.clone()),
         HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } => None,
     };
-    hook == event || lsm(hook).is_some() && lsm(hook) == lsm(event)
+    // Events do not tell whether the arguments of a tracepoint were read, or its record.
+    let tracepoint = |target: &HookTarget| match target {
+        HookTarget::Tracepoint { subsystem, event, raw: _ } => Some((subsystem.clone(), event.clone())),
+        HookTarget::Function(_) | HookTarget::Syscall(_) | HookTarget::Lsm(_) => None,
+    };
+    hook == event
+        || lsm(hook).is_some() && lsm(hook) == lsm(event)
+        || tracepoint(hook).is_some() && tracepoint(hook) == tracepoint(event)
 }
 
 /// When a hook wants to see the event.

@@ -63,7 +63,7 @@ const SECTIONS: [Section; 25] = [
     Section {
         path: "spec.tracepoints[]",
         title: "spec.tracepoints",
-        example: "spec:\n  tracepoints:\n  - subsystem: syscalls\n    event: sys_enter_openat\n    args:\n    - {index: 7, type: int}\n    selectors:\n    - matchArgs:\n      - {index: 7, operator: Mask, values: ['0x40']}\n    message: a file is made\n    tags: [file.new]\n",
+        example: "spec:\n  tracepoints:\n  - subsystem: syscalls\n    event: sys_enter_openat\n    args:\n    - {index: 7, type: int}\n    selectors:\n    - matchArgs:\n      - {index: 7, operator: Mask, values: ['0x40']}\n    message: a file is made\n    tags: [file.new]\n  - subsystem: sched\n    event: sched_process_exec\n    raw: true\n    args:\n    - {index: 2, type: linux_binprm}\n",
     },
     Section {
         path: "spec.lsmhooks[]",

@@ -64,6 +64,10 @@ impl Symbols for FileSymbols {
         None
     }
 
+    fn raw_tracepoint(&self, event: &str) -> Option<Signature> {
+        self.0.tracepoint_signature(event)
+    }
+
     fn nearest_tracepoints(&self, _subsystem: &str, _event: &str, _limit: usize) -> Vec<String> {
         Vec::new()
     }

@@ -2,7 +2,7 @@
 
 use super::input::{self, Input};
 use super::{CheckOptions, CheckOutput, btf_file, machine, sarif};
-use lictor_policy::model::{HookTarget, Policy};
+use lictor_policy::model::{Hook, HookTarget, Policy};
 use lictor_policy::plan::{NodeFacts, compile};
 use lictor_policy::{Violation, Violations, Warning};
 use serde::Serialize;
@@ -16,14 +16,11 @@ pub(super) fn run(options: &CheckOptions, out: &mut dyn Write, err: &mut dyn Wri
         Some(path) => Some(btf_file::facts(path)?),
         None => machine::facts(options.facts, err)?,
     };
-    let untold = if options.btf.is_some() { Some("spec.tracepoints[") } else { None };
+    let untold: fn(&Hook) -> bool = if options.btf.is_some() { has_record } else { |_| false };
     let warnings = facts.as_ref().map_or_else(Vec::new, |facts| try_on(&mut inputs, facts, untold));
-    let tracepoints = |input: &Input| {
-        input.outcome.as_ref().is_ok_and(|loaded| {
-            loaded.policy.hooks().iter().any(|hook| matches!(hook.target, HookTarget::Tracepoint { .. }))
-        })
-    };
-    if options.btf.is_some() && inputs.iter().any(tracepoints) {
+    let is_untold =
+        |input: &Input| input.outcome.as_ref().is_ok_and(|loaded| loaded.policy.hooks().iter().any(untold));
+    if inputs.iter().any(is_untold) {
         writeln!(err, "note: tracepoints are not checked: BTF does not describe their records")?;
     }
     let report = Report::new(&inputs, warnings, facts.as_ref());
@@ -43,9 +40,18 @@ pub(super) fn run(options: &CheckOptions, out: &mut dyn Write, err: &mut dyn Wri
     Ok(report.accepted)
 }
 
-/// Compiles the accepted policies for a kernel: those that it cannot do become refused ones. Of fields that begin with
-/// `untold`, the facts tell nothing.
-pub(super) fn try_on(inputs: &mut [Input], facts: &NodeFacts, untold: Option<&str>) -> Vec<Warning> {
+/// Whether the hook is on a tracepoint whose record is read, which BTF does not describe.
+fn has_record(hook: &Hook) -> bool {
+    matches!(hook.target, HookTarget::Tracepoint { raw: false, .. })
+}
+
+/// Compiles the accepted policies for a kernel: those that it cannot do become refused ones. Of hooks that are `untold`,
+/// the facts tell nothing.
+pub(super) fn try_on(
+    inputs: &mut [Input],
+    facts: &NodeFacts,
+    untold: impl Fn(&Hook) -> bool,
+) -> Vec<Warning> {
     let policies: Vec<Policy> = inputs
         .iter()
         .filter_map(|input| input.outcome.as_ref().ok())
@@ -60,7 +66,8 @@ pub(super) fn try_on(inputs: &mut [Input], facts: &NodeFacts, untold: Option<&st
             && let Ok(loaded) = &inputs[place].outcome
         {
             let violation = loaded.locate(Violation::from(refusal));
-            if untold.is_some_and(|untold| violation.path.as_str().starts_with(untold)) {
+            let here = |hook: &&Hook| violation.path.as_str().starts_with(hook.at.as_str());
+            if loaded.policy.hooks().iter().find(here).is_some_and(&untold) {
                 continue;
             }
             refused.entry(place).or_default().push(violation);

@@ -19,7 +19,7 @@ pub(super) fn run(options: &Options, out: &mut dyn Write, err: &mut dyn Write) -
     let mut inputs = input::read(&options.files);
     // What is explained is what this kernel would do, known only in part or not.
     let facts = machine::facts(FactsFrom::System, err)?.context("no kernel to explain for")?;
-    for warning in try_on(&mut inputs, &facts, None) {
+    for warning in try_on(&mut inputs, &facts, |_| false) {
         writeln!(err, "warning: {warning}")?;
     }
     let mut accepted = true;
@@ -251,7 +251,7 @@ spec:
     #[test]
     fn everything_is_explained() {
         let mut inputs = [input()];
-        assert!(try_on(&mut inputs, &testing::facts(), None).is_empty());
+        assert!(try_on(&mut inputs, &testing::facts(), |_| false).is_empty());
         let mut out = Vec::new();
         text(&explanation(&inputs, &testing::facts()).unwrap(), &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
@@ -293,7 +293,7 @@ fentry/fd_install: fentry program
     fn what_the_kernel_lacks_is_refused_at_its_line() {
         let mut inputs = [input()];
         let facts = testing::facts_with(testing::symbols().without("fd_install"));
-        try_on(&mut inputs, &facts, None);
+        try_on(&mut inputs, &facts, |_| false);
         let violations = inputs[0].outcome.as_ref().unwrap_err();
         assert_eq!(violations.len(), 1);
         assert!(

@@ -142,9 +142,10 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
         Predicate::Arg { arg, test, .. } => {
             let index = hook.args.get(*arg).map_or(0, |arg| arg.index);
             let unit = match hook.target {
-                lictor_policy::model::HookTarget::Tracepoint { .. } => "field",
+                lictor_policy::model::HookTarget::Tracepoint { raw: false, .. } => "field",
                 lictor_policy::model::HookTarget::Function(_)
                 | lictor_policy::model::HookTarget::Syscall(_)
+                | lictor_policy::model::HookTarget::Tracepoint { raw: true, .. }
                 | lictor_policy::model::HookTarget::Lsm(_) => "argument",
             };
             format!("{unit} {index} {}", value_test(test))

@@ -247,7 +247,24 @@ policy tracepoint <<-END
 	    selectors:
 	    - matchArgs: [{index: 6, operator: Equal, values: [$W/tracepoint]}]
 END
+cp /usr/bin/true $W/bin/raw
+policy raw-tracepoint <<-END
+	  tracepoints:
+	  - subsystem: sched
+	    event: sched_process_exec
+	    raw: true
+	    args: [{index: 2, type: linux_binprm}]
+	    selectors:
+	    - matchArgs: [{index: 2, operator: Equal, values: [$W/bin/raw]}]
+	  - subsystem: task
+	    event: task_rename
+	    raw: true
+	    args: [{index: 1, type: string}]
+	    selectors:
+	    - matchArgs: [{index: 1, operator: Prefix, values: [raw]}]
+END
 tracepoints() {
+	$W/bin/raw one
 	truncate -s 99 $W/tracepoint
 	truncate -s 100 $W/tracepoint
 	rm $W/tracepoint

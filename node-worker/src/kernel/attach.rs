@@ -79,8 +79,11 @@ pub(super) fn attach(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<O
         Attach::Lsm | Attach::FmodRet | Attach::Fentry | Attach::Fexit => sys::attach_trampoline(program),
         Attach::Kprobe => sys::attach_kprobe(program, number_in(KPROBE_TYPE)? as u32, &point.symbol),
         Attach::Tracepoint => sys::attach_tracepoint(program, tracepoint_id(&point.symbol)?),
-        // Only tests have programs of this type, and run them themselves: the program stands for its link.
-        Attach::RawTracepoint => program.try_clone_to_owned(),
+        Attach::RawTracepoint => match point.symbol.split_once('/') {
+            Some((_, event)) => sys::attach_raw_tracepoint(program, event),
+            // Tests run their programs themselves, and name no tracepoint: the program stands for its link.
+            None => program.try_clone_to_owned(),
+        },
     }
 }
 

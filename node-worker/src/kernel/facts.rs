@@ -277,6 +277,10 @@ impl Symbols for SystemSymbols {
         self.format_file(subsystem, event).ok().map(|text| parse_format(&text))
     }
 
+    fn raw_tracepoint(&self, event: &str) -> Option<Signature> {
+        self.btf.as_ref()?.tracepoint_signature(event)
+    }
+
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {
         let mut names = Vec::new();
         for directory in &self.tracing {

@@ -346,13 +346,23 @@ pub(super) fn object_info(object: BorrowedFd<'_>, info: &mut [u8]) -> io::Result
 
 /// Attaches an LSM, tracing or BTF tracepoint program to the target it was loaded for.
 pub(super) fn attach_trampoline(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    raw_tracepoint_open(program, 0)
+}
+
+/// Attaches a raw tracepoint program to the tracepoint of that name, which may be one of a module.
+pub(super) fn attach_raw_tracepoint(program: BorrowedFd<'_>, event: &str) -> io::Result<OwnedFd> {
+    let event = CString::new(event)?;
+    raw_tracepoint_open(program, event.as_ptr() as u64)
+}
+
+fn raw_tracepoint_open(program: BorrowedFd<'_>, name: u64) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attribute {
         name: u64,
         prog_fd: u32,
         pad: u32,
     }
-    let mut attribute = Attribute { name: 0, prog_fd: number(program.as_fd()), pad: 0 };
+    let mut attribute = Attribute { name, prog_fd: number(program), pad: 0 };
     bpf(RAW_TRACEPOINT_OPEN, &mut attribute).map(owned)
 }
 

@@ -109,7 +109,24 @@ impl<B: AsRef<[u8]>> Btf<B> {
     /// The signature of a function.
     pub fn signature(&self, name: &str) -> Option<Signature> {
         let function = self.raw.get(self.function_id(name)?)?;
-        let prototype = self.raw.get(function.reference).filter(|found| found.kind == Kind::FuncProto)?;
+        self.prototype(function.reference)
+    }
+
+    /// What a tracepoint is called with, by the event's name. The type of its probes tells, `btf_trace_NAME`, whose first
+    /// parameter is the probe's own.
+    pub fn tracepoint_signature(&self, event: &str) -> Option<Signature> {
+        let typedef = self.raw.get(self.typedef_id(&format!("btf_trace_{event}"))?)?;
+        let pointer = self.raw.get(typedef.reference).filter(|found| found.kind == Kind::Ptr)?;
+        let mut signature = self.prototype(pointer.reference)?;
+        if signature.parameters.is_empty() {
+            return None;
+        }
+        signature.parameters.remove(0);
+        Some(Signature { returns: None, ..signature })
+    }
+
+    fn prototype(&self, id: u32) -> Option<Signature> {
+        let prototype = self.raw.get(id).filter(|found| found.kind == Kind::FuncProto)?;
         let parameters = (0..prototype.members)
             .filter_map(|number| self.raw.parameter(&prototype, number))
             // The last one of a variadic function has neither name nor type.

@@ -158,6 +158,28 @@ fn numbers_begin_at_one_and_the_first_of_a_name_wins() {
 }
 
 #[test]
+fn tracepoints_are_told_by_the_type_of_their_probes() {
+    let mut b = Builder::new();
+    let int = b.int("int", 4, true);
+    let structure = b.structure("linux_binprm");
+    let (data, pointer) = (b.plain("", 2, 0), b.plain("", 2, structure));
+    let names = ["__data", "old_pid", "bprm"].map(|name| b.string(name));
+    let prototype = b.add("", 13, false, 3, 0, &[names[0], data, names[1], int, names[2], pointer]);
+    let probe = b.plain("", 2, prototype);
+    b.plain("btf_trace_sched_process_exec", 8, probe);
+    let empty = b.add("", 13, false, 0, 0, &[]);
+    let without = b.plain("", 2, empty);
+    b.plain("btf_trace_odd", 8, without);
+    let btf = Btf::parse(b.build()).unwrap();
+    let signature = btf.tracepoint_signature("sched_process_exec").unwrap();
+    let types: Vec<&str> = signature.parameters.iter().map(|one| one.type_name.as_str()).collect();
+    assert_eq!((types, signature.returns), (vec!["int", "struct linux_binprm *"], None));
+    for name in ["odd", "nosuch", ""] {
+        assert_eq!(btf.tracepoint_signature(name), None);
+    }
+}
+
+#[test]
 fn nearest_functions_are_slips_and_whole_words() {
     let btf = Btf::parse(kernel()).unwrap();
     assert_eq!(btf.nearest_functions("fd_instal", 3), ["fd_install"]);

@@ -117,7 +117,9 @@ impl KernelNames {
                 (!function(&format!("{prefix}{name}")))
                     .then(|| ("call", format!("the unknown system call `sys_{name}`"), near().collect()))
             }
-            HookTarget::Tracepoint { subsystem, event } => {
+            // Not every one has a record, and only those that have are listed.
+            HookTarget::Tracepoint { raw: true, .. } => None,
+            HookTarget::Tracepoint { subsystem, event, raw: false } => {
                 let wanted = format!("{subsystem}/{event}");
                 if self.tracepoints.is_empty() || self.tracepoints.contains(&wanted) {
                     return None;

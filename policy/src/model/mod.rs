@@ -166,6 +166,8 @@ pub enum HookTarget {
         subsystem: String,
         /// Directory under the subsystem.
         event: String,
+        /// Its arguments are read instead of its record.
+        raw: bool,
     },
     /// An LSM hook, by name without prefix: `file_open`.
     Lsm(String),
@@ -176,7 +178,8 @@ pub enum HookTarget {
 pub struct Arg {
     /// Where in the document.
     pub at: FieldPath,
-    /// Argument number from 0; for tracepoints the field number of the format file.
+    /// Argument number from 0; for tracepoints that are not raw the field number of the
+    /// format file.
     pub index: u8,
     /// How to read it.
     pub kind: ArgKind,

@@ -79,6 +79,7 @@ pub fn places() -> Vec<Place> {
     let tracepoint = |subsystem: &str, event: &str| HookTarget::Tracepoint {
         subsystem: subsystem.to_owned(),
         event: event.to_owned(),
+        raw: false,
     };
     let common = || vec![int(2, false), int(1, false), int(1, false), int(4, true)];
     vec![

@@ -97,7 +97,7 @@ fn place_of<'a>(point: &HookPoint, places: &'a [Place]) -> (&'a Place, Moment) {
             HookTarget::Function(function) => *function == name || *function == security,
             HookTarget::Lsm(hook) => hook == name || name.strip_prefix("security_") == Some(hook),
             HookTarget::Syscall(call) => name.strip_prefix("__x64_sys_") == Some(call),
-            HookTarget::Tracepoint { subsystem, event } => format!("{subsystem}/{event}") == name,
+            HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}") == name,
         };
         places.iter().find(matching).unwrap_or_else(|| panic!("{point}"))
     };

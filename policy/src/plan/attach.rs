@@ -147,7 +147,10 @@ pub(super) fn site(
             Some(_) | None => function(name, wants, facts),
         },
         HookTarget::Syscall(name) => syscall(name, wants, facts),
-        HookTarget::Tracepoint { subsystem, event } => tracepoint(subsystem, event, wants, facts),
+        HookTarget::Tracepoint { subsystem, event, raw: false } => tracepoint(subsystem, event, wants, facts),
+        HookTarget::Tracepoint { subsystem, event, raw: true } => {
+            raw_tracepoint(subsystem, event, wants, facts)
+        }
         HookTarget::Lsm(hook) => lsm(hook, wants, facts),
     };
     site.map_err(|problem| (problem, None))
@@ -351,9 +354,7 @@ fn syscall(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem
 fn tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
     let symbol = format!("{subsystem}/{event}");
     let Some(fields) = facts.symbols.tracepoint(subsystem, event) else {
-        let near = facts.symbols.nearest_tracepoints(subsystem, event, SUGGESTIONS_MAX);
-        let problem = Problem::missing(format!("tracepoint `{symbol}`"), "tracepoints of this kernel");
-        return Err(problem.nearest(&near));
+        return Err(no_tracepoint(subsystem, event, facts));
     };
     if wants.denies() {
         return Err(cannot_deny(&format!("tracepoint `{symbol}`")));
@@ -368,6 +369,37 @@ fn tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts) ->
         function_name: symbol,
         event: EventKind::Tracepoint,
     })
+}
+
+fn raw_tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
+    let symbol = format!("{subsystem}/{event}");
+    let Some(signature) = facts.symbols.raw_tracepoint(event) else {
+        let problem = no_tracepoint(subsystem, event, facts);
+        return Err(match facts.symbols.tracepoint(subsystem, event) {
+            // System calls have records and no tracepoints, those of modules have BTF of their own.
+            Some(_) => Problem::new(format!("raw tracepoint `{symbol}`"), "tracepoints in the kernel's BTF")
+                .hint("leave out `raw` and count the fields of the tracepoint's `format` file"),
+            None => problem,
+        });
+    };
+    if wants.denies() {
+        return Err(cannot_deny(&format!("tracepoint `{symbol}`")));
+    }
+    Ok(Site {
+        point: HookPoint { attach: Attach::RawTracepoint, symbol: symbol.clone() },
+        reason: format!("raw tracepoint {symbol}, as the policy names it"),
+        flags: 0,
+        argument_count: signature.parameters.len() as u8,
+        reader: Reader::Call { function: symbol.clone(), signature: Some(signature), positions: None },
+        denies: false,
+        function_name: symbol,
+        event: EventKind::Tracepoint,
+    })
+}
+
+fn no_tracepoint(subsystem: &str, event: &str, facts: &NodeFacts) -> Problem {
+    let near = facts.symbols.nearest_tracepoints(subsystem, event, SUGGESTIONS_MAX);
+    Problem::missing(format!("tracepoint `{subsystem}/{event}`"), "tracepoints of this kernel").nearest(&near)
 }
 
 fn lsm(hook: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {

@@ -37,6 +37,9 @@ pub trait Symbols: std::fmt::Debug + Send + Sync {
     /// The fields of a tracepoint, the common ones included; `None` = no such tracepoint.
     fn tracepoint(&self, subsystem: &str, event: &str) -> Option<Vec<TracepointField>>;
 
+    /// The arguments that a tracepoint is called with; `None` = BTF knows none of that name.
+    fn raw_tracepoint(&self, event: &str) -> Option<Signature>;
+
     /// The nearest tracepoints as `subsystem/event`, best first, at most `limit`.
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String>;
 }

@@ -139,7 +139,7 @@ pub enum Attach {
     Kprobe,
     /// Tracepoint.
     Tracepoint,
-    /// Raw tracepoint; also what tests run programs with.
+    /// The arguments of a tracepoint; also what tests run programs with.
     RawTracepoint,
 }
 

@@ -13,6 +13,7 @@ pub struct FakeSymbols {
     functions: BTreeMap<String, Signature>,
     probeable: BTreeSet<String>,
     tracepoints: BTreeMap<(String, String), Vec<TracepointField>>,
+    raw_tracepoints: BTreeMap<String, Signature>,
 }
 
 impl FakeSymbols {
@@ -20,19 +21,14 @@ impl FakeSymbols {
     /// as one adds nothing.
     #[must_use]
     pub fn with_function(mut self, declaration: &str) -> Self {
-        let Some((head, parameters)) = declaration.split_once('(') else {
-            return self;
-        };
-        let returned = parameter(head);
-        let parameters = parameters.trim_end_matches([')', ';']);
-        let parameters = match parameters {
-            "" | "void" => Vec::new(),
-            list => list.split(',').map(parameter).collect(),
-        };
-        let name = returned.name.clone();
-        let returns =
-            (returned.type_name != "void").then(|| Parameter { name: String::new(), ..returned.clone() });
-        self.functions.insert(name, Signature { parameters, returns });
+        self.functions.extend(declared(declaration));
+        self
+    }
+
+    /// Adds what a tracepoint is called with, declared as `void sched_process_exec(struct task_struct *p, pid_t old_pid)`.
+    #[must_use]
+    pub fn with_raw_tracepoint(mut self, declaration: &str) -> Self {
+        self.raw_tracepoints.extend(declared(declaration));
         self
     }
 
@@ -82,6 +78,20 @@ impl FakeSymbols {
     }
 }
 
+/// `int name(struct file *file, int mask)` as name and signature.
+fn declared(declaration: &str) -> Option<(String, Signature)> {
+    let (head, parameters) = declaration.split_once('(')?;
+    let returned = parameter(head);
+    let parameters = parameters.trim_end_matches([')', ';']);
+    let parameters = match parameters {
+        "" | "void" => Vec::new(),
+        list => list.split(',').map(parameter).collect(),
+    };
+    let name = returned.name.clone();
+    let returns = (returned.type_name != "void").then(|| Parameter { name: String::new(), ..returned });
+    Some((name, Signature { parameters, returns }))
+}
+
 /// `int mask` as name and type.
 fn parameter(declaration: &str) -> Parameter {
     let declaration = declaration.trim();
@@ -112,6 +122,10 @@ impl Symbols for FakeSymbols {
 
     fn tracepoint(&self, subsystem: &str, event: &str) -> Option<Vec<TracepointField>> {
         self.tracepoints.get(&(subsystem.to_owned(), event.to_owned())).cloned()
+    }
+
+    fn raw_tracepoint(&self, event: &str) -> Option<Signature> {
+        self.raw_tracepoints.get(event).cloned()
     }
 
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {
@@ -177,6 +191,9 @@ pub fn symbols() -> FakeSymbols {
             "syscalls",
             "sys_enter_lseek",
             &["int __syscall_nr", "unsigned int fd", "off_t offset", "unsigned int whence"],
+        )
+        .with_raw_tracepoint(
+            "void sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)",
         )
         .with_tracepoint("sched", "sched_process_exit", &["char[16] comm", "pid_t pid", "int prio"])
 }

@@ -68,7 +68,6 @@ pub struct IgnoreSpec {
 /// A tracepoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["raw"]))]
 pub struct TracepointSpec {
     /// Group of the tracepoint: a directory under /sys/kernel/tracing/events, as `syscalls`.
     #[schemars(length(max = SYMBOL_BYTES_MAX), regex(pattern = NAME))]
@@ -76,8 +75,12 @@ pub struct TracepointSpec {
     /// Name of the tracepoint: a directory under its group, as `sys_enter_openat`.
     #[schemars(length(max = SYMBOL_BYTES_MAX), regex(pattern = NAME))]
     pub event: String,
+    /// Read the arguments that the kernel passes to the tracepoint, structures among them, instead of the record that is made
+    /// of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
     /// Fields to read and report. `index` counts the fields of the tracepoint's `format` file from 0, the four common
-    /// ones included.
+    /// ones included; of a raw tracepoint its arguments, from 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = ARGS_MAX))]
     pub args: Vec<ArgSpec>,

@@ -174,7 +174,7 @@ impl<'a> AllowList<'a> {
             HookTarget::Lsm(name) => ("lsmhooks", format!("  - hook: {name}\n")),
             HookTarget::Function(name) => ("kprobes", format!("  - call: {name}\n    syscall: false\n")),
             HookTarget::Syscall(name) => ("kprobes", format!("  - call: sys_{name}\n")),
-            HookTarget::Tracepoint { subsystem, event } => {
+            HookTarget::Tracepoint { subsystem, event, .. } => {
                 ("tracepoints", format!("  - subsystem: {subsystem}\n    event: {event}\n"))
             }
         };

@@ -385,7 +385,7 @@ impl Maker<'_> {
             );
             return None;
         };
-        Some(HookTarget::Tracepoint { subsystem: subsystem.to_owned(), event: event.to_owned() })
+        Some(HookTarget::Tracepoint { subsystem: subsystem.to_owned(), event: event.to_owned(), raw: false })
     }
 
     /// The hooks at a place: a case that no policy hears of proves nothing.

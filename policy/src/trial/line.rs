@@ -113,7 +113,8 @@ pub fn parse(line: &str) -> Result<Line, String> {
         let call = call.map(|call| HookTarget::Syscall(call.to_owned()));
         (event, call.unwrap_or(HookTarget::Function(function)))
     } else if let Some(event) = known("process_tracepoint") {
-        (event, HookTarget::Tracepoint { subsystem: name(event, "subsys")?, event: name(event, "event")? })
+        let (subsystem, name) = (name(event, "subsys")?, name(event, "event")?);
+        (event, HookTarget::Tracepoint { subsystem, event: name, raw: false })
     } else {
         let event = members.keys().any(|name| name.starts_with("process_") || name == "rate_limit_info");
         return if event { Ok(Line::Other) } else { Err("JSON that is no event line".to_owned()) };

@@ -289,7 +289,7 @@ fn words(event: &Recorded) -> String {
     let place = match &event.place {
         HookTarget::Function(name) | HookTarget::Lsm(name) => name.clone(),
         HookTarget::Syscall(name) => format!("sys_{name}"),
-        HookTarget::Tracepoint { subsystem, event } => format!("{subsystem}/{event}"),
+        HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}"),
     };
     let values = event.args.iter().map(|value| match value {
         Recorded::Number(number) => number.to_string(),

@@ -13,6 +13,8 @@ pub(super) enum Origin {
     Lsm,
     /// A tracepoint's fields.
     Tracepoint,
+    /// A tracepoint's arguments.
+    RawTracepoint,
 }
 
 impl Origin {
@@ -20,7 +22,7 @@ impl Origin {
     /// most 128 fields.
     fn last(self) -> i64 {
         match self {
-            Self::Function | Self::Lsm => 5,
+            Self::Function | Self::Lsm | Self::RawTracepoint => 5,
             Self::Tracepoint => 127,
         }
     }
@@ -29,6 +31,7 @@ impl Origin {
         let why = match self {
             Self::Function | Self::Lsm => "the first six arguments of a function can be read",
             Self::Tracepoint => "a field of the tracepoint's format file",
+            Self::RawTracepoint => "the first six arguments of a raw tracepoint can be read",
         };
         format!("{first} to {}: {why}", self.last() + first)
     }

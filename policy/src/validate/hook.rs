@@ -54,13 +54,17 @@ pub(super) fn tracepoint(
 ) -> Option<Hook> {
     let subsystem = name(&spec.subsystem, "a tracepoint group", &at.member("subsystem"), report);
     let event = name(&spec.event, "a tracepoint", &at.member("event"), report);
-    let target = subsystem.zip(event).map(|(subsystem, event)| HookTarget::Tracepoint { subsystem, event });
+    let target = subsystem.zip(event).map(|(subsystem, event)| HookTarget::Tracepoint {
+        subsystem,
+        event,
+        raw: spec.raw,
+    });
     let parts = Parts {
         target,
         args: &spec.args,
         return_arg: None,
         on_return: false,
-        origin: Origin::Tracepoint,
+        origin: if spec.raw { Origin::RawTracepoint } else { Origin::Tracepoint },
         abilities: Abilities {
             deny: false,
             signal: true,

@@ -41,6 +41,10 @@ impl Symbols for Hidden {
         self.symbols.tracepoint(subsystem, event)
     }
 
+    fn raw_tracepoint(&self, event: &str) -> Option<Signature> {
+        self.symbols.raw_tracepoint(event)
+    }
+
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {
         self.symbols.nearest_tracepoints(subsystem, event, limit)
     }

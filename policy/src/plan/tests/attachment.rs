@@ -306,6 +306,21 @@ fn a_tracepoint_reads_at_the_offsets_of_its_record() {
 }
 
 #[test]
+fn a_raw_tracepoint_reads_its_arguments() {
+    let exec = "  tracepoints:
+  - subsystem: sched
+    event: sched_process_exec
+    raw: true
+    args: [{index: 2, type: auto}, {index: 1, type: int}]
+";
+    let hook = hook(&policy("p", exec), &facts());
+    assert_eq!(hook.point.to_string(), "raw_tracepoint/sched/sched_process_exec");
+    let mut sources: Vec<u8> = hook.shape.fields.iter().map(|field| field.source).collect();
+    sources.sort_unstable();
+    assert_eq!(sources, [1, 2]);
+}
+
+#[test]
 fn arguments_that_are_not_read_have_no_field() {
     let text = "  kprobes:\n  - {call: create_user_ns, syscall: false, args: [{index: 0, type: nop}]}\n";
     let hook = hook(&policy("p", text), &facts());

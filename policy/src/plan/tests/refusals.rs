@@ -52,6 +52,39 @@ fn names_that_the_kernel_lacks() {
 }
 
 #[test]
+fn raw_tracepoints() {
+    let raw = |name: &str, rest: &str| {
+        format!("  tracepoints:\n  - {{subsystem: sched, event: {name}, raw: true, {rest}}}\n")
+    };
+    refused(
+        &raw("sched_process_exec2", ""),
+        &facts(),
+        &[
+            "spec.tracepoints[0]: found tracepoint `sched/sched_process_exec2`; allowed: tracepoints of this kernel; \
+           did you mean `sched/sched_process_exit`?",
+        ],
+    );
+    refused(
+        &raw("sched_process_exit", ""),
+        &facts(),
+        &[
+            "spec.tracepoints[0]: found raw tracepoint `sched/sched_process_exit`; allowed: tracepoints in the kernel's \
+           BTF; leave out `raw` and count the fields of the tracepoint's `format` file",
+        ],
+    );
+    refused(
+        &raw("sched_process_exec", "args: [{index: 3, type: int}, {index: 2, type: file}]"),
+        &facts(),
+        &[
+            "spec.tracepoints[0].args[0]: found index 3; allowed: 0 to 2: sched/sched_process_exec(struct task_struct \
+             *p, pid_t old_pid, struct linux_binprm *bprm) has 3 arguments",
+            "spec.tracepoints[0].args[1]: found type file for struct linux_binprm *bprm; allowed: linux_binprm, nop: its \
+             type is struct linux_binprm *",
+        ],
+    );
+}
+
+#[test]
 fn everything_that_is_wrong_is_said_at_once() {
     refused(
         "  kprobes:

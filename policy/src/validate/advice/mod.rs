@@ -42,7 +42,7 @@ pub(super) fn advise(policy: &Policy, report: &mut Report) {
 fn system_call(hook: &Hook) -> Option<&str> {
     match &hook.target {
         HookTarget::Syscall(name) => Some(name),
-        HookTarget::Tracepoint { subsystem, event } if subsystem == "syscalls" => {
+        HookTarget::Tracepoint { subsystem, event, .. } if subsystem == "syscalls" => {
             event.strip_prefix("sys_enter_")
         }
         HookTarget::Function(_) | HookTarget::Tracepoint { .. } | HookTarget::Lsm(_) => None,
