@@ -10,9 +10,9 @@ pub mod generate;
 pub use endpoints::Endpoints;
 
 use crate::model::{
-    Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FileType, Hook, HookTarget, IntKind, Mode,
-    Namespace, NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest, Policy, PolicyKey,
-    Predicate, Rule, TextMatch, TextTest, ValueTest, Workload,
+    Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FileType, Hook, HookTarget, Mode, Namespace,
+    NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest, Policy, PolicyKey, Predicate, Rule,
+    TextMatch, TextTest, ValueTest, Workload,
 };
 use crate::plan::{TypeClass, automatic_kind};
 use lictor_node_worker_ebpf::{LICTOR_MAX_ANCESTORS, LICTOR_PATH_MAX};
@@ -275,11 +275,7 @@ fn value(arg: &Arg, value: Option<&Value>, test: &ValueTest, when_unresolved: bo
         return Answer { holds: when_unresolved, unresolved: true };
     };
     let kind = if arg.kind == ArgKind::Auto { automatic_kind(&value.class) } else { Some(arg.kind) };
-    let integer = match kind {
-        Some(ArgKind::Int(IntKind { width, signed, .. })) => Some((width, signed)),
-        Some(ArgKind::Capability) => Some((4, true)),
-        Some(_) | None => None,
-    };
+    let integer = kind.and_then(ArgKind::integer);
     match (integer, test) {
         (_, ValueTest::FileType(test)) => {
             let file = kind.is_some_and(ArgKind::is_file);

@@ -263,7 +263,28 @@ policy raw-tracepoint <<-END
 	    selectors:
 	    - matchArgs: [{index: 1, operator: Prefix, values: [raw]}]
 END
+cp /usr/bin/stat $W/bin/calls
+# A 32-bit program (ELF, i386): getpid, exit.
+{
+	printf '\177ELF\1\1\1\0\0\0\0\0\0\0\0\0\2\0\3\0\1\0\0\0\124\200\4\10\64\0\0\0\0\0\0\0\0\0\0\0\64\0\40\0'
+	printf '\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\200\4\10\0\200\4\10\144\0\0\0\144\0\0\0\5\0\0\0\0\20\0\0'
+	printf '\270\24\0\0\0\315\200\270\1\0\0\0\61\333\315\200'
+} >$W/bin/call32
+chmod +x $W/bin/call32
+policy system-call <<-END
+	  lists: [{name: looks, type: syscalls, values: [sys_newfstatat, sys_statx, i386/sys_getpid]}]
+	  tracepoints:
+	  - subsystem: raw_syscalls
+	    event: sys_enter
+	    args: [{index: 4, type: syscall64}]
+	    selectors:
+	    - matchBinaries: [{operator: In, values: [$W/bin/calls, $W/bin/call32]}]
+	      matchArgs: [{index: 4, operator: InMap, values: ['list:looks']}]
+	      matchActions: [{action: Post, rateLimit: 1m}]
+END
 tracepoints() {
+	$W/bin/calls $W/raw-tracepoint >/dev/null
+	$W/bin/call32
 	$W/bin/raw one
 	truncate -s 99 $W/tracepoint
 	truncate -s 100 $W/tracepoint

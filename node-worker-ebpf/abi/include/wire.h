@@ -278,8 +278,13 @@ enum lictor_field_kind {
 #define LICTOR_SOURCE_RETURN 6
 #define LICTOR_SOURCE_NONE 255
 
+/* Numbers of the system calls of 32-bit programs are others than those of 64-bit ones. */
+#define LICTOR_SYSCALL_32 (1U << 31)
+
 /* Flags of a field. */
 #define LICTOR_FIELD_SIGNED 1
+/* NUMBER: a system call; LICTOR_SYSCALL_32 is set where a 32-bit program makes it. */
+#define LICTOR_FIELD_SYSCALL 4
 /* The buffer's length is the function's return value, when that is smaller than its size argument. */
 #define LICTOR_FIELD_RETURN_COPY 2
 

@@ -115,8 +115,7 @@ static __always_inline __u64 number_of(__u64 raw, __u32 width, __u32 flags)
 }
 
 /*
- * Of a field that is compared by the name of what its pointer leads to, the raw value is where the name stands. Here, where
- * the kind is known to the verifier, this costs other fields nothing.
+ * Of a field that is compared by the name of what its pointer leads to, the raw value is where the name stands.
  */
 static __always_inline void point_to_name(struct event *e, __u32 i)
 {
@@ -124,6 +123,23 @@ static __always_inline void point_to_name(struct event *e, __u32 i)
 		e->raw[i] += bpf_core_field_offset(struct module, name);
 	if (shape.fields[i].kind == LICTOR_FIELD_NET_DEVICE && e->raw[i])
 		e->raw[i] += bpf_core_field_offset(struct net_device, name);
+}
+
+/* Whether the current system call is one of a 32-bit program. */
+static __always_inline bool in_32_bit_call(void)
+{
+	return BPF_CORE_READ(bpf_get_current_task_btf(), thread_info.status) & TS_COMPAT;
+}
+
+/*
+ * What has to be done to a value once it is loaded. Here, where kind and flags are known to the verifier, this costs other
+ * fields nothing.
+ */
+static __always_inline void adjust(struct event *e, __u32 i)
+{
+	point_to_name(e, i);
+	if (shape.fields[i].flags & LICTOR_FIELD_SYSCALL && in_32_bit_call())
+		e->raw[i] |= LICTOR_SYSCALL_32;
 }
 
 /* Fills raw[i] and size[i]; `i` and with it every branch is known to the verifier. */
@@ -135,7 +151,7 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 
 	if (shape.attach == LICTOR_ATTACH_TRACEPOINT) {
 		e->raw[i] = tracepoint_value(ctx, shape.fields[i].offset);
-		point_to_name(e, i);
+		adjust(e, i);
 		if (size_source != LICTOR_SOURCE_NONE)
 			e->size[i] = number_of(tracepoint_value(ctx, shape.fields[i].size_offset), width, 0);
 		return;
@@ -148,7 +164,7 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 	} else
 #endif
 		e->raw[i] = source_value(ctx, source);
-	point_to_name(e, i);
+	adjust(e, i);
 	if (size_source != LICTOR_SOURCE_NONE)
 		e->size[i] = number_of(source_value(ctx, size_source), width, 0);
 	if (shape.fields[i].flags & LICTOR_FIELD_RETURN_COPY) {

@@ -54,6 +54,8 @@ enum bpf_map_type {
 #define SOCK_RAW 3
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
+/* The system call that runs is that of a 32-bit program. */
+#define TS_COMPAT 2
 #define TMPFS_MAGIC 0x01021994
 /* A mount of the kernel's own: pipes, sockets, anonymous inodes, shared memory. */
 #define SB_KERNMOUNT (1 << 22)
@@ -275,7 +277,13 @@ struct signal_struct {
 	int group_exit_code;
 };
 
+struct thread_info {
+	/* x86: TS_COMPAT and others. */
+	__u32 status;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	int pid;
 	int tgid;
 	int exit_code;

@@ -366,6 +366,7 @@ fn push_value(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
     match (kind, &field.value) {
         (ArgKind::Int(kind), FieldValue::Number(value)) => push_integer(out, kind, *value),
         (ArgKind::Capability, FieldValue::Number(value)) => push_capability(out, *value),
+        (ArgKind::Syscall, FieldValue::Number(value)) => objects::push_syscall(out, *value),
         (ArgKind::String | ArgKind::Filename, FieldValue::Text(value)) => {
             out.extend_from_slice(b"\"string_arg\":");
             text::push_string(out, value);
@@ -419,7 +420,7 @@ fn push_empty(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
         ArgKind::BpfMap => b"\"bpf_map_arg\":{}",
         ArgKind::PerfEvent => b"\"perf_event_arg\":{}",
         ArgKind::NetDevice => b"\"net_dev_arg\":{}",
-        ArgKind::Auto | ArgKind::Int(_) | ArgKind::Capability | ArgKind::Nop => {
+        ArgKind::Auto | ArgKind::Int(_) | ArgKind::Capability | ArgKind::Syscall | ArgKind::Nop => {
             return push_raw_value(out, field);
         }
     };

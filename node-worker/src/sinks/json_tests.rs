@@ -449,6 +449,15 @@ fn bpf_programs_maps_and_perf_events() {
 }
 
 #[test]
+fn system_calls_tell_whose_they_are() {
+    let shown = |number: u64| shown(ArgKind::Syscall, move |hook| hook.number(number));
+    assert_eq!(shown(257), json!({"syscall_id": {"id": 257, "abi": "x64"}}));
+    assert_eq!(shown(0), json!({"syscall_id": {"abi": "x64"}}));
+    assert_eq!(shown(0x8000_0005), json!({"syscall_id": {"id": 5, "abi": "i386"}}));
+    assert_eq!(shown(0x4000_0001), json!({"syscall_id": {"id": 1, "abi": "x32"}}));
+}
+
+#[test]
 fn capabilities_have_names() {
     let shown = |number: u64| shown(ArgKind::Capability, move |hook| hook.number(number));
     assert_eq!(shown(21), json!({"capability_arg": {"value": 21, "name": "CAP_SYS_ADMIN"}}));

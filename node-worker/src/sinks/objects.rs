@@ -3,6 +3,7 @@
 use super::object::Object;
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{lictor_bpf_attr, lictor_bpf_map, lictor_module, lictor_perf_event};
+use lictor_policy::model::{ABI_32, ABI_64};
 
 /// `BPF_PROG_TYPE_` and these, by number.
 const PROGRAM_TYPES: [&str; 33] = [
@@ -98,6 +99,25 @@ const TAINTS: [(u32, &str); 7] = [
 fn name_of(prefix: &str, names: &[&str], number: u32) -> String {
     let name = usize::try_from(number).ok().and_then(|place| names.get(place));
     name.map_or_else(|| number.to_string(), |name| format!("{prefix}{name}"))
+}
+
+/// Set in the numbers of system calls by the x32 way of making them (arch/x86/include/uapi/asm/unistd.h).
+const X32_SYSCALL_BIT: u32 = 0x4000_0000;
+
+/// Appends the member that shows the number of a system call and whose it is.
+pub(super) fn push_syscall(out: &mut Vec<u8>, value: u64) {
+    let number = value as u32;
+    let abi = if number & wire::LICTOR_SYSCALL_32 != 0 {
+        ABI_32
+    } else if number & X32_SYSCALL_BIT != 0 {
+        "x32"
+    } else {
+        ABI_64
+    };
+    let mut object = Object::begin(out, "syscall_id");
+    object.number("id", number & !(wire::LICTOR_SYSCALL_32 | X32_SYSCALL_BIT));
+    object.text("abi", abi);
+    object.end();
 }
 
 /// Appends the member of an argument that shows a module.

@@ -173,6 +173,12 @@ pub enum HookTarget {
     Lsm(String),
 }
 
+/// Whose a system call is, as events and policies name it: that of a 32-bit program.
+pub const ABI_32: &str = "i386";
+
+/// That of a 64-bit program.
+pub const ABI_64: &str = "x64";
+
 /// One value to read at a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arg {
@@ -218,6 +224,8 @@ pub enum ArgKind {
     LinuxBinprm,
     /// A capability number.
     Capability,
+    /// Number of a system call; of those of 32-bit programs bit 31 is set.
+    Syscall,
     /// `struct sock *`.
     Sock,
     /// `struct socket *`.
@@ -250,6 +258,17 @@ impl ArgKind {
         matches!(self, Self::File | Self::Fd | Self::Path | Self::Dentry | Self::LinuxBinprm)
     }
 
+    /// Bytes and sign of what is compared as a number.
+    pub fn integer(self) -> Option<(u8, bool)> {
+        if let Self::Int(IntKind { width, signed, .. }) = self {
+            return Some((width, signed));
+        }
+        if self == Self::Capability {
+            return Some((4, true));
+        }
+        (self == Self::Syscall).then_some((8, false))
+    }
+
     /// Whether filters cannot ask about it: what it has is shown and not compared.
     pub fn is_only_shown(self) -> bool {
         matches!(self, Self::Cred | Self::UserNamespace | Self::BpfAttr | Self::BpfMap | Self::PerfEvent)
@@ -272,6 +291,7 @@ impl ArgKind {
             Self::Filename => "filename",
             Self::LinuxBinprm => "linux_binprm",
             Self::Capability => "capability",
+            Self::Syscall => "syscall64",
             Self::Sock => "sock",
             Self::Socket => "socket",
             Self::Skb => "skb",
@@ -311,6 +331,7 @@ impl ArgKind {
             | Self::Filename
             | Self::LinuxBinprm
             | Self::Capability
+            | Self::Syscall
             | Self::Cred
             | Self::UserNamespace
             | Self::Module

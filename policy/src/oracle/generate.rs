@@ -320,10 +320,9 @@ impl Maker {
     fn value_test(&mut self, kind: ArgKind, class: &TypeClass) -> ValueTest {
         let certain = if kind == ArgKind::Auto { automatic_kind(class) } else { Some(kind) };
         match certain {
-            Some(ArgKind::Int(IntKind { width, signed, .. })) => {
+            Some(kind) if let Some((width, signed)) = kind.integer() => {
                 ValueTest::Number(self.number_test(width, signed))
             }
-            Some(ArgKind::Capability) => ValueTest::Number(self.number_test(4, true)),
             Some(kind) if !kind.endpoints().is_empty() => {
                 ValueTest::Endpoints(endpoints::test(&mut self.random, kind))
             }
@@ -458,6 +457,7 @@ fn kinds(class: &TypeClass, target: &HookTarget) -> Vec<ArgKind> {
             int(4, false),
             int(1, true),
             ArgKind::Capability,
+            ArgKind::Syscall,
             ArgKind::Fd,
             ArgKind::Auto,
         ],

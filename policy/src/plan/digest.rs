@@ -302,6 +302,7 @@ fn write_arg(canonical: &mut Canonical, arg: &ArgPlan) {
         ArgKind::Filename => (9, None),
         ArgKind::LinuxBinprm => (10, None),
         ArgKind::Capability => (11, None),
+        ArgKind::Syscall => (24, None),
         ArgKind::Nop => (12, None),
         ArgKind::Sock => (13, None),
         ArgKind::Socket => (14, None),

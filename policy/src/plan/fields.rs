@@ -239,6 +239,7 @@ impl Reader {
             | ArgKind::CharIovec
             | ArgKind::Fd
             | ArgKind::Capability
+            | ArgKind::Syscall
             | ArgKind::Sockaddr
             | ArgKind::Nop => false,
         };
@@ -357,7 +358,7 @@ fn fits(kind: ArgKind, parameter: &Parameter) -> bool {
     match kind {
         // An address is shown as a number only whole.
         ArgKind::Int(int) => integer || pointer && int.width == 8,
-        ArgKind::Capability | ArgKind::Fd => integer,
+        ArgKind::Capability | ArgKind::Fd | ArgKind::Syscall => integer,
         ArgKind::String | ArgKind::CharBuf => matches!(class, TypeClass::CharPointer | TypeClass::Pointer),
         ArgKind::CharIovec => points_to("iovec") || *class == TypeClass::Pointer,
         ArgKind::File => points_to("file"),
@@ -418,10 +419,11 @@ fn fitting(parameter: &Parameter) -> &'static str {
 }
 
 /// The extraction for a kind at a place.
-fn field_of(kind: ArgKind, place: &Place<'_>) -> Field {
-    let (code, int) = match kind {
-        ArgKind::Int(IntKind { width, signed, .. }) => (kind::LICTOR_FIELD_NUMBER, Some((width, signed))),
-        ArgKind::Capability => (kind::LICTOR_FIELD_NUMBER, Some((4, true))),
+fn field_of(asked: ArgKind, place: &Place<'_>) -> Field {
+    let (code, int) = match asked {
+        ArgKind::Int(_) | ArgKind::Capability | ArgKind::Syscall => {
+            (kind::LICTOR_FIELD_NUMBER, asked.integer())
+        }
         ArgKind::String => (kind::LICTOR_FIELD_STRING, None),
         ArgKind::CharBuf => (kind::LICTOR_FIELD_CHAR_BUF, None),
         ArgKind::CharIovec => (kind::LICTOR_FIELD_CHAR_IOVEC, None),
@@ -444,14 +446,15 @@ fn field_of(kind: ArgKind, place: &Place<'_>) -> Field {
         ArgKind::NetDevice => (kind::LICTOR_FIELD_NET_DEVICE, None),
         ArgKind::Auto | ArgKind::Nop => (kind::LICTOR_FIELD_NOP, None),
     };
-    let int = int.map(|asked| narrowed(asked, place.parameter.as_deref()));
+    let int = int.map(|int| narrowed(int, place.parameter.as_deref()));
     let (width, signed) = int.unwrap_or((0, false));
     Field {
         source: place.source,
         offset: place.offset,
         kind: code as u8,
         width,
-        flags: if signed { wire::LICTOR_FIELD_SIGNED as u8 } else { 0 },
+        flags: (if signed { wire::LICTOR_FIELD_SIGNED as u8 } else { 0 })
+            | (if asked == ArgKind::Syscall { wire::LICTOR_FIELD_SYSCALL as u8 } else { 0 }),
         size_source: wire::LICTOR_SOURCE_NONE as u8,
         size_offset: 0,
         max_length: if int.is_some() { 8 } else { wire::LICTOR_MAX_BYTES },

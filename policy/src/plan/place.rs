@@ -207,6 +207,7 @@ impl Placing<'_> {
                 | ArgKind::Filename
                 | ArgKind::LinuxBinprm
                 | ArgKind::Capability
+                | ArgKind::Syscall
                 | ArgKind::Sock
                 | ArgKind::Socket
                 | ArgKind::Skb
@@ -340,11 +341,7 @@ impl Placing<'_> {
             self.refuse(at, Problem::new("a test on an argument of type nop", "arguments that are read"));
             return;
         };
-        let integer = if let ArgKind::Int(int) = resolved.kind {
-            Some((int.width, int.signed))
-        } else {
-            (resolved.kind == ArgKind::Capability).then_some((4, true))
-        };
+        let integer = resolved.kind.integer();
         match (integer, test) {
             (_, ValueTest::FileType(test)) if resolved.kind.is_file() => {
                 let types = test.types.iter().map(|kind| *kind as u64).collect();

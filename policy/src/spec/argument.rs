@@ -34,7 +34,7 @@ pub struct ArgSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(extend("x-lictor-later" = [
-    "sockaddr_un", "kiocb", "iov_iter", "const_buf", "load_info", "syscall64", "kernel_cap_t",
+    "sockaddr_un", "kiocb", "iov_iter", "const_buf", "load_info", "kernel_cap_t",
     "cap_inheritable", "cap_permitted", "cap_effective", "data_loc", "bpf_cmd", "bpf_prog",
 ]))]
 pub enum TypeName {
@@ -93,6 +93,8 @@ pub enum TypeName {
     LinuxBinprm,
     /// A capability number.
     Capability,
+    /// Number of a system call (`raw_syscalls`), with the kind of program that makes it: those of 32-bit programs are others.
+    Syscall64,
     /// `struct sock *`: a socket, shown with its addresses, ports, protocol and state.
     Sock,
     /// `struct socket *`: a socket as programs see it, shown as `sock`.

@@ -282,6 +282,7 @@ fn type_name(kind: ArgKind) -> Option<&'static str> {
         ArgKind::Dentry => "dentry",
         ArgKind::LinuxBinprm => "linux_binprm",
         ArgKind::Capability => "capability",
+        ArgKind::Syscall => "syscall64",
         ArgKind::Auto => "auto",
         ArgKind::Int(kind) => match (kind.width, kind.signed) {
             (1, true) => "int8",

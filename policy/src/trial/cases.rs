@@ -453,7 +453,7 @@ impl Maker<'_> {
             parse_number(text).or_else(|| (kind == Some(ArgKind::Capability)).then(capability).flatten())
         });
         let class = match kind {
-            Some(ArgKind::Int(_) | ArgKind::Capability) => {
+            Some(ArgKind::Int(_) | ArgKind::Capability | ArgKind::Syscall) => {
                 if number.is_none() {
                     let found = given
                         .value

@@ -2,11 +2,14 @@
 
 use super::endpoints;
 use super::replay::Lack;
-use crate::model::{Arg, ArgKind, CapabilitySet, FileType, HookTarget, Namespace, PodLabels, Workload};
+use crate::model::{
+    ABI_32, Arg, ArgKind, CapabilitySet, FileType, HookTarget, Namespace, PodLabels, Workload,
+};
 use crate::oracle::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value};
 use crate::plan::TypeClass;
 use crate::validate::{CAPABILITIES, low_bits};
 use base64::Engine as _;
+use lictor_node_worker_ebpf::LICTOR_SYSCALL_32;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
@@ -158,6 +161,7 @@ fn value(json: &Json) -> RecordedValue {
         let read = match name.as_str() {
             "int_arg" | "uint_arg" | "long_arg" | "size_arg" => number(inner).map(RecordedValue::Number),
             "capability_arg" => inner.get("value").and_then(number).map(RecordedValue::Number),
+            "syscall_id" => Some(RecordedValue::Number(syscall(inner))),
             "string_arg" => inner.as_str().map(|text| RecordedValue::Text(text.as_bytes().to_vec())),
             // An interface and a module are compared by their names.
             "net_dev_arg" | "module_arg" => {
@@ -185,6 +189,12 @@ fn value(json: &Json) -> RecordedValue {
         }
     }
     RecordedValue::Other
+}
+
+/// The number of a system call as the engine compares it. A number that is 0 is left out of lines.
+fn syscall(json: &Json) -> i128 {
+    let number = json.get("id").and_then(number).unwrap_or(0);
+    if text(json, "abi") == Some(ABI_32) { number | i128::from(LICTOR_SYSCALL_32) } else { number }
 }
 
 /// The kind of file by its permissions, `-rw-r--r--`.
@@ -296,7 +306,7 @@ impl RecordedValue {
     /// Whether a value of this form can be what an argument of the type reads.
     pub(super) fn fits(&self, kind: ArgKind) -> bool {
         match self {
-            Self::Number(_) => matches!(kind, ArgKind::Int(_) | ArgKind::Capability | ArgKind::Auto),
+            Self::Number(_) => kind.integer().is_some() || kind == ArgKind::Auto,
             Self::Text(_) => matches!(
                 kind,
                 ArgKind::String

@@ -149,6 +149,7 @@ fn kind(name: TypeName) -> ArgKind {
         TypeName::Filename => ArgKind::Filename,
         TypeName::LinuxBinprm => ArgKind::LinuxBinprm,
         TypeName::Capability => ArgKind::Capability,
+        TypeName::Syscall64 => ArgKind::Syscall,
         TypeName::Sock => ArgKind::Sock,
         TypeName::Socket => ArgKind::Socket,
         TypeName::Skb => ArgKind::Skb,

@@ -13,6 +13,7 @@ mod process;
 mod report;
 mod scope;
 mod selector;
+mod syscalls;
 mod text;
 mod value;
 

@@ -27,6 +27,9 @@ impl Span {
     /// The numbers that a set of 64 can have: capabilities.
     pub(crate) const CAPABILITIES: Self = Self { low: 0, high: 63 };
 
+    /// The numbers that system calls can have, those of 32-bit programs with bit 31 set.
+    pub(crate) const SYSCALLS: Self = Self { low: 0, high: u32::MAX as i128 };
+
     /// The bit patterns of the type, as numbers without sign.
     pub(crate) fn bits(self) -> Self {
         let high = if self.low < 0 && self.high < u64::MAX.into() { self.high * 2 + 1 } else { self.high };

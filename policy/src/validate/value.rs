@@ -5,6 +5,7 @@ use super::lists::Shared;
 use super::number::{self, Span};
 use super::process::{some_values, unknown_capability};
 use super::report::{Report, quoted};
+use super::syscalls;
 use super::text::{self, Subject};
 use crate::model::{
     Arg, ArgKind, EndpointsPart, FieldPath, FileType, FileTypeTest, NumberTest, TextMatch, ValueTest,
@@ -132,10 +133,29 @@ pub(crate) const FILE_TYPES: [(&str, FileType); 14] = [
     ("block", FileType::BlockDevice),
 ];
 
+/// Numbers that a type has, and their names.
+#[derive(Debug, Clone, Copy)]
+struct Numbers {
+    span: Span,
+    names: Names,
+}
+
+impl Numbers {
+    /// Of a type that only the kernel knows.
+    const UNKNOWN: Self = Self { span: Span::UNKNOWN, names: Names::None };
+}
+
+/// Names that may stand for numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    None,
+    Capabilities,
+    Syscalls,
+}
+
 /// What kind of comparison a type allows.
 enum Comparable {
-    Number(Span),
-    Capability,
+    Number(Numbers),
     Text(Subject),
     /// `auto`: the kernel's description of the function will tell.
     Either,
@@ -146,8 +166,11 @@ enum Comparable {
 fn comparable(kind: ArgKind) -> Comparable {
     match kind {
         ArgKind::Auto => Comparable::Either,
-        ArgKind::Int(kind) => Comparable::Number(Span::of(kind)),
-        ArgKind::Capability => Comparable::Capability,
+        ArgKind::Int(kind) => Comparable::Number(Numbers { span: Span::of(kind), names: Names::None }),
+        ArgKind::Capability => {
+            Comparable::Number(Numbers { span: Span::CAPABILITIES, names: Names::Capabilities })
+        }
+        ArgKind::Syscall => Comparable::Number(Numbers { span: Span::SYSCALLS, names: Names::Syscalls }),
         ArgKind::String | ArgKind::CharBuf | ArgKind::Filename | ArgKind::Module | ArgKind::NetDevice => {
             Comparable::Text(Subject::Text)
         }
@@ -199,7 +222,7 @@ pub(super) fn test(
     let misfit = match &question {
         Question::Equal { .. } => matches!(comparable, Comparable::Endpoints),
         Question::Part { .. } => {
-            matches!(comparable, Comparable::Number(_) | Comparable::Capability | Comparable::Endpoints)
+            matches!(comparable, Comparable::Number(_) | Comparable::Endpoints)
         }
         Question::Range { .. } | Question::Beyond { .. } | Question::Mask | Question::Members { .. } => {
             matches!(comparable, Comparable::Text(_) | Comparable::Endpoints)
@@ -219,12 +242,8 @@ pub(super) fn test(
         return file_types(&filter.values, negated, at, report);
     }
     match comparable {
-        Comparable::Number(span) => {
-            number_test(&question, &filter.values, span, false, shared, at, report).map(ValueTest::Number)
-        }
-        Comparable::Capability => {
-            number_test(&question, &filter.values, Span::CAPABILITIES, true, shared, at, report)
-                .map(ValueTest::Number)
+        Comparable::Number(numbers) => {
+            number_test(&question, &filter.values, numbers, shared, at, report).map(ValueTest::Number)
         }
         Comparable::Text(subject) => {
             text_test(&question, subject, &filter.values, at, report).map(ValueTest::Text)
@@ -245,7 +264,7 @@ fn refuse_operator(
         Comparable::Text(_) if arg.kind.is_file() => ("a text", FILE_OPERATORS.to_owned()),
         Comparable::Text(_) => ("a text", TEXT_OPERATORS.to_owned()),
         Comparable::Endpoints => (endpoints::noun(arg.kind), endpoints::operators(arg.kind)),
-        Comparable::Number(_) | Comparable::Capability | Comparable::Either | Comparable::Nothing => {
+        Comparable::Number(_) | Comparable::Either | Comparable::Nothing => {
             ("a number", NUMBER_OPERATORS.to_owned())
         }
     };
@@ -287,7 +306,7 @@ fn either(
         Question::FileType { .. } | Question::Endpoints(_) => None,
         Question::Part { .. } => text_test(question, Subject::Text, values, at, report).map(ValueTest::Text),
         Question::Range { .. } | Question::Beyond { .. } | Question::Mask | Question::Members { .. } => {
-            number_test(question, values, Span::UNKNOWN, false, shared, at, report).map(ValueTest::Number)
+            number_test(question, values, Numbers::UNKNOWN, shared, at, report).map(ValueTest::Number)
         }
         Question::Equal { .. } => {
             let text = text_test(question, Subject::Text, values, at, report)?;
@@ -297,7 +316,7 @@ fn either(
             if !numbers {
                 return Some(ValueTest::Text(text));
             }
-            let number = number_test(question, values, Span::UNKNOWN, false, shared, at, report)?;
+            let number = number_test(question, values, Numbers::UNKNOWN, shared, at, report)?;
             Some(ValueTest::Either { number, text })
         }
     }
@@ -325,25 +344,25 @@ fn text_test(
 fn number_test(
     question: &Question,
     values: &[String],
-    span: Span,
-    capability: bool,
+    numbers: Numbers,
     shared: &Shared,
     at: &FieldPath,
     report: &mut Report,
 ) -> Option<NumberTest> {
     let before = report.refused;
+    let span = numbers.span;
     let each =
         values.iter().enumerate().map(|(place, text)| (text.as_str(), at.member("values").index(place)));
     let test = match question {
         Question::Equal { negated } => {
-            let values = each.filter_map(|(text, at)| single(text, span, capability, &at, report)).collect();
+            let values = each.filter_map(|(text, at)| single(text, numbers, &at, report)).collect();
             NumberTest::Equal { values, negated: *negated }
         }
         Question::Range { negated } => {
             let ranges = each.filter_map(|(text, at)| number::range(text, span, &at, report)).collect();
             NumberTest::Range { ranges, negated: *negated }
         }
-        Question::Members { negated } => members(each, *negated, span, capability, shared, report),
+        Question::Members { negated } => members(each, *negated, numbers, shared, report),
         Question::Beyond { above } => {
             let ranges = each.filter_map(|(text, at)| beyond(text, span, *above, &at, report)).collect();
             NumberTest::Range { ranges, negated: false }
@@ -360,31 +379,37 @@ fn number_test(
     (report.refused == before).then_some(test)
 }
 
-/// A number, or the name of a capability where one is meant.
-fn single(text: &str, span: Span, capability: bool, at: &FieldPath, report: &mut Report) -> Option<i128> {
-    if capability && number::parse(text).is_none() {
-        let found = number::capability(text).map(i128::from);
-        if found.is_none() {
-            unknown_capability(text, at, report);
-        }
-        return found;
+/// A number, or the name of one.
+fn single(text: &str, numbers: Numbers, at: &FieldPath, report: &mut Report) -> Option<i128> {
+    if number::parse(text).is_some() {
+        return number::within(text, numbers.span, at, report);
     }
-    number::within(text, span, at, report)
+    match numbers.names {
+        Names::None => number::within(text, numbers.span, at, report),
+        Names::Capabilities => {
+            let found = number::capability(text).map(i128::from);
+            if found.is_none() {
+                unknown_capability(text, at, report);
+            }
+            found
+        }
+        Names::Syscalls => syscalls::number(text, at, report).map(i128::from),
+    }
 }
 
 /// Numbers, ranges, and lists of both.
 fn members<'a>(
     values: impl Iterator<Item = (&'a str, FieldPath)>,
     negated: bool,
-    span: Span,
-    capability: bool,
+    numbers: Numbers,
     shared: &Shared,
     report: &mut Report,
 ) -> NumberTest {
     let (mut single_values, mut ranges) = (Vec::new(), Vec::new());
+    let span = numbers.span;
     let mut member = |text: &str, at: &FieldPath, report: &mut Report| {
         if !text.contains(':') {
-            single_values.extend(single(text, span, capability, at, report));
+            single_values.extend(single(text, numbers, at, report));
             return;
         }
         match number::range(text, span, at, report) {
@@ -398,8 +423,8 @@ fn members<'a>(
             continue;
         };
         let Some((list, list_at)) = shared.list(name, &at, report) else { continue };
-        if list.kind == Some(ListKind::Syscalls) {
-            let hint = "names of system calls are part of the policy language here but not supported by this version";
+        if list.kind == Some(ListKind::Syscalls) && numbers.names != Names::Syscalls {
+            let hint = "names of system calls are compared with arguments of type syscall64";
             report.refuse_with(&at, quoted(text), "a list of numbers, which has no `type`", hint);
             continue;
         }

@@ -105,6 +105,7 @@ fn in_memory<'a>(hook: &Hook, predicate: &'a Predicate) -> Option<(&'a FieldPath
         | ArgKind::Dentry
         | ArgKind::LinuxBinprm
         | ArgKind::Capability
+        | ArgKind::Syscall
         | ArgKind::Sock
         | ArgKind::Socket
         | ArgKind::Skb
