@@ -1,18 +1,85 @@
-//! Numbers that are committed, and compared with what is measured now.
+//! Numbers and texts that are committed, and compared with what is found now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::lab::{CaseResult, KernelName};
 
 /// Writes the file anew instead of comparing.
 const UPDATE: &str = "UPDATE_EXPECT";
 
-/// Numbers by name, by kernel.
-type Numbers = BTreeMap<String, BTreeMap<String, u64>>;
+/// What is committed, by name, by kernel.
+type Committed<T> = BTreeMap<String, BTreeMap<String, T>>;
+
+fn path(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+/// What is committed in a file; nothing when there is none.
+fn committed<T: DeserializeOwned>(file: &str) -> Result<Committed<T>> {
+    let text = fs::read_to_string(path(file)).unwrap_or_else(|_| "{}".to_owned());
+    serde_json::from_str(&text).with_context(|| format!("reading {file}"))
+}
+
+/// Writes the file anew with what is found on a kernel, if that is asked for.
+fn updated<T: DeserializeOwned + Serialize + Clone>(
+    file: &str,
+    kernel: KernelName,
+    found: &BTreeMap<String, T>,
+) -> Result<bool> {
+    // Tests on two kernels run beside each other.
+    static WRITING: Mutex<()> = Mutex::new(());
+    if std::env::var_os(UPDATE).is_none_or(|value| value != "1") {
+        return Ok(false);
+    }
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all: Committed<T> = committed(file)?;
+    all.insert(kernel.to_string(), found.clone());
+    fs::write(path(file), serde_json::to_string_pretty(&all)? + "\n")?;
+    Ok(true)
+}
+
+/// A committed file of texts, each of which has to be found again as it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recorded {
+    /// Its name in `e2e/`.
+    pub(crate) file: &'static str,
+    /// Begins the names of cases.
+    pub(crate) case: &'static str,
+}
+
+impl Recorded {
+    /// One case for each text that is found or committed; a single one when the file is written anew.
+    ///
+    /// # Errors
+    /// The file is there and does not parse, or cannot be written.
+    pub(crate) fn compare(
+        self,
+        kernel: KernelName,
+        found: &BTreeMap<String, String>,
+    ) -> Result<Vec<CaseResult>> {
+        if updated(self.file, kernel, found)? {
+            return Ok(vec![CaseResult { name: format!("{}-updated", self.case), failure: None }]);
+        }
+        let all: Committed<String> = committed(self.file)?;
+        let none = BTreeMap::new();
+        let expected = all.get(kernel.as_str()).unwrap_or(&none);
+        let names: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+        let case = |name: &String| {
+            let (found, expected) = (found.get(name), expected.get(name));
+            CaseResult::new(format!("{} {name}", self.case), found == expected, || {
+                format!("found {found:?}, expected {expected:?}; {UPDATE}=1 writes e2e/{} anew", self.file)
+            })
+        };
+        Ok(names.into_iter().map(case).collect())
+    }
+}
 
 /// A committed file of numbers.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +95,6 @@ pub(crate) struct Baseline {
 }
 
 impl Baseline {
-    fn path(self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(self.file)
-    }
-
     /// One case for each number that is measured or committed; a single one when the file is written anew.
     ///
     /// # Errors
@@ -39,17 +102,13 @@ impl Baseline {
     pub(crate) fn compare(
         self,
         kernel: KernelName,
-        measured: BTreeMap<String, u64>,
+        measured: &BTreeMap<String, u64>,
     ) -> Result<Vec<CaseResult>> {
-        let text = fs::read_to_string(self.path()).unwrap_or_else(|_| "{}".to_owned());
-        let mut expected: Numbers =
-            serde_json::from_str(&text).with_context(|| format!("reading {}", self.file))?;
-        if std::env::var_os(UPDATE).is_some_and(|value| value == "1") {
-            expected.insert(kernel.to_string(), measured);
-            fs::write(self.path(), serde_json::to_string_pretty(&expected)? + "\n")?;
+        if updated(self.file, kernel, measured)? {
             return Ok(vec![CaseResult { name: format!("{}-updated", self.case), failure: None }]);
         }
-        Ok(self.cases(&measured, expected.get(kernel.as_str()).unwrap_or(&BTreeMap::new())))
+        let expected: Committed<u64> = committed(self.file)?;
+        Ok(self.cases(measured, expected.get(kernel.as_str()).unwrap_or(&BTreeMap::new())))
     }
 
     fn cases(self, measured: &BTreeMap<String, u64>, expected: &BTreeMap<String, u64>) -> Vec<CaseResult> {

@@ -7,6 +7,7 @@ pub mod cluster;
 mod differential;
 mod digest;
 mod engine;
+mod established;
 pub mod lab;
 mod suite;
 pub mod tour;

@@ -7,6 +7,7 @@ use crate::bench::gate;
 use crate::cluster::{self, ClusterTest};
 use crate::differential;
 use crate::engine;
+use crate::established;
 use crate::lab::{CASE_FUNCTIONS, CaseResult, KernelName, LabContext, LabTest, recorded_cases};
 use crate::tour;
 use crate::workloads;
@@ -14,8 +15,17 @@ use crate::workloads;
 /// Every test, in the order in which they are run.
 pub fn suite() -> Vec<LabTest> {
     let lab = LabTest { name: "lab", kernels: KernelName::ALL, run: the_lab_itself };
-    [&[lab], engine::TESTS, tour::TESTS, workloads::TESTS, bad_input::TESTS, differential::TESTS, gate::TESTS]
-        .concat()
+    [
+        &[lab],
+        engine::TESTS,
+        tour::TESTS,
+        workloads::TESTS,
+        bad_input::TESTS,
+        established::TESTS,
+        differential::TESTS,
+        gate::TESTS,
+    ]
+    .concat()
 }
 
 /// Every test that needs a cluster, in the order in which they are run.

@@ -6,7 +6,7 @@
 
 use lictor_policy::{Loaded, Violations, load};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -153,6 +153,32 @@ fn support_table(summary: &str) -> String {
         let reasons: Vec<String> = reasons.iter().cloned().collect();
         let word = if *accepted { "yes" } else { "no" };
         writeln!(text, "| {name} | {word} | {} |", reasons.join(", ")).unwrap();
+    }
+    text += &attachments();
+    text
+}
+
+/// Where those that load attach on each kernel of the lab, as a test there has found it.
+fn attachments() -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e/established.json");
+    let found: BTreeMap<String, BTreeMap<String, String>> =
+        serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let mut by_policy: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+    for (kernel, policies) in &found {
+        for (policy, outcome) in policies {
+            by_policy.entry(policy).or_default().entry(outcome).or_default().push(kernel);
+        }
+    }
+    let mut text = String::from(
+        "\n## Where they attach\n\nWhat the kernels of the lab make of those that load, found by the lab's test `established`: the hook \
+         points, each with\nthe kind of program, or what the kernel refuses the policy for. sid is Debian's newest kernel.\n\n\
+         | policy | kernels | hook points |\n|---|---|---|\n",
+    );
+    for (policy, outcomes) in &by_policy {
+        for (outcome, kernels) in outcomes {
+            let kernels = if kernels.len() == found.len() { "all".to_owned() } else { kernels.join(", ") };
+            writeln!(text, "| {policy} | {kernels} | {} |", outcome.replace('|', "\\|")).unwrap();
+        }
     }
     text
 }

@@ -28,7 +28,7 @@ const CHANGE: (&str, &str) = ("load", "one policy changed");
 fn costs(context: &LabContext) -> Result<Vec<CaseResult>> {
     let what = "--quick --parts lsm,observe,load --policies 1,1000";
     let rows = super::run(context.kernel, &context.programs, what, context.options.clone())?;
-    let mut cases = COSTS.compare(context.kernel, numbers(&rows))?;
+    let mut cases = COSTS.compare(context.kernel, &numbers(&rows))?;
     cases.push(change(&rows, &budget::budgets()?));
     Ok(cases)
 }

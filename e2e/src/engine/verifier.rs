@@ -11,7 +11,7 @@ const VERIFIED: Baseline = Baseline { file: "verifier.json", case: "verified", g
 
 /// One case for each program; `measured` has lines of a program's name and its instructions.
 pub(super) fn compare(kernel: KernelName, measured: &str) -> Result<Vec<CaseResult>> {
-    VERIFIED.compare(kernel, parse(measured)?)
+    VERIFIED.compare(kernel, &parse(measured)?)
 }
 
 fn parse(text: &str) -> Result<BTreeMap<String, u64>> {

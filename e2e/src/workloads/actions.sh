@@ -44,6 +44,7 @@ status_of() { sh -c '"$@" >/dev/null 2>&1; echo $?' sh "$@" 2>/dev/null; }
 lookups_counted() { [ "$(metric 'lictor_dns_lookup_total{result="ok"}')" = 1 ]; }
 # The node worker asks whom this machine asks.
 lookups() {
+	echo 'hosts: files dns' >/etc/nsswitch.conf
 	echo 'nameserver 127.0.0.1' >/etc/resolv.conf
 	lictor-lab tool names "$WORK/names" &
 	local server=$!
