@@ -80,12 +80,13 @@ impl Agent {
     fn wait(&self, what: &str, done: impl Fn(&Status) -> bool) -> Result<Status> {
         let begin = guest_ns();
         loop {
-            let status = client::status(&self.socket).ok();
-            if let Some(status) = status.filter(&done) {
-                return Ok(status);
-            }
+            let last = match client::status(&self.socket) {
+                Ok(status) if done(&status) => return Ok(status),
+                Ok(_) => "its status is another one".to_owned(),
+                Err(error) => format!("{:#}", anyhow::Error::from(error)),
+            };
             if guest_ns() - begin > PATIENCE.as_nanos() as f64 {
-                bail!("not seen in {PATIENCE:?} of guest time: {what}");
+                bail!("not seen in {PATIENCE:?} of guest time: {what}; {last}");
             }
             sleep(PAUSE);
         }
