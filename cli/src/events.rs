@@ -79,18 +79,26 @@ enum EventType {
     /// A rule at an LSM hook fired.
     #[value(alias = "process_lsm")]
     Lsm,
+    /// A rule at a function of a program fired.
+    #[value(alias = "process_uprobe")]
+    Uprobe,
+    /// A rule at a probe of a program fired.
+    #[value(alias = "process_usdt")]
+    Usdt,
     /// Events were lost.
     #[value(alias = "rate_limit_info")]
     Gap,
 }
 
 impl EventType {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Exec, "process_exec"),
         (Self::Exit, "process_exit"),
         (Self::Kprobe, "process_kprobe"),
         (Self::Tracepoint, "process_tracepoint"),
         (Self::Lsm, "process_lsm"),
+        (Self::Uprobe, "process_uprobe"),
+        (Self::Usdt, "process_usdt"),
         (Self::Gap, "rate_limit_info"),
     ];
 }
@@ -224,7 +232,9 @@ fn compact(kind: EventType, body: &Value, event: &Value, timestamps: bool, colou
             (None, Some(status)) => line.word(YELLOW, &format!("status {status}")),
             (None, None) => line.word(DIM, "status 0"),
         },
-        EventType::Kprobe | EventType::Tracepoint | EventType::Lsm => push_hook(&mut line, body, ours),
+        EventType::Kprobe | EventType::Tracepoint | EventType::Lsm | EventType::Uprobe | EventType::Usdt => {
+            push_hook(&mut line, body, ours)
+        }
     }
     line.text
 }
@@ -236,7 +246,7 @@ fn headline(kind: EventType, body: &Value, ours: &Value) -> (Style, &'static str
         EventType::Exec => (GREEN, "exec"),
         EventType::Exit => (MAGENTA, "exit"),
         EventType::Gap => (RED, "LOST"),
-        EventType::Kprobe | EventType::Tracepoint | EventType::Lsm => {
+        EventType::Kprobe | EventType::Tracepoint | EventType::Lsm | EventType::Uprobe | EventType::Usdt => {
             if monitor {
                 (YELLOW, "monitor")
             } else if ours["signal"] == 9 {
@@ -263,16 +273,23 @@ fn push_gap(line: &mut Line, body: &Value, ours: &Value) {
     }
 }
 
-fn push_hook(line: &mut Line, body: &Value, ours: &Value) {
-    let name = match body["function_name"].as_str() {
-        Some(function) => function.to_owned(),
-        None => format!(
-            "{}/{}",
-            body["subsys"].as_str().unwrap_or_default(),
-            body["event"].as_str().unwrap_or_default()
-        ),
+/// Where it was: a function, `subsystem/event`, `path:symbol` or `path:provider:name`.
+fn place_of(body: &Value) -> String {
+    let text = |member: &str| body[member].as_str();
+    if let Some(function) = text("function_name") {
+        return function.to_owned();
+    }
+    let members = if text("path").is_some() {
+        ["path", "provider", "name", "symbol"].as_slice()
+    } else {
+        ["subsys", "event"].as_slice()
     };
-    line.word(CYAN, &name);
+    let parts: Vec<&str> = members.iter().filter_map(|member| text(member)).collect();
+    parts.join(if text("path").is_some() { ":" } else { "/" })
+}
+
+fn push_hook(line: &mut Line, body: &Value, ours: &Value) {
+    line.word(CYAN, &place_of(body));
     for argument in body["args"].as_array().into_iter().flatten() {
         line.word(Style::new(), &argument_text(argument));
     }

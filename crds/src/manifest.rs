@@ -98,7 +98,7 @@ fn spec() -> Json {
     let any: Vec<String> =
         hooks.iter().map(|hook| format!("has(self.{hook}) && size(self.{hook}) > 0")).collect();
     rule(&mut spec, &any.join(" || "), &format!("at least one of {} is needed", hooks.join(", ")));
-    for list in ["kprobes", "fentries"] {
+    for list in ["kprobes", "fentries", "uprobes"] {
         if let Some(hook) = spec.pointer_mut(&format!("/properties/{list}/items")) {
             rule(
                 hook,
@@ -107,10 +107,49 @@ fn spec() -> Json {
             );
         }
     }
+    places_in_programs(&mut spec);
     for hook in hooks {
         actions(&mut spec, &hook);
     }
     spec
+}
+
+/// What hooks in programs need: one kind of places, a counter for each or none, types, arguments that there can be.
+fn places_in_programs(spec: &mut Json) {
+    let Some(hook) = spec.pointer_mut("/properties/uprobes/items") else { return };
+    let counts = ["symbols", "offsets", "addrs"]
+        .map(|kind| format!("(has(self.{kind}) && size(self.{kind}) > 0 ? 1 : 0)"))
+        .join(" + ");
+    rule(hook, &format!("{counts} == 1"), "one of `symbols`, `offsets` and `addrs` is needed");
+    let places = ["symbols", "offsets", "addrs"]
+        .map(|kind| format!("(has(self.{kind}) ? size(self.{kind}) : 0)"))
+        .join(" + ");
+    rule(
+        hook,
+        &format!("!has(self.refCtrOffsets) || size(self.refCtrOffsets) in [0, {places}]"),
+        "`refCtrOffsets` needs one number for each place",
+    );
+    rule(
+        hook,
+        "!has(self.__return__) || !self.__return__ || !has(self.args) || size(self.args) == 0",
+        "with `return: true` arguments cannot be read: give the function's beginning a hook of its own",
+    );
+    let typed = "has(self.type) && self.type != 'auto'";
+    for place in ["args/items", "returnArg"] {
+        if let Some(argument) = hook.pointer_mut(&format!("/properties/{place}")) {
+            rule(argument, typed, "`type` is needed: a program does not tell those of its functions");
+        }
+    }
+    let last = [("uprobes", 5, "the first six arguments of a function"), ("usdts", 11, "twelve arguments")];
+    for (list, last, what) in last {
+        if let Some(argument) = spec.pointer_mut(&format!("/properties/{list}/items/properties/args/items")) {
+            rule(
+                argument,
+                &format!("self.index <= {last}"),
+                &format!("`index` is 0 to {last}: {what} can be read"),
+            );
+        }
+    }
 }
 
 /// What actions need.
@@ -133,6 +172,9 @@ fn actions(spec: &mut Json, hook: &str) {
             }
             "tracepoints" => {
                 rule(action, "self.action != 'Override'", "a tracepoint only watches: it cannot deny");
+            }
+            "uprobes" | "usdts" => {
+                rule(action, "self.action != 'Override'", "a function of a program cannot be made to fail");
             }
             _ => {}
         }
@@ -194,6 +236,11 @@ fn tracing_policy() -> Json {
 fn tracing_policy_namespaced() -> Json {
     let document = structural(&lictor_policy::spec::schema(), Unknown::Prune);
     let mut spec = spec();
+    rule(
+        &mut spec,
+        "(!has(self.uprobes) || size(self.uprobes) == 0) && (!has(self.usdts) || size(self.usdts) == 0)",
+        "a policy of a namespace cannot hook files of the node: use a TracingPolicy",
+    );
     rule(
         &mut spec,
         "!has(self.hostSelector)",

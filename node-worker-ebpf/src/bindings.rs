@@ -369,6 +369,8 @@ pub mod lictor_attach {
     pub const LICTOR_ATTACH_KPROBE: Type = 5;
     pub const LICTOR_ATTACH_TRACEPOINT: Type = 6;
     pub const LICTOR_ATTACH_RAW_TRACEPOINT: Type = 7;
+    pub const LICTOR_ATTACH_UPROBE: Type = 8;
+    pub const LICTOR_ATTACH_URETPROBE: Type = 9;
 }
 pub mod lictor_field_kind {
     #[allow(unused_imports)]

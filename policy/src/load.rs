@@ -138,7 +138,7 @@ fn follows(path: &str, broken: &str) -> bool {
     }
     match name {
         // What a hook is decides what its actions can do and whether it has a returned value.
-        "kprobes" | "fentries" | "tracepoints" | "lsmhooks" => {
+        "kprobes" | "fentries" | "tracepoints" | "lsmhooks" | "uprobes" | "usdts" => {
             let depends = ["call", "returnArg", "returnCopy", "action"]
                 .iter()
                 .any(|name| path.rsplit('.').next() == Some(*name));

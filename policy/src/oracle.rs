@@ -184,14 +184,25 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
     let lsm = |target: &HookTarget| match target {
         HookTarget::Function(name) => name.strip_prefix("security_").map(str::to_owned),
         HookTarget::Lsm(name) => Some(name.clone()),
-        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } => None,
+        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } | HookTarget::User { .. } => None,
     };
     // Events do not tell whether the arguments of a tracepoint were read, or its record.
     let tracepoint = |target: &HookTarget| match target {
         HookTarget::Tracepoint { subsystem, event, raw: _ } => Some((subsystem.clone(), event.clone())),
-        HookTarget::Function(_) | HookTarget::Syscall(_) | HookTarget::Lsm(_) => None,
+        HookTarget::Function(_) | HookTarget::Syscall(_) | HookTarget::Lsm(_) | HookTarget::User { .. } => {
+            None
+        }
+    };
+    // Nor how a place in a program was named.
+    let user = |target: &HookTarget| match target {
+        HookTarget::User { path, place } => Some((path.clone(), place.to_string())),
+        HookTarget::Function(_)
+        | HookTarget::Syscall(_)
+        | HookTarget::Lsm(_)
+        | HookTarget::Tracepoint { .. } => None,
     };
     hook == event
+        || user(hook).is_some() && user(hook) == user(event)
         || lsm(hook).is_some() && lsm(hook) == lsm(event)
         || tracepoint(hook).is_some() && tracepoint(hook) == tracepoint(event)
 }

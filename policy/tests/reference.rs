@@ -19,7 +19,7 @@ struct Section {
     example: &'static str,
 }
 
-const SECTIONS: [Section; 25] = [
+const SECTIONS: [Section; 28] = [
     Section {
         path: "",
         title: "The document",
@@ -33,7 +33,7 @@ const SECTIONS: [Section; 25] = [
     Section {
         path: "spec",
         title: "spec",
-        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  nodeSelector: {}\n  podSelector: {}\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  fentries:\n  - {call: \"list:mounts\"}\n  lists:\n  - {name: mounts, type: syscalls, values: [sys_mount, sys_umount]}\n  selectorsMacros:\n    shells: {matchBinaries: [{operator: In, values: [/bin/sh]}]}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - {hook: sb_mount, selectors: [{macros: [shells]}]}\n",
+        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  nodeSelector: {}\n  podSelector: {}\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  fentries:\n  - {call: \"list:mounts\"}\n  lists:\n  - {name: mounts, type: syscalls, values: [sys_mount, sys_umount]}\n  selectorsMacros:\n    shells: {matchBinaries: [{operator: In, values: [/bin/sh]}]}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - {hook: sb_mount, selectors: [{macros: [shells]}]}\n  uprobes:\n  - {path: /bin/bash, symbols: [readline]}\n  usdts:\n  - {path: /usr/bin/python3, provider: python, name: line}\n",
     },
     Section {
         path: "spec.kprobes[]",
@@ -69,6 +69,21 @@ const SECTIONS: [Section; 25] = [
         path: "spec.lsmhooks[]",
         title: "spec.lsmhooks",
         example: "spec:\n  lsmhooks:\n  - hook: file_open\n    args:\n    - {index: 0, type: file}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Equal, values: [/etc/shadow]}\n      matchActions:\n      - {action: Override, argError: -13}\n    message: password hashes\n    tags: [file.read]\n",
+    },
+    Section {
+        path: "spec.uprobes[]",
+        title: "spec.uprobes",
+        example: "spec:\n  uprobes:\n  - path: /bin/bash\n    symbols: [readline]\n    return: true\n    returnArg: {index: 0, type: string}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: Prefix, values: ['curl ']}\n    message: somebody types curl\n    tags: [shell]\n    ignore: {callNotFound: true}\n  - path: /usr/lib/x86_64-linux-gnu/libc.so.6\n    symbols: [setenv]\n    args:\n    - {index: 0, type: string, label: name}\n  - path: /opt/app/server\n    offsets: [0x4c0]\n    refCtrOffsets: [0x4020]\n  - path: /opt/app/server\n    addrs: [0x401000]\n",
+    },
+    Section {
+        path: "spec.uprobes[].ignore",
+        title: "spec.uprobes.ignore",
+        example: "spec:\n  uprobes:\n  - path: /opt/only-on-some-nodes\n    symbols: [main]\n    ignore: {callNotFound: true}\n",
+    },
+    Section {
+        path: "spec.usdts[]",
+        title: "spec.usdts",
+        example: "spec:\n  usdts:\n  - path: /usr/bin/python3\n    provider: python\n    name: function__entry\n    args:\n    - {index: 0, type: string, label: file}\n    - {index: 2, type: int, label: line}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Postfix, values: [/setup.py]}\n    message: a setup script runs\n    tags: [python]\n",
     },
     Section {
         path: "spec.options[]",
@@ -148,9 +163,11 @@ const SECTIONS: [Section; 25] = [
 ];
 
 /// What a field needs beyond what every supported kernel (Linux 6.1 with BTF) has.
-const NEEDS: [(&str, &str); 4] = [
+const NEEDS: [(&str, &str); 6] = [
     ("spec.lsmhooks", "BPF LSM (`lsm=…,bpf`), or a `security_` function that `fmod_ret` attaches to"),
     ("spec.tracepoints", "tracefs"),
+    ("spec.uprobes", "CONFIG_UPROBE_EVENTS"),
+    ("spec.usdts", "CONFIG_UPROBE_EVENTS"),
     ("spec.kprobes[].return", "a function in BTF"),
     ("spec.lsmhooks[].args[].returnCopy", "a function in BTF"),
 ];
@@ -336,12 +353,17 @@ fn every_object_has_a_section() {
         let common = path
             .replace("fentries[]", "kprobes[]")
             .replace("kprobes[].args", "lsmhooks[].args")
+            .replace("uprobes[].args", "lsmhooks[].args")
+            .replace("usdts[].args", "lsmhooks[].args")
             .replace("tracepoints[].args", "lsmhooks[].args");
         let common = common
             .replace("kprobes[].selectors", "lsmhooks[].selectors")
+            .replace("uprobes[].selectors", "lsmhooks[].selectors")
+            .replace("usdts[].selectors", "lsmhooks[].selectors")
             .replace("tracepoints[].selectors", "lsmhooks[].selectors");
         let common = common
             .replace("spec.kprobes[].returnArg", "spec.lsmhooks[].args[]")
+            .replace("spec.uprobes[].returnArg", "spec.lsmhooks[].args[]")
             .replace("matchReturnArgs", "matchArgs")
             .replace("matchReturnActions", "matchActions")
             .replace("matchParentBinaries", "matchBinaries");

@@ -16,7 +16,7 @@ pub(super) fn run(options: &CheckOptions, out: &mut dyn Write, err: &mut dyn Wri
         Some(path) => Some(btf_file::facts(path)?),
         None => machine::facts(options.facts, err)?,
     };
-    let untold: fn(&Hook) -> bool = if options.btf.is_some() { has_record } else { |_| false };
+    let untold: fn(&Hook) -> bool = if options.btf.is_some() { is_untold } else { |_| false };
     let warnings = facts.as_ref().map_or_else(Vec::new, |facts| try_on(&mut inputs, facts, untold));
     let is_untold =
         |input: &Input| input.outcome.as_ref().is_ok_and(|loaded| loaded.policy.hooks().iter().any(untold));
@@ -40,9 +40,9 @@ pub(super) fn run(options: &CheckOptions, out: &mut dyn Write, err: &mut dyn Wri
     Ok(report.accepted)
 }
 
-/// Whether the hook is on a tracepoint whose record is read, which BTF does not describe.
-fn has_record(hook: &Hook) -> bool {
-    matches!(hook.target, HookTarget::Tracepoint { raw: false, .. })
+/// Whether the hook is on a tracepoint whose record is read, or in a program, which BTF does not describe.
+fn is_untold(hook: &Hook) -> bool {
+    matches!(hook.target, HookTarget::Tracepoint { raw: false, .. } | HookTarget::User { .. })
 }
 
 /// Compiles the accepted policies for a kernel: those that it cannot do become refused ones. Of hooks that are `untold`,

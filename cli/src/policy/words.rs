@@ -22,6 +22,8 @@ pub(super) fn attachment(attach: Attach) -> &'static str {
         Attach::Kprobe => "kprobe program",
         Attach::Tracepoint => "tracepoint program",
         Attach::RawTracepoint => "raw tracepoint program",
+        Attach::Uprobe => "uprobe program",
+        Attach::Uretprobe => "uretprobe program",
     }
 }
 
@@ -146,7 +148,8 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
                 lictor_policy::model::HookTarget::Function(_)
                 | lictor_policy::model::HookTarget::Syscall(_)
                 | lictor_policy::model::HookTarget::Tracepoint { raw: true, .. }
-                | lictor_policy::model::HookTarget::Lsm(_) => "argument",
+                | lictor_policy::model::HookTarget::Lsm(_)
+                | lictor_policy::model::HookTarget::User { .. } => "argument",
             };
             format!("{unit} {index} {}", value_test(test))
         }

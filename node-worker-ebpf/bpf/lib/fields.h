@@ -88,6 +88,8 @@ static __always_inline __u64 source_value(void *ctx, __u32 source)
 #else
 	const struct pt_regs *regs = ctx;
 
+	if (source == LICTOR_SOURCE_RETURN)
+		return BPF_CORE_READ(regs, ax);
 	if (shape.flags & LICTOR_SHAPE_SYSCALL)
 		regs = (const struct pt_regs *)BPF_CORE_READ(regs, di);
 	return register_argument(regs, source, shape.flags & LICTOR_SHAPE_SYSCALL);

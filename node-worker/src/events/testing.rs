@@ -255,6 +255,7 @@ pub(crate) fn group(function_name: &str, event: EventKind, args: Vec<ArgPlan>) -
         at: FieldPath::new("spec.kprobes[0]"),
         function_name: function_name.to_owned(),
         event,
+        user: None,
         args,
         return_arg: None,
         message: None,

@@ -1,11 +1,12 @@
 //! Which program serves a hook point, what it is loaded as, and how it is attached.
 
 use super::object::LoadAs;
-use super::sys;
-use lictor_policy::plan::{Attach, HookPoint};
+use super::{binaries, sys};
+use lictor_policy::plan::{Attach, HookPoint, UserSite};
 use std::fs;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 const PROGRAM_KPROBE: u32 = 2;
 const PROGRAM_TRACEPOINT: u32 = 5;
@@ -21,6 +22,7 @@ const ATTACH_LSM: u32 = 27;
 
 const TRACING_DIRECTORIES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 const KPROBE_TYPE: &str = "/sys/bus/event_source/devices/kprobe/type";
+const UPROBE_TYPE: &str = "/sys/bus/event_source/devices/uprobe/type";
 
 /// The program for an attachment, in the objects of [`lictor_node_worker_ebpf::objects`].
 pub(super) fn program_name(attach: Attach) -> &'static str {
@@ -29,7 +31,8 @@ pub(super) fn program_name(attach: Attach) -> &'static str {
         Attach::FmodRet => "lictor_fmod_ret",
         Attach::Fentry => "lictor_fentry",
         Attach::Fexit => "lictor_fexit",
-        Attach::Kprobe => "lictor_kprobe",
+        // The kernel knows one type of program for all of them.
+        Attach::Kprobe | Attach::Uprobe | Attach::Uretprobe => "lictor_kprobe",
         Attach::Tracepoint => "lictor_tracepoint",
         Attach::RawTracepoint => "lictor_raw_tracepoint",
     }
@@ -40,7 +43,9 @@ pub(super) fn btf_function(point: &HookPoint) -> Option<String> {
     match point.attach {
         Attach::Lsm => Some(format!("bpf_lsm_{}", point.symbol)),
         Attach::FmodRet | Attach::Fentry | Attach::Fexit => Some(point.symbol.clone()),
-        Attach::Kprobe | Attach::Tracepoint | Attach::RawTracepoint => None,
+        Attach::Kprobe | Attach::Tracepoint | Attach::RawTracepoint | Attach::Uprobe | Attach::Uretprobe => {
+            None
+        }
     }
 }
 
@@ -51,7 +56,7 @@ pub(super) fn load_as(point: &HookPoint, attach_btf_id: u32) -> LoadAs<'_> {
         Attach::FmodRet => (PROGRAM_TRACING, ATTACH_MODIFY_RETURN),
         Attach::Fentry => (PROGRAM_TRACING, ATTACH_FENTRY),
         Attach::Fexit => (PROGRAM_TRACING, ATTACH_FEXIT),
-        Attach::Kprobe => (PROGRAM_KPROBE, 0),
+        Attach::Kprobe | Attach::Uprobe | Attach::Uretprobe => (PROGRAM_KPROBE, 0),
         Attach::Tracepoint => (PROGRAM_TRACEPOINT, 0),
         Attach::RawTracepoint => (PROGRAM_RAW_TRACEPOINT, 0),
     };
@@ -84,7 +89,21 @@ pub(super) fn attach(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<O
             // Tests run their programs themselves, and name no tracepoint: the program stands for its link.
             None => program.try_clone_to_owned(),
         },
+        Attach::Uprobe => attach_uprobe(program, &point.symbol, false),
+        Attach::Uretprobe => attach_uprobe(program, &point.symbol, true),
     }
+}
+
+fn attach_uprobe(program: BorrowedFd<'_>, symbol: &str, at_end: bool) -> io::Result<OwnedFd> {
+    let site: UserSite =
+        symbol.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let (file, identity) = binaries::open(Path::new("/"), &site.path)?;
+    if identity != site.file {
+        return Err(io::Error::other("the file has been replaced since the policies were compiled"));
+    }
+    // The path once more could lead to another file by now.
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    sys::attach_uprobe(program, number_in(UPROBE_TYPE)? as u32, &path, site.offset, site.ref_counter, at_end)
 }
 
 fn tracepoint_id(symbol: &str) -> io::Result<u64> {

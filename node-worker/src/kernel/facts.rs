@@ -1,9 +1,10 @@
 //! What this machine's kernel can do, read from the files it offers.
 
+use super::binaries::Binaries;
 use lictor_policy::btf::{Btf, BtfError};
 use lictor_policy::format::parse_format;
-use lictor_policy::model::Namespace;
-use lictor_policy::plan::{NodeFacts, Signature, Symbols, TracepointField};
+use lictor_policy::model::{Namespace, UserPlace};
+use lictor_policy::plan::{FoundPlace, NodeFacts, Signature, Symbols, TracepointField, UserProblem};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -151,6 +152,8 @@ pub struct SystemSymbols {
     kallsyms: PathBuf,
     /// Where tracefs may be mounted.
     tracing: [PathBuf; 2],
+    /// Where the machine's files are.
+    binaries: Binaries,
     /// Answers of `probeable`: the file has 200,000 lines, and the kernel makes each of them anew for every reader.
     probeable: Mutex<BTreeMap<String, bool>>,
 }
@@ -169,7 +172,13 @@ impl SystemSymbols {
         if !tracing.iter().any(|directory| directory.is_dir()) {
             notes.push("tracefs is not mounted on /sys/kernel/tracing: no tracepoint is known".to_owned());
         }
-        Ok(Self { btf, kallsyms: root.join("proc/kallsyms"), tracing, probeable: Mutex::default() })
+        Ok(Self {
+            btf,
+            kallsyms: root.join("proc/kallsyms"),
+            tracing,
+            binaries: Binaries::new(root),
+            probeable: Mutex::default(),
+        })
     }
 
     /// The type number in the kernel's BTF of the function `name`: what programs that attach to it are loaded with.
@@ -275,6 +284,10 @@ impl Symbols for SystemSymbols {
 
     fn tracepoint(&self, subsystem: &str, event: &str) -> Option<Vec<TracepointField>> {
         self.format_file(subsystem, event).ok().map(|text| parse_format(&text))
+    }
+
+    fn user_places(&self, path: &str, place: &UserPlace) -> Result<Vec<FoundPlace>, UserProblem> {
+        self.binaries.places(path, place)
     }
 
     fn raw_tracepoint(&self, event: &str) -> Option<Signature> {

@@ -19,7 +19,12 @@ pub fn attach_empty(types: &dyn Types, point: &HookPoint) -> Result<OwnedFd, Ope
         Attach::Lsm => "lictor_empty_lsm",
         Attach::Fentry => "lictor_empty_fentry",
         Attach::Kprobe => "lictor_empty_kprobe",
-        Attach::FmodRet | Attach::Fexit | Attach::Tracepoint | Attach::RawTracepoint => {
+        Attach::FmodRet
+        | Attach::Fexit
+        | Attach::Tracepoint
+        | Attach::RawTracepoint
+        | Attach::Uprobe
+        | Attach::Uretprobe => {
             return Err(missing("find an empty program for").into());
         }
     };

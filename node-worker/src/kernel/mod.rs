@@ -6,6 +6,7 @@
 
 mod attach;
 mod base;
+mod binaries;
 mod counts;
 mod engine;
 pub mod facts;

@@ -21,7 +21,7 @@ pub(super) const MAX_PROGRAMS: usize = 8;
 /// The last entry holds the counters.
 const COUNTERS: u32 = LICTOR_MAX_HOOKS;
 
-const ATTACHMENTS: [Attach; 7] = [
+const ATTACHMENTS: [Attach; 9] = [
     Attach::Lsm,
     Attach::FmodRet,
     Attach::Fentry,
@@ -29,6 +29,8 @@ const ATTACHMENTS: [Attach; 7] = [
     Attach::Kprobe,
     Attach::Tracepoint,
     Attach::RawTracepoint,
+    Attach::Uprobe,
+    Attach::Uretprobe,
 ];
 
 /// A program of one shape, loaded for a slot.

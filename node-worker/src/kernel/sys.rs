@@ -429,6 +429,31 @@ pub(super) fn attach_kprobe(program: BorrowedFd<'_>, probe_type: u32, function: 
     attach_perf_event(program, &mut event)
 }
 
+/// Attaches a kprobe program to a place in the file at `path`: `offset` bytes from its beginning, or the end of the function
+/// that begins there. `probe_type` is the number in `/sys/bus/event_source/devices/uprobe/type`; at `ref_counter` in the file
+/// the kernel counts who watches, unless it is 0.
+pub(super) fn attach_uprobe(
+    program: BorrowedFd<'_>,
+    probe_type: u32,
+    path: &str,
+    offset: u64,
+    ref_counter: u32,
+    at_end: bool,
+) -> io::Result<OwnedFd> {
+    // As the `format` directory beside `type` has them.
+    const RETPROBE_BIT: u32 = 0;
+    const REF_CTR_OFFSET_SHIFT: u32 = 32;
+    let path = CString::new(path).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut event = PerfAttribute {
+        kind: probe_type,
+        config: u64::from(at_end) << RETPROBE_BIT | u64::from(ref_counter) << REF_CTR_OFFSET_SHIFT,
+        config1: path.as_ptr() as u64,
+        config2: offset,
+        ..PerfAttribute::default()
+    };
+    attach_perf_event(program, &mut event)
+}
+
 /// Attaches a tracepoint program; `id` is the number in the tracepoint's `id` file.
 pub(super) fn attach_tracepoint(program: BorrowedFd<'_>, id: u64) -> io::Result<OwnedFd> {
     let mut event = PerfAttribute { kind: PERF_TYPE_TRACEPOINT, config: id, ..PerfAttribute::default() };

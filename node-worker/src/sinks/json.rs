@@ -17,7 +17,7 @@ use crate::events::loss::Gap;
 use crate::port::{HookDecoder, RevisionDecoder};
 use lictor_node_worker_ebpf as wire;
 use lictor_policy::model::{ArgKind, IntField, IntKind, ShownAction};
-use lictor_policy::plan::{ArgPlan, Attach, EventKind, GroupPlan, HookPoint, RulePlan};
+use lictor_policy::plan::{ArgPlan, Attach, EventKind, GroupPlan, HookPoint, RulePlan, UserSite};
 use wire::{lictor_exit_record, lictor_fired, lictor_record};
 
 /// Kind of an event line.
@@ -33,13 +33,26 @@ pub enum EventType {
     Tracepoint,
     /// `process_lsm`
     Lsm,
+    /// `process_uprobe`
+    Uprobe,
+    /// `process_usdt`
+    Usdt,
     /// `rate_limit_info`: a gap in the stream.
     Gap,
 }
 
 impl EventType {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Exec, Self::Exit, Self::Kprobe, Self::Tracepoint, Self::Lsm, Self::Gap];
+    pub const ALL: [Self; 8] = [
+        Self::Exec,
+        Self::Exit,
+        Self::Kprobe,
+        Self::Tracepoint,
+        Self::Lsm,
+        Self::Uprobe,
+        Self::Usdt,
+        Self::Gap,
+    ];
 
     /// The name of the line's first member.
     pub fn name(self) -> &'static str {
@@ -49,6 +62,8 @@ impl EventType {
             Self::Kprobe => "process_kprobe",
             Self::Tracepoint => "process_tracepoint",
             Self::Lsm => "process_lsm",
+            Self::Uprobe => "process_uprobe",
+            Self::Usdt => "process_usdt",
             Self::Gap => "rate_limit_info",
         }
     }
@@ -159,12 +174,27 @@ impl EventWriter {
             EventKind::Kprobe => EventType::Kprobe,
             EventKind::Tracepoint => EventType::Tracepoint,
             EventKind::Lsm => EventType::Lsm,
+            EventKind::Uprobe => EventType::Uprobe,
+            EventKind::Usdt => EventType::Usdt,
         };
         let head = &event.record.fixed.head;
         begin(out, kind);
         push_actor(out, seen, head.tid);
-        push_target(out, kind, &event.group.function_name);
+        match &event.group.user {
+            Some(site) => push_user_target(out, kind, &site.path, &event.group.function_name),
+            None => push_target(out, kind, &event.group.function_name),
+        }
         match kind {
+            EventType::Uprobe | EventType::Usdt => {
+                push_policy(out, event);
+                push_message(out, event.group);
+                push_arguments(out, event);
+                push_tags(out, event.group);
+                if let Some(site) = event.group.user.as_ref().filter(|_| kind == EventType::Uprobe) {
+                    push_offsets(out, site);
+                }
+                push_action(out, "action", event.rule.shown);
+            }
             EventType::Lsm => {
                 push_policy(out, event);
                 push_message(out, event.group);
@@ -209,11 +239,20 @@ impl EventWriter {
             Some(Attach::Lsm | Attach::FmodRet) => EventType::Lsm,
             Some(Attach::Tracepoint | Attach::RawTracepoint) => EventType::Tracepoint,
             Some(Attach::Fentry | Attach::Fexit | Attach::Kprobe) | None => EventType::Kprobe,
+            // Nothing tells any more whether it was a probe that the program brought along.
+            Some(Attach::Uprobe | Attach::Uretprobe) => EventType::Uprobe,
         };
         let fixed = &record.fixed;
         begin(out, kind);
         push_actor(out, seen, fixed.head.tid);
-        push_target(out, kind, point.map_or("", |point: &HookPoint| point.symbol.as_str()));
+        let symbol = point.map_or("", |point: &HookPoint| point.symbol.as_str());
+        match symbol.parse::<UserSite>().ok().filter(|_| kind == EventType::Uprobe) {
+            Some(site) => {
+                push_user_target(out, kind, &site.path, "");
+                push_offsets(out, &site);
+            }
+            None => push_target(out, kind, symbol),
+        }
         for (position, field) in record.fields().iter().enumerate() {
             out.extend_from_slice(if position == 0 { b",\"args\":[{" } else { b",{" });
             push_raw_value(out, field);
@@ -267,6 +306,28 @@ fn push_target(out: &mut Vec<u8>, kind: EventType, name: &str) {
     }
 }
 
+/// Appends where in a program it was: file and symbol, or file and probe.
+fn push_user_target(out: &mut Vec<u8>, kind: EventType, path: &str, name: &str) {
+    push_text_member(out, "path", path.as_bytes());
+    match name.split_once(':').filter(|_| kind == EventType::Usdt) {
+        Some((provider, probe)) => {
+            push_text_member(out, "provider", provider.as_bytes());
+            push_text_member(out, "name", probe.as_bytes());
+        }
+        None => push_text_member(out, "symbol", name.as_bytes()),
+    }
+}
+
+/// Appends where in the file it was.
+fn push_offsets(out: &mut Vec<u8>, site: &UserSite) {
+    out.extend_from_slice(b",\"offset\":");
+    text::push_quoted_unsigned(out, site.offset);
+    if site.ref_counter != 0 {
+        out.extend_from_slice(b",\"ref_ctr_offset\":");
+        text::push_quoted_unsigned(out, u64::from(site.ref_counter));
+    }
+}
+
 /// Appends `,"name":"value"`, or nothing for an empty value.
 fn push_text_member(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     if value.is_empty() {
@@ -314,10 +375,12 @@ fn push_action(out: &mut Vec<u8>, name: &str, shown: ShownAction) {
     }
 }
 
-/// Appends `args` and, when the hook reports it, `return`.
+/// Appends `args` and, when the hook reports it, `return`. Events of programs have no `return`: there it is the last of `args`.
 fn push_arguments(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
     let mut empty = true;
-    for plan in &event.group.args {
+    let returned = event.group.return_arg.as_ref();
+    let (last, returned) = if event.group.user.is_some() { (returned, None) } else { (None, returned) };
+    for plan in event.group.args.iter().chain(last) {
         if plan.kind == ArgKind::Nop {
             continue;
         }
@@ -328,7 +391,7 @@ fn push_arguments(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
     if !empty {
         out.push(b']');
     }
-    if let Some(plan) = &event.group.return_arg {
+    if let Some(plan) = returned {
         out.extend_from_slice(b",\"return\":");
         push_argument(out, plan, event.record);
     }

@@ -119,6 +119,8 @@ impl KernelNames {
             }
             // Not every one has a record, and only those that have are listed.
             HookTarget::Tracepoint { raw: true, .. } => None,
+            // Nodes do not tell of their files.
+            HookTarget::User { .. } => None,
             HookTarget::Tracepoint { subsystem, event, raw: false } => {
                 let wanted = format!("{subsystem}/{event}");
                 if self.tracepoints.is_empty() || self.tracepoints.contains(&wanted) {

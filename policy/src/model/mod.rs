@@ -7,6 +7,7 @@
 mod endpoints;
 mod predicate;
 mod scope;
+mod user;
 
 pub use endpoints::{EndpointsPart, EndpointsTest, EndpointsValues, Network};
 pub use predicate::{
@@ -50,6 +51,8 @@ impl std::fmt::Display for FieldPath {
         f.write_str(&self.0)
     }
 }
+
+pub use user::{FunctionName, UserPlace};
 
 /// Name of a policy: unique among the cluster-wide policies, or within its namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,6 +174,13 @@ pub enum HookTarget {
     },
     /// An LSM hook, by name without prefix: `file_open`.
     Lsm(String),
+    /// A place in a program or library.
+    User {
+        /// Path of the file on the node.
+        path: String,
+        /// Where in it.
+        place: UserPlace,
+    },
 }
 
 /// Whose a system call is, as events and policies name it: that of a 32-bit program.

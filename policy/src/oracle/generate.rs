@@ -10,8 +10,8 @@ use crate::model::{
     Actions, Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType, FileTypeTest,
     Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace, NamespaceTest, NamespaceValue,
     NodeSelector, NumberTest, OnUnresolved, PidTest, PodLabels, PodSelector, Policy, PolicyKey, Predicate,
-    RateLimit, RateLimitScope, Requirement, Rule, Scope, ShownAction, TextMatch, TextTest, ValueTest,
-    Workload,
+    RateLimit, RateLimitScope, Requirement, Rule, Scope, ShownAction, TextMatch, TextTest, UserPlace,
+    ValueTest, Workload,
 };
 use crate::plan::testing::HOST_NAMESPACE;
 use crate::plan::{TypeClass, automatic_kind};
@@ -120,6 +120,12 @@ pub fn places() -> Vec<Place> {
             false,
         ),
         place(function("init_of"), vec![pointer("module"), pointer("net_device")], Some(int(4, true)), false),
+        place(
+            HookTarget::User { path: "/bin/program".to_owned(), place: UserPlace::function("run") },
+            vec![int(8, true), TypeClass::CharPointer, int(8, false)],
+            None,
+            false,
+        ),
         place(
             HookTarget::Syscall("write".to_owned()),
             vec![int(4, false), TypeClass::CharPointer, int(8, false)],
@@ -467,6 +473,9 @@ fn kinds(class: &TypeClass, target: &HookTarget) -> Vec<ArgKind> {
     kinds.extend(automatic_kind(class));
     if matches!(target, HookTarget::Function(_) | HookTarget::Lsm(_)) && automatic_kind(class).is_some() {
         kinds.push(ArgKind::Auto);
+    }
+    if matches!(target, HookTarget::User { .. }) {
+        kinds.retain(|kind| *kind != ArgKind::Auto);
     }
     kinds
 }

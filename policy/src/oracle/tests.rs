@@ -98,6 +98,7 @@ fn place_of<'a>(point: &HookPoint, places: &'a [Place]) -> (&'a Place, Moment) {
             HookTarget::Lsm(hook) => hook == name || name.strip_prefix("security_") == Some(hook),
             HookTarget::Syscall(call) => name.strip_prefix("__x64_sys_") == Some(call),
             HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}") == name,
+            HookTarget::User { path, .. } => name.starts_with(path),
         };
         places.iter().find(matching).unwrap_or_else(|| panic!("{point}"))
     };
@@ -109,7 +110,8 @@ fn place_of<'a>(point: &HookPoint, places: &'a [Place]) -> (&'a Place, Moment) {
             (named("bprm_committed_creds"), Moment::Asked)
         }
         Attach::Fentry | Attach::Kprobe => (exactly(point, places, &named), Moment::Begin),
-        Attach::Tracepoint | Attach::RawTracepoint => (named(&point.symbol), Moment::Begin),
+        Attach::Tracepoint | Attach::RawTracepoint | Attach::Uprobe => (named(&point.symbol), Moment::Begin),
+        Attach::Uretprobe => (named(&point.symbol), Moment::End),
     }
 }
 

@@ -94,7 +94,7 @@ fn cached_path(attach: Attach, columns: &BTreeSet<ColumnKey>) -> Option<Field> {
             let paths = columns.iter().filter(|column| u32::from(column.source) == from::LICTOR_FROM_FIELD);
             paths.filter_map(|column| column.field).find(|field| field.is_file_argument())
         }
-        Attach::Tracepoint | Attach::RawTracepoint => None,
+        Attach::Tracepoint | Attach::RawTracepoint | Attach::Uprobe | Attach::Uretprobe => None,
     }
 }
 
@@ -224,6 +224,7 @@ fn group_plan(member: &Member, fields: &[Field]) -> GroupPlan {
         policy: member.policy,
         at: group.at.clone(),
         function_name: group.function_name.clone(),
+        user: group.user.clone(),
         event: group.event,
         args: group.args.iter().map(numbered).collect(),
         return_arg: group.return_arg.as_ref().map(numbered),

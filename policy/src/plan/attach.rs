@@ -3,7 +3,7 @@
 use super::facts::{NodeFacts, Parameter, Signature, TypeClass};
 use super::fields::{Reader, c_class};
 use super::refusal::Problem;
-use super::{Attach, EventKind, HookPoint};
+use super::{Attach, EventKind, HookPoint, UserSite, user};
 use crate::model::{FieldPath, Hook, HookTarget, Predicate};
 use crate::violation::nearest;
 use lictor_node_worker_ebpf as wire;
@@ -120,14 +120,17 @@ pub(super) struct Site {
     pub(super) denies: bool,
     pub(super) function_name: String,
     pub(super) event: EventKind,
+    /// The place in a program or library.
+    pub(super) user: Option<UserSite>,
 }
 
-/// Where `target` attaches. `Err` with the place of a field when that field is the cause.
-pub(super) fn site(
+/// Where `target` attaches: a probe of a program may be at several places, anything else is at one. `Err` with the place of
+/// a field when that field is the cause.
+pub(super) fn sites(
     target: &HookTarget,
     wants: &Wants,
     facts: &NodeFacts,
-) -> Result<Site, (Problem, Option<FieldPath>)> {
+) -> Result<Vec<Site>, (Problem, Option<FieldPath>)> {
     if !facts.btf {
         let found = format!("kernel {} without BTF (/sys/kernel/btf/vmlinux)", facts.kernel_release);
         let allowed = "kernels built with CONFIG_DEBUG_INFO_BTF: by it the programs find what they read";
@@ -152,8 +155,11 @@ pub(super) fn site(
             raw_tracepoint(subsystem, event, wants, facts)
         }
         HookTarget::Lsm(hook) => lsm(hook, wants, facts),
+        HookTarget::User { path, place } => {
+            return user::sites(path, place, wants, facts).map_err(|problem| (problem, None));
+        }
     };
-    site.map_err(|problem| (problem, None))
+    site.map(|site| vec![site]).map_err(|problem| (problem, None))
 }
 
 fn function(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
@@ -221,6 +227,7 @@ fn verdict_on_function(
                     denies: true,
                     function_name: name.to_owned(),
                     event: EventKind::Kprobe,
+                    user: None,
                 });
             }
             Err(()) => format!("the LSM hook {hook} has other arguments"),
@@ -266,6 +273,7 @@ fn fmod_ret(
         denies: true,
         function_name: function_name.to_owned(),
         event,
+        user: None,
     })
 }
 
@@ -311,6 +319,7 @@ fn observe(
         denies: false,
         function_name: function_name.to_owned(),
         event: EventKind::Kprobe,
+        user: None,
     })
 }
 
@@ -368,6 +377,7 @@ fn tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts) ->
         denies: false,
         function_name: symbol,
         event: EventKind::Tracepoint,
+        user: None,
     })
 }
 
@@ -394,6 +404,7 @@ fn raw_tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts
         denies: false,
         function_name: symbol,
         event: EventKind::Tracepoint,
+        user: None,
     })
 }
 
@@ -429,6 +440,7 @@ fn lsm(hook: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
             denies,
             function_name: hook.to_owned(),
             event: EventKind::Lsm,
+            user: None,
         });
     }
     let why = match (closed, facts.bpf_lsm) {

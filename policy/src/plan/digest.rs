@@ -270,7 +270,13 @@ fn write_group(canonical: &mut Canonical, group: &GroupPlan) {
         super::EventKind::Kprobe => 0_u8,
         super::EventKind::Tracepoint => 1,
         super::EventKind::Lsm => 2,
+        super::EventKind::Uprobe => 3,
+        super::EventKind::Usdt => 4,
     });
+    canonical.number(u8::from(group.user.is_some()));
+    if let Some(user) = &group.user {
+        canonical.text(&user.to_string());
+    }
     canonical.length(group.args.len());
     for arg in &group.args {
         write_arg(canonical, arg);

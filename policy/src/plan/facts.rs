@@ -1,6 +1,7 @@
 //! What a node's kernel can do, as far as a plan depends on it.
 
-use crate::model::{ArgKind, Namespace};
+use super::user::FoundPlace;
+use crate::model::{ArgKind, Namespace, UserPlace};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,6 +43,27 @@ pub trait Symbols: std::fmt::Debug + Send + Sync {
 
     /// The nearest tracepoints as `subsystem/event`, best first, at most `limit`.
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String>;
+
+    /// Where a place of a program or library of the node is; never empty. By itself it says that nobody can tell.
+    ///
+    /// # Errors
+    /// See [`UserProblem`].
+    fn user_places(&self, _path: &str, _place: &UserPlace) -> Result<Vec<FoundPlace>, UserProblem> {
+        Err(UserProblem::Untold)
+    }
+}
+
+/// Why a place in a program or library is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserProblem {
+    /// Files of the node cannot be read here.
+    Untold,
+    /// There is no such file.
+    NoFile,
+    /// The file is there and tells nothing: why, as it continues the sentence "found ... which ...".
+    Unreadable(String),
+    /// The file has no such place; the names of the nearest.
+    NoPlace(Vec<String>),
 }
 
 /// A function's signature, as BTF tells it.

@@ -74,6 +74,11 @@ pub(super) enum Reader {
         /// From the tracepoint of the system call; `None` = unknown.
         parameters: Option<Vec<Parameter>>,
     },
+    /// In the user's registers at the beginning of a function of a program.
+    User {
+        /// For messages.
+        function: String,
+    },
     /// In a tracepoint's record.
     Record {
         /// For messages.
@@ -145,6 +150,7 @@ impl Reader {
                 type_name: "long".to_owned(),
                 class: TypeClass::Integer { width: 8, signed: true },
             })),
+            Self::User { .. } => None,
             Self::Record { event, .. } => {
                 return Err(Problem::new("a return value", format!("none: {event} is a tracepoint")));
             }
@@ -185,6 +191,10 @@ impl Reader {
                 let parameter = parameters.as_ref().map(|all| Cow::Borrowed(&all[at]));
                 Ok(Place { source: index, offset: 0, parameter })
             }
+            Self::User { function } => {
+                check_register(index, what, function)?;
+                Ok(Place { source: index, offset: 0, parameter: None })
+            }
             Self::Record { event, fields } => {
                 let Some(field) = fields.get(at) else {
                     let names: Vec<String> =
@@ -214,7 +224,7 @@ impl Reader {
         }
     }
 
-    /// System calls have no kernel structures among their arguments, whatever their types say.
+    /// System calls and programs have no kernel structures among their arguments, whatever their types say.
     fn check_memory(&self, kind: ArgKind, what: &str) -> Result<(), Problem> {
         let kernel_only = match kind {
             ArgKind::File
@@ -248,7 +258,11 @@ impl Reader {
                 format!("type {} for {what} of {function}", kind.name()),
                 "integers, fd, string, char_buf, char_iovec, sockaddr, nop: a system call gets no kernel structures",
             )),
-            Self::Syscall { .. } | Self::Call { .. } | Self::Record { .. } => Ok(()),
+            Self::User { function } if kernel_only => Err(Problem::new(
+                format!("type {} for {what} of {function}", kind.name()),
+                "integers, fd, string, char_buf, char_iovec, sockaddr, nop: a program has no structures of the kernel",
+            )),
+            Self::Syscall { .. } | Self::Call { .. } | Self::Record { .. } | Self::User { .. } => Ok(()),
         }
     }
 }

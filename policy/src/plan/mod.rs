@@ -69,13 +69,17 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod trie;
+mod user;
 mod vectors;
 
 pub use compile::{Compiled, compile};
-pub use facts::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, automatic_kind};
+pub use facts::{
+    NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem, automatic_kind,
+};
 pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
 pub use refusal::Refusal;
 pub use scope::{ScopeSet, scope_entry};
+pub use user::{FileIdentity, FoundPlace, UserSite};
 
 use crate::model::{ArgKind, Call, FieldPath, Mode, PolicyKey, Scope, ShownAction};
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
@@ -114,13 +118,15 @@ pub struct PlanPolicy {
 pub struct HookPoint {
     /// Kind of program.
     pub attach: Attach,
-    /// What the program attaches to: an LSM hook (`file_open`), a function (`fd_install`), or `subsystem/event`.
+    /// What the program attaches to: an LSM hook (`file_open`), a function (`fd_install`), `subsystem/event`, or a place
+    /// in a file as [`UserSite`] writes it.
     pub symbol: String,
 }
 
 impl std::fmt::Display for HookPoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.attach.name(), self.symbol)
+        let symbol = if self.attach.is_in_user_space() { user::shown(&self.symbol) } else { &self.symbol };
+        write!(f, "{}/{symbol}", self.attach.name())
     }
 }
 
@@ -141,6 +147,10 @@ pub enum Attach {
     Tracepoint,
     /// The arguments of a tracepoint; also what tests run programs with.
     RawTracepoint,
+    /// A place in a program or library.
+    Uprobe,
+    /// The end of a function of a program or library.
+    Uretprobe,
 }
 
 impl Attach {
@@ -154,6 +164,8 @@ impl Attach {
             Self::Kprobe => "kprobe",
             Self::Tracepoint => "tracepoint",
             Self::RawTracepoint => "raw_tracepoint",
+            Self::Uprobe => "uprobe",
+            Self::Uretprobe => "uretprobe",
         }
     }
 
@@ -167,7 +179,14 @@ impl Attach {
             Self::Kprobe => 5,
             Self::Tracepoint => 6,
             Self::RawTracepoint => 7,
+            Self::Uprobe => 8,
+            Self::Uretprobe => 9,
         }
+    }
+
+    /// Whether what it attaches to is in a program or library.
+    pub fn is_in_user_space(self) -> bool {
+        matches!(self, Self::Uprobe | Self::Uretprobe)
     }
 
     /// Whether a program attached like this can deny the operation.
@@ -250,8 +269,11 @@ pub struct GroupPlan {
     pub policy: u32,
     /// Where in the policy's document.
     pub at: FieldPath,
-    /// Function name of the event: the `call` as the kernel names it, or the LSM hook; tracepoints: `subsystem/event`.
+    /// Function name of the event: the `call` as the kernel names it, or the LSM hook; tracepoints: `subsystem/event`;
+    /// places in programs: the symbol, probes: `provider:name`.
     pub function_name: String,
+    /// The place in a program or library that it is at.
+    pub user: Option<UserSite>,
     /// Kind of JSON event.
     pub event: EventKind,
     /// Arguments of the event, in order.
@@ -273,6 +295,10 @@ pub enum EventKind {
     Tracepoint,
     /// `process_lsm`
     Lsm,
+    /// `process_uprobe`
+    Uprobe,
+    /// `process_usdt`
+    Usdt,
 }
 
 /// How one argument of an event is shown.

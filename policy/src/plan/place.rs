@@ -1,12 +1,12 @@
 //! One hook of one policy, as far as it can be decided without the other policies.
 
-use super::attach::{SIGKILL, Site, Wants, site};
+use super::attach::{SIGKILL, Site, Wants, sites};
 use super::columns::{Test, network_keys, text_key};
 use super::facts::NodeFacts;
 use super::fields::{Field, Resolved};
 use super::numbers;
 use super::refusal::{Problem, Refusal};
-use super::{ArgPlan, EventKind, HookPoint, RulePlan};
+use super::{ArgPlan, EventKind, HookPoint, RulePlan, UserSite};
 use crate::model::{
     Actions, Arg, ArgKind, CapabilitySet, CapabilityTest, EndpointsPart, EndpointsTest, EndpointsValues,
     FieldPath, Hook, HookTarget, IntField, IntKind, Mode, Namespace, NamespaceTest, NamespaceValue,
@@ -55,6 +55,7 @@ pub(super) struct PlacedHook {
 pub(super) struct PlacedGroup {
     pub(super) at: FieldPath,
     pub(super) function_name: String,
+    pub(super) user: Option<UserSite>,
     pub(super) event: EventKind,
     pub(super) args: Vec<(Option<Field>, ArgPlan)>,
     pub(super) return_arg: Option<(Option<Field>, ArgPlan)>,
@@ -62,14 +63,14 @@ pub(super) struct PlacedGroup {
     pub(super) tags: Vec<String>,
 }
 
-/// A target's place, or why it has none.
-type SiteResult = Rc<Result<Site, (Problem, Option<FieldPath>)>>;
+/// A target's places, or why it has none.
+type SitesResult = Rc<Result<Vec<Site>, (Problem, Option<FieldPath>)>>;
 
 /// Finds places; remembers what it found out about the node's symbols.
 #[derive(Debug)]
 pub(super) struct Placer<'a> {
     facts: &'a NodeFacts,
-    sites: HashMap<(HookTarget, Wants), SiteResult>,
+    sites: HashMap<(HookTarget, Wants), SitesResult>,
 }
 
 /// What was found out about one policy.
@@ -89,9 +90,9 @@ impl<'a> Placer<'a> {
     pub(super) fn policy(&mut self, policy: &Policy) -> PlacedPolicy {
         let mut placed = PlacedPolicy::default();
         for hook in &policy.hooks {
-            let site = self.site(hook);
-            let site = match &*site {
-                Ok(site) => site,
+            let sites = self.sites(hook);
+            let sites = match &*sites {
+                Ok(sites) => sites,
                 Err((problem, _)) if problem.missing && hook.ignore_missing => {
                     let text = format!("{}, which this kernel lacks", problem.found());
                     placed.warnings.push(warning(&policy.key, &hook.at, text, "the hook is passed over"));
@@ -103,19 +104,21 @@ impl<'a> Placer<'a> {
                     continue;
                 }
             };
-            let mut placing = Placing { policy, hook, site, facts: self.facts, refusals: Vec::new() };
-            let done = placing.hook();
-            placed.refusals.append(&mut placing.refusals);
-            placed.hooks.push(done);
+            for site in sites {
+                let mut placing = Placing { policy, hook, site, facts: self.facts, refusals: Vec::new() };
+                let done = placing.hook();
+                placed.refusals.append(&mut placing.refusals);
+                placed.hooks.push(done);
+            }
         }
         placed
     }
 
-    fn site(&mut self, hook: &Hook) -> SiteResult {
+    fn sites(&mut self, hook: &Hook) -> SitesResult {
         let wants = Wants::of(hook);
         let facts = self.facts;
         let found = self.sites.entry((hook.target.clone(), wants));
-        let entry = found.or_insert_with_key(|(target, wants)| Rc::new(site(target, wants, facts)));
+        let entry = found.or_insert_with_key(|(target, wants)| Rc::new(sites(target, wants, facts)));
         Rc::clone(entry)
     }
 }
@@ -156,6 +159,7 @@ impl Placing<'_> {
         let group = PlacedGroup {
             at: hook.at.clone(),
             function_name: self.site.function_name.clone(),
+            user: self.site.user.clone(),
             event: self.site.event,
             args: (hook.args.iter().zip(&args))
                 .filter_map(|(arg, resolved)| resolved.map(|resolved| shown(arg, resolved)))

@@ -1,8 +1,9 @@
 //! A made-up node for tests: a few functions and tracepoints, written as C.
 
-use super::facts::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass};
+use super::facts::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem};
 use super::fields::c_class;
-use crate::model::Namespace;
+use super::user::{FileIdentity, FoundPlace, UserSite};
+use crate::model::{FunctionName, Namespace, UserPlace};
 use crate::violation::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -126,6 +127,38 @@ impl Symbols for FakeSymbols {
 
     fn raw_tracepoint(&self, event: &str) -> Option<Signature> {
         self.raw_tracepoints.get(event).cloned()
+    }
+
+    /// One program with one function, `run`, and one probe, `app:step`, at two places.
+    fn user_places(&self, path: &str, place: &UserPlace) -> Result<Vec<FoundPlace>, UserProblem> {
+        if path != "/bin/program" {
+            return Err(UserProblem::NoFile);
+        }
+        let file = FileIdentity { device: 0xfe00, inode: 12 };
+        let found = |offset, ref_counter, arguments: &str| FoundPlace {
+            site: UserSite { path: path.to_owned(), offset, ref_counter, file },
+            arguments: arguments.to_owned(),
+        };
+        match place {
+            UserPlace::Function { name: FunctionName::Symbol { name, plus }, ref_counter, .. }
+                if name == "run" =>
+            {
+                Ok(vec![found(0x1000 + plus, *ref_counter, "")])
+            }
+            UserPlace::Function { name: FunctionName::Symbol { .. }, .. } => {
+                Err(UserProblem::NoPlace(vec!["run".to_owned()]))
+            }
+            UserPlace::Function {
+                name: FunctionName::Offset(at) | FunctionName::Address(at),
+                ref_counter,
+                ..
+            } => Ok(vec![found(*at, *ref_counter, "")]),
+            UserPlace::Probe { provider, name } if provider == "app" && name == "step" => Ok(vec![
+                found(0x2000, 0x40, "-4@%edi 8@-16(%rbp) 4@$7"),
+                found(0x2100, 0x40, "-4@8(%rsp,%rax,4) 8@%r12 4@$7"),
+            ]),
+            UserPlace::Probe { .. } => Err(UserProblem::NoPlace(vec!["app:step".to_owned()])),
+        }
     }
 
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {

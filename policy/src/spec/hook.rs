@@ -8,6 +8,14 @@ use serde::{Deserialize, Serialize};
 pub(crate) const SYMBOL_BYTES_MAX: usize = 511;
 /// Longest `call`: a name with the most that may stand before it.
 const CALL_BYTES_MAX: usize = SYMBOL_BYTES_MAX + "x64/__arm64_sys_".len();
+/// Longest path of a program or library, bytes: a hook point carries it.
+pub(crate) const BINARY_BYTES_MAX: usize = 255;
+/// Most places of one uprobe: a node has no room for more hook points.
+pub(crate) const PLACES_MAX: usize = lictor_node_worker_ebpf::LICTOR_MAX_HOOKS as usize;
+/// A path without control characters.
+const PATH: &str = r"^/[^\x00-\x1f\x7f]*$";
+/// A symbol, and maybe how many bytes behind it; as long as a symbol can be.
+const PLACE: &str = r"^[!-*,-~]{1,511}(\+(0x[0-9A-Fa-f]{1,16}|[0-9]{1,19}))?$";
 /// A name of something in the kernel.
 const NAME: &str = "^[A-Za-z0-9_.$-]+$";
 /// Least length of a message and of a tag, characters.
@@ -111,6 +119,106 @@ pub struct LsmHookSpec {
     pub args: Vec<ArgSpec>,
     /// Which operations matter and what to do about them, in order: the first selector that matches decides. Without
     /// selectors every operation is reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selectors: Vec<SelectorSpec>,
+    /// Text shown in each event, 2 to 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = MESSAGE_CHARS_MIN))]
+    pub message: Option<String>,
+    /// Tags shown in each event: at most 16, each of 2 to 128 characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = TAGS_MAX), inner(length(min = MESSAGE_CHARS_MIN)))]
+    pub tags: Vec<String>,
+}
+
+/// A function, or any other place, in a program or library of the node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-lictor-later" = ["btfPath", "data", "binaryDigests"]))]
+pub struct UprobeSpec {
+    /// Path of the program or library, as the node itself sees it, at most 255 bytes. `/procRoot/` at its beginning is the
+    /// node's `/proc/`.
+    #[schemars(length(max = BINARY_BYTES_MAX), regex(pattern = PATH))]
+    pub path: String,
+    /// Functions of the file by name, each a hook; `NAME+OFFSET` is a place within one. One of `symbols`, `offsets` and
+    /// `addrs` is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = PLACES_MAX), inner(regex(pattern = PLACE)))]
+    pub symbols: Vec<String>,
+    /// Places by their number of bytes from the beginning of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = PLACES_MAX), inner(range(min = 0)))]
+    pub offsets: Vec<i64>,
+    /// Places by the address that the file gives them, before it is loaded anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = PLACES_MAX), inner(range(min = 0)))]
+    pub addrs: Vec<i64>,
+    /// Where in the file the program counts whether a place is watched (the semaphore of a USDT probe): one number for each
+    /// place, 0 = it does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = PLACES_MAX), inner(range(min = 0, max = 0xffff_ffff_u32)))]
+    pub ref_ctr_offsets: Vec<i64>,
+    /// Watch the end of the function instead of its beginning, and report what it returned. Needs `returnArg`; arguments
+    /// cannot be read then.
+    #[serde(default, rename = "return", skip_serializing_if = "std::ops::Not::not")]
+    pub on_return: bool,
+    /// How to read the value that the function returned. Its `index` is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_arg: Option<ArgSpec>,
+    /// Arguments to read and report, in the order in which the event shows them. A program does not tell their types: each
+    /// needs one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = ARGS_MAX))]
+    pub args: Vec<ArgSpec>,
+    /// Which calls matter and what to do about them, in order: the first selector that matches decides. Without
+    /// selectors every call is reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selectors: Vec<SelectorSpec>,
+    /// Text shown in each event, 2 to 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = MESSAGE_CHARS_MIN))]
+    pub message: Option<String>,
+    /// Tags shown in each event: at most 16, each of 2 to 128 characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = TAGS_MAX), inner(length(min = MESSAGE_CHARS_MIN)))]
+    pub tags: Vec<String>,
+    /// What to pass over instead of refusing the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<UprobeIgnoreSpec>,
+}
+
+/// What to pass over instead of refusing the policy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-lictor-later" = ["digestVerificationFailure"]))]
+pub struct UprobeIgnoreSpec {
+    /// The node has no such file, or the file no such function: leave this hook out.
+    #[serde(default)]
+    pub call_not_found: bool,
+}
+
+/// A probe that the authors of a program put into it (USDT), found by its name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-lictor-later" = ["btfPath"]))]
+pub struct UsdtSpec {
+    /// Path of the program or library, as the node itself sees it, at most 255 bytes. `/procRoot/` at its beginning is the
+    /// node's `/proc/`.
+    #[schemars(length(max = BINARY_BYTES_MAX), regex(pattern = PATH))]
+    pub path: String,
+    /// Who the probe belongs to, as `readelf -n` shows it: `libc`, `python`.
+    #[schemars(length(max = SYMBOL_BYTES_MAX), regex(pattern = NAME))]
+    pub provider: String,
+    /// Name of the probe.
+    #[schemars(length(max = SYMBOL_BYTES_MAX), regex(pattern = NAME))]
+    pub name: String,
+    /// Arguments to read and report, in the order in which the event shows them. `index` counts the arguments of the probe
+    /// from 0; `auto` shows them as the numbers that they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = ARGS_MAX))]
+    pub args: Vec<ArgSpec>,
+    /// Which events matter and what to do about them, in order: the first selector that matches decides. Without
+    /// selectors every event is reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selectors: Vec<SelectorSpec>,
     /// Text shown in each event, 2 to 256 characters.

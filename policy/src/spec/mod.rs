@@ -31,8 +31,10 @@ pub use filter::{
     BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, MembershipOperator, NamespaceFilter,
     NamespaceName, Operator, PidFilter, ValueFilter,
 };
-pub(crate) use hook::{ARGS_MAX, MESSAGE_CHARS_MIN, SYMBOL_BYTES_MAX, TAGS_MAX};
-pub use hook::{IgnoreSpec, KprobeSpec, LsmHookSpec, TracepointSpec};
+pub(crate) use hook::{
+    ARGS_MAX, BINARY_BYTES_MAX, MESSAGE_CHARS_MIN, PLACES_MAX, SYMBOL_BYTES_MAX, TAGS_MAX,
+};
+pub use hook::{IgnoreSpec, KprobeSpec, LsmHookSpec, TracepointSpec, UprobeIgnoreSpec, UprobeSpec, UsdtSpec};
 pub use label_selector::{LabelOperator, LabelRequirement, LabelSelector};
 pub use list::{ListKind, ListSpec};
 pub use option::OptionSpec;

@@ -1,6 +1,9 @@
 //! The policy itself.
 
-use super::{KprobeSpec, LabelSelector, ListSpec, LsmHookSpec, OptionSpec, SelectorSpec, TracepointSpec};
+use super::{
+    KprobeSpec, LabelSelector, ListSpec, LsmHookSpec, OptionSpec, SelectorSpec, TracepointSpec, UprobeSpec,
+    UsdtSpec,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -9,7 +12,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "uprobes", "usdts", "loader", "containerSelector", "enforcers",
+    "loader", "containerSelector", "enforcers",
 ]))]
 pub struct PolicySpec {
     /// Whether actions are carried out: `enforce` (the default) denies and kills, `monitor` only reports what it would
@@ -40,6 +43,13 @@ pub struct PolicySpec {
     /// choice for denying.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lsmhooks: Vec<LsmHookSpec>,
+    /// Functions of programs and libraries to watch. Not in a `TracingPolicyNamespaced`: paths are those of the node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uprobes: Vec<UprobeSpec>,
+    /// Probes that programs and libraries bring along to watch. Not in a `TracingPolicyNamespaced`: paths are those of the
+    /// node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usdts: Vec<UsdtSpec>,
     /// Options by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<OptionSpec>,

@@ -222,9 +222,9 @@ mod tests {
         assert!(matches!(field(spec, "mode").shape.kind, ShapeKind::Names { .. }));
         assert!(field(spec, "mode").shape.about.starts_with("Whether actions are carried out"));
         let ShapeKind::Object { later, .. } = &spec.kind else { panic!("spec is an object") };
-        assert!(later.contains(&"uprobes".to_owned()));
+        assert!(later.contains(&"loader".to_owned()));
         let ShapeKind::Object { later, .. } = &kprobe.kind else { panic!("a kprobe is an object") };
-        assert!(later.contains(&"data".to_owned()));
+        assert!(later.contains(&"returnArgAction".to_owned()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Allow lists from recorded events: a policy that lets a program do what it was seen doing, and nothing else.
 
 use super::line::{Line, Recorded, RecordedValue, denies};
-use crate::model::{Arg, ArgKind, HookTarget, Policy};
+use crate::model::{Arg, ArgKind, FunctionName, HookTarget, Policy, UserPlace};
 use crate::oracle::same_place;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -177,6 +177,7 @@ impl<'a> AllowList<'a> {
             HookTarget::Tracepoint { subsystem, event, .. } => {
                 ("tracepoints", format!("  - subsystem: {subsystem}\n    event: {event}\n"))
             }
+            HookTarget::User { path, place } => user_text(path, place),
         };
         text.push_str("    args:\n");
         let mut selectors = String::new();
@@ -234,6 +235,24 @@ impl<'a> AllowList<'a> {
     }
 }
 
+/// A hook in a program, and its kind.
+fn user_text(path: &str, place: &UserPlace) -> (&'static str, String) {
+    let path = scalar(path);
+    match place {
+        UserPlace::Function { name, .. } => {
+            let (field, value) = match name {
+                FunctionName::Symbol { .. } => ("symbols", scalar(&place.to_string())),
+                FunctionName::Offset(number) => ("offsets", number.to_string()),
+                FunctionName::Address(number) => ("addrs", number.to_string()),
+            };
+            ("uprobes", format!("  - path: {path}\n    {field}:\n    - {value}\n"))
+        }
+        UserPlace::Probe { provider, name } => {
+            ("usdts", format!("  - path: {path}\n    provider: {provider}\n    name: {name}\n"))
+        }
+    }
+}
+
 /// Where an operation can be denied: the LSM hook of a `security_*` function.
 fn place_to_deny(place: &HookTarget) -> HookTarget {
     match place {
@@ -243,7 +262,10 @@ fn place_to_deny(place: &HookTarget) -> HookTarget {
             }
             None => place.clone(),
         },
-        HookTarget::Lsm(_) | HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } => place.clone(),
+        HookTarget::Lsm(_)
+        | HookTarget::Syscall(_)
+        | HookTarget::Tracepoint { .. }
+        | HookTarget::User { .. } => place.clone(),
     }
 }
 

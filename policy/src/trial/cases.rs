@@ -5,7 +5,7 @@ use super::judge_operation;
 use super::line::{self, Line, Recorded, denies};
 use crate::model::{
     ArgKind, CapabilitySet, FieldPath, FileType, Hook, HookTarget, Namespace, PodLabels, Policy, Predicate,
-    Workload,
+    UserPlace, Workload,
 };
 use crate::oracle::{Endpoints, Event, Judgement, Moment, Process, ProcessId, Reading, Value, same_place};
 use crate::parse::{Lines, parse};
@@ -41,7 +41,8 @@ pub struct CaseSpec {
     pub expect: ExpectSpec,
 }
 
-/// Something that happens at one place. Exactly one of `lsmhook`, `kprobe`, `syscall`, `tracepoint`, `line`.
+/// Something that happens at one place. Exactly one of `lsmhook`, `kprobe`, `syscall`, `tracepoint`, `uprobe`, `usdt`,
+/// `line`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EventSpec {
@@ -57,6 +58,12 @@ pub struct EventSpec {
     /// A tracepoint: `sched/sched_process_exec`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracepoint: Option<String>,
+    /// A function of a program, path and symbol: `/bin/bash:readline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uprobe: Option<String>,
+    /// A probe of a program, path, provider and name: `/bin/bash:shell:prompt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usdt: Option<String>,
     /// A recorded event, as one line of JSON. Its values are taken to be the arguments of the policy's hook, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
@@ -330,11 +337,19 @@ impl Maker<'_> {
 
     /// The event of a case, if everything that the policies ask for is there.
     fn event(&mut self, spec: &EventSpec, at: &FieldPath) -> Option<Event> {
-        let names = [&spec.lsmhook, &spec.kprobe, &spec.syscall, &spec.tracepoint, &spec.line];
+        let names = [
+            &spec.lsmhook,
+            &spec.kprobe,
+            &spec.syscall,
+            &spec.tracepoint,
+            &spec.uprobe,
+            &spec.usdt,
+            &spec.line,
+        ];
         if names.iter().filter(|name| name.is_some()).count() != 1 {
             let count = names.iter().filter(|name| name.is_some()).count();
             let found = format!("{count} places");
-            self.refuse(at, found, "exactly one of lsmhook, kprobe, syscall, tracepoint, line");
+            self.refuse(at, found, "exactly one of lsmhook, kprobe, syscall, tracepoint, uprobe, usdt, line");
             return None;
         }
         if let Some(text) = &spec.line {
@@ -376,6 +391,9 @@ impl Maker<'_> {
                 ["__x64_sys_", "__arm64_sys_", "sys_"].iter().find_map(|prefix| name.strip_prefix(prefix));
             return Some(HookTarget::Syscall(bare.unwrap_or(name).to_owned()));
         }
+        if spec.uprobe.is_some() || spec.usdt.is_some() {
+            return self.user_target(spec, at);
+        }
         let name = spec.tracepoint.as_ref()?;
         let Some((subsystem, event)) = name.split_once('/') else {
             self.refuse(
@@ -386,6 +404,29 @@ impl Maker<'_> {
             return None;
         };
         Some(HookTarget::Tracepoint { subsystem: subsystem.to_owned(), event: event.to_owned(), raw: false })
+    }
+
+    /// A place in a program: what is behind its path has no colon.
+    fn user_target(&mut self, spec: &EventSpec, at: &FieldPath) -> Option<HookTarget> {
+        let (field, text, allowed) = match (&spec.uprobe, &spec.usdt) {
+            (Some(text), _) => ("uprobe", text, "a path and a symbol, as /bin/bash:readline"),
+            (None, text) => {
+                ("usdt", text.as_ref()?, "a path, a provider and a name, as /bin/bash:shell:prompt")
+            }
+        };
+        let parts = || {
+            let (path, name) = text.rsplit_once(':')?;
+            if field == "uprobe" {
+                return Some((path, UserPlace::function(name)));
+            }
+            let (path, provider) = path.rsplit_once(':')?;
+            Some((path, UserPlace::Probe { provider: provider.to_owned(), name: name.to_owned() }))
+        };
+        let Some((path, place)) = parts().filter(|(path, _)| path.starts_with('/')) else {
+            self.refuse(&at.member(field), format!("`{text}`"), allowed);
+            return None;
+        };
+        Some(HookTarget::User { path: path.to_owned(), place })
     }
 
     /// The hooks at a place: a case that no policy hears of proves nothing.
@@ -411,7 +452,7 @@ impl Maker<'_> {
                 self.refuse(
                     &at,
                     "an event of no hook",
-                    "a process_kprobe, process_tracepoint or process_lsm event",
+                    "an event of a hook: process_kprobe, process_tracepoint, process_lsm, process_uprobe, process_usdt",
                 );
                 return None;
             }

@@ -3,7 +3,7 @@
 use super::endpoints;
 use super::replay::Lack;
 use crate::model::{
-    ABI_32, Arg, ArgKind, CapabilitySet, FileType, HookTarget, Namespace, PodLabels, Workload,
+    ABI_32, Arg, ArgKind, CapabilitySet, FileType, HookTarget, Namespace, PodLabels, UserPlace, Workload,
 };
 use crate::oracle::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value};
 use crate::plan::TypeClass;
@@ -118,6 +118,12 @@ pub fn parse(line: &str) -> Result<Line, String> {
     } else if let Some(event) = known("process_tracepoint") {
         let (subsystem, name) = (name(event, "subsys")?, name(event, "event")?);
         (event, HookTarget::Tracepoint { subsystem, event: name, raw: false })
+    } else if let Some(event) = known("process_uprobe") {
+        let path = name(event, "path")?;
+        (event, HookTarget::User { path, place: UserPlace::function(&name(event, "symbol")?) })
+    } else if let Some(event) = known("process_usdt") {
+        let (path, provider, name) = (name(event, "path")?, name(event, "provider")?, name(event, "name")?);
+        (event, HookTarget::User { path, place: UserPlace::Probe { provider, name } })
     } else {
         let event = members.keys().any(|name| name.starts_with("process_") || name == "rate_limit_info");
         return if event { Ok(Line::Other) } else { Err("JSON that is no event line".to_owned()) };
@@ -358,7 +364,7 @@ pub(super) fn denies(place: &HookTarget) -> bool {
     match place {
         HookTarget::Lsm(_) => true,
         HookTarget::Function(name) => name.starts_with("security_"),
-        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } => false,
+        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } | HookTarget::User { .. } => false,
     }
 }
 

@@ -290,6 +290,7 @@ fn words(event: &Recorded) -> String {
         HookTarget::Function(name) | HookTarget::Lsm(name) => name.clone(),
         HookTarget::Syscall(name) => format!("sys_{name}"),
         HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}"),
+        HookTarget::User { path, place } => format!("{place} of {path}"),
     };
     let values = event.args.iter().map(|value| match value {
         Recorded::Number(number) => number.to_string(),

@@ -112,7 +112,7 @@ fn cases_that_prove_nothing_are_refused() {
         (
             "{lsmhook: a, kprobe: b}",
             "{verdict: allow}",
-            "keys.test.yaml:3: cases[0].event: found 2 places; allowed: exactly one of lsmhook, kprobe, syscall, tracepoint, line",
+            "keys.test.yaml:3: cases[0].event: found 2 places; allowed: exactly one of lsmhook, kprobe, syscall, tracepoint, uprobe, usdt, line",
         ),
         (
             OTHER,

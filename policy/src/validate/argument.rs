@@ -4,6 +4,9 @@ use super::report::Report;
 use crate::model::{Arg, ArgKind, FieldPath, IntField, IntKind};
 use crate::spec::{ArgSpec, LABEL_BYTES_MAX, TypeName};
 
+/// Most arguments of a probe: `sys/sdt.h` has no macro for more.
+const PROBE_ARGUMENTS_MAX: i64 = 12;
+
 /// What the arguments of a hook are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -15,6 +18,10 @@ pub(super) enum Origin {
     Tracepoint,
     /// A tracepoint's arguments.
     RawTracepoint,
+    /// The parameters of a function of a program.
+    Program,
+    /// The arguments of a probe of a program.
+    Probe,
 }
 
 impl Origin {
@@ -22,16 +29,18 @@ impl Origin {
     /// most 128 fields.
     fn last(self) -> i64 {
         match self {
-            Self::Function | Self::Lsm | Self::RawTracepoint => 5,
+            Self::Function | Self::Lsm | Self::RawTracepoint | Self::Program => 5,
+            Self::Probe => PROBE_ARGUMENTS_MAX - 1,
             Self::Tracepoint => 127,
         }
     }
 
     fn allowed(self, first: i64) -> String {
         let why = match self {
-            Self::Function | Self::Lsm => "the first six arguments of a function can be read",
+            Self::Function | Self::Lsm | Self::Program => "the first six arguments of a function can be read",
             Self::Tracepoint => "a field of the tracepoint's format file",
             Self::RawTracepoint => "the first six arguments of a raw tracepoint can be read",
+            Self::Probe => "a probe has at most twelve arguments",
         };
         format!("{first} to {}: {why}", self.last() + first)
     }
@@ -46,6 +55,9 @@ pub(super) fn argument(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
         report.refuse(&at.member("index"), format!("`{}`", spec.index), origin.allowed(0));
     }
     let size_arg = size(spec, kind, origin, at, report);
+    if kind == ArgKind::Auto && origin == Origin::Program {
+        report.refuse(&at.member("type"), "`auto`", "a type: a program does not tell those of its functions");
+    }
     if spec.return_copy && kind != ArgKind::CharBuf {
         let found = "`returnCopy` on a type that is not read at the end";
         report.refuse(&at.member("returnCopy"), found, "char_buf only");
@@ -107,8 +119,12 @@ fn size(spec: &ArgSpec, kind: ArgKind, origin: Origin, at: &FieldPath, report: &
 }
 
 /// The value that a function returned; says what is wrong otherwise.
-pub(super) fn returned(spec: &ArgSpec, at: &FieldPath, report: &mut Report) -> Option<Arg> {
+pub(super) fn returned(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &mut Report) -> Option<Arg> {
     let kind = kind(spec.kind);
+    if kind == ArgKind::Auto && origin == Origin::Program {
+        report.refuse(&at.member("type"), "`auto`", "a type: a program does not tell those of its functions");
+        return None;
+    }
     if spec.index != 0 {
         report.refuse(&at.member("index"), format!("`{}`", spec.index), "0: a function returns one value");
         return None;

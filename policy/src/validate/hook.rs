@@ -5,10 +5,11 @@ use super::argument::{self, Origin};
 use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::selector::{self, Surroundings};
+use super::user;
 use crate::model::{Arg, FieldPath, Hook, HookTarget};
 use crate::spec::{
     ARGS_MAX, ArgSpec, KprobeSpec, LsmHookSpec, MESSAGE_CHARS_MIN, SYMBOL_BYTES_MAX, SelectorSpec, TAGS_MAX,
-    TracepointSpec,
+    TracepointSpec, UprobeSpec, UsdtSpec,
 };
 
 const MESSAGE_CHARS: std::ops::RangeInclusive<usize> = MESSAGE_CHARS_MIN..=256;
@@ -23,7 +24,7 @@ pub(super) fn kprobe(
     report: &mut Report,
 ) -> Option<Hook> {
     let target = call(spec, &at.member("call"), report);
-    let return_arg = return_arg(spec, at, report);
+    let return_arg = return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Function, at, report);
     let deny = !watches && (spec.syscall || spec.call.starts_with("security_"));
     let reason = if watches {
         "hooks under `fentries` only watch; write it under `kprobes`"
@@ -96,6 +97,68 @@ pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &
     parts.build(at, report)
 }
 
+/// Hooks on functions of a program: one for each place.
+pub(super) fn uprobe(
+    spec: &UprobeSpec,
+    shared: &Shared,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Vec<Option<Hook>> {
+    let targets = user::functions(spec, at, report);
+    if spec.on_return && !spec.args.is_empty() {
+        let hint = "give the beginning of the function a hook of its own";
+        let found = "arguments besides `return: true`";
+        report.refuse_with(
+            &at.member("args"),
+            found,
+            "`returnArg`: at its end a call's registers are gone",
+            hint,
+        );
+    }
+    let each = targets.into_iter().map(|target| {
+        let parts = Parts {
+            target: Some(target),
+            args: &spec.args,
+            return_arg: return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Program, at, report),
+            on_return: spec.on_return,
+            origin: Origin::Program,
+            abilities: IN_PROGRAMS,
+            shared,
+            selectors: &spec.selectors,
+            message: spec.message.as_deref(),
+            tags: &spec.tags,
+            ignore_missing: spec.ignore.is_some_and(|ignore| ignore.call_not_found),
+        };
+        parts.build(at, report)
+    });
+    each.collect()
+}
+
+/// A hook on a probe of a program.
+pub(super) fn usdt(spec: &UsdtSpec, shared: &Shared, at: &FieldPath, report: &mut Report) -> Option<Hook> {
+    let parts = Parts {
+        target: user::probe(spec, at, report),
+        args: &spec.args,
+        return_arg: None,
+        on_return: false,
+        origin: Origin::Probe,
+        abilities: IN_PROGRAMS,
+        shared,
+        selectors: &spec.selectors,
+        message: spec.message.as_deref(),
+        tags: &spec.tags,
+        ignore_missing: false,
+    };
+    parts.build(at, report)
+}
+
+/// What hooks in programs can do.
+const IN_PROGRAMS: Abilities = Abilities {
+    deny: false,
+    signal: true,
+    reason: "a function of a program cannot be made to fail; `Sigkill` ends the program before it runs",
+};
+
 /// What all kinds of hooks have.
 struct Parts<'a> {
     target: Option<HookTarget>,
@@ -150,10 +213,16 @@ impl Parts<'_> {
     }
 }
 
-fn return_arg(spec: &KprobeSpec, at: &FieldPath, report: &mut Report) -> Option<Arg> {
+fn return_arg(
+    spec: Option<&ArgSpec>,
+    on_return: bool,
+    origin: Origin,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<Arg> {
     let place = at.member("returnArg");
-    match &spec.return_arg {
-        None if spec.on_return => {
+    match spec {
+        None if on_return => {
             report.refuse_with(
                 &place,
                 "nothing",
@@ -163,7 +232,7 @@ fn return_arg(spec: &KprobeSpec, at: &FieldPath, report: &mut Report) -> Option<
             None
         }
         None => None,
-        Some(arg) if spec.on_return => argument::returned(arg, &place, report),
+        Some(arg) if on_return => argument::returned(arg, origin, &place, report),
         Some(_) => {
             report.warn(&place, "`returnArg` without `return: true`", "it has no effect");
             None
@@ -196,8 +265,8 @@ fn lsm_target(hook: &str, at: &FieldPath, report: &mut Report) -> Option<HookTar
     name(hook, "an LSM hook", at, report).map(HookTarget::Lsm)
 }
 
-/// A name of something in the kernel.
-fn name(name: &str, what: &str, at: &FieldPath, report: &mut Report) -> Option<String> {
+/// A name of something in the kernel or in a program.
+pub(super) fn name(name: &str, what: &str, at: &FieldPath, report: &mut Report) -> Option<String> {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$' | b'-');
     if name.is_empty() || name.len() > SYMBOL_BYTES_MAX || !name.bytes().all(letter) {
         let found = if name.is_empty() { "nothing".to_owned() } else { quoted(name) };

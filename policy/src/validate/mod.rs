@@ -15,6 +15,7 @@ mod scope;
 mod selector;
 mod syscalls;
 mod text;
+mod user;
 mod value;
 
 use crate::model::{FieldPath, Hook, Mode, OnUnresolved, Policy, PolicyKey};
@@ -81,12 +82,22 @@ fn policy(document: &TracingPolicy, report: &mut Report) -> Option<Policy> {
     for (place, spec) in spec.lsmhooks.iter().enumerate() {
         hooks.push(hook::lsm(spec, &shared, &at.member("lsmhooks").index(place), report));
     }
-    let none = spec.kprobes.is_empty() && spec.fentries.is_empty();
-    if none && spec.tracepoints.is_empty() && spec.lsmhooks.is_empty() {
+    for (place, uprobe) in spec.uprobes.iter().enumerate() {
+        let at = at.member("uprobes").index(place);
+        user::only_cluster_wide(document.kind, &at, report);
+        hooks.extend(hook::uprobe(uprobe, &shared, &at, report));
+    }
+    for (place, usdt) in spec.usdts.iter().enumerate() {
+        let at = at.member("usdts").index(place);
+        user::only_cluster_wide(document.kind, &at, report);
+        hooks.push(hook::usdt(usdt, &shared, &at, report));
+    }
+    let none = spec.kprobes.is_empty() && spec.fentries.is_empty() && spec.tracepoints.is_empty();
+    if none && spec.lsmhooks.is_empty() && spec.uprobes.is_empty() && spec.usdts.is_empty() {
         report.refuse(
             &at,
             "a policy without hooks",
-            "at least one of kprobes, fentries, tracepoints, lsmhooks",
+            "at least one of kprobes, fentries, tracepoints, lsmhooks, uprobes, usdts",
         );
     }
     shared.warn_about_unused(&at, report);

@@ -4,8 +4,10 @@ use super::journal::Journal;
 use anyhow::{Context as _, Result, anyhow, bail};
 use lictor_node_worker::kernel::{self, Engine, facts};
 use lictor_node_worker::port::{Applied, ApplyError, KernelPort, RecordSource, RevisionDecoder, error_chain};
-use lictor_policy::model::Policy;
-use lictor_policy::plan::{NodeFacts, Plan, Signature, Symbols, TracepointField, compile};
+use lictor_policy::model::{Policy, UserPlace};
+use lictor_policy::plan::{
+    FoundPlace, NodeFacts, Plan, Signature, Symbols, TracepointField, UserProblem, compile,
+};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +45,10 @@ impl Symbols for Hidden {
 
     fn raw_tracepoint(&self, event: &str) -> Option<Signature> {
         self.symbols.raw_tracepoint(event)
+    }
+
+    fn user_places(&self, path: &str, place: &UserPlace) -> Result<Vec<FoundPlace>, UserProblem> {
+        self.symbols.user_places(path, place)
     }
 
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {

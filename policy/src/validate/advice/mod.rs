@@ -45,7 +45,10 @@ fn system_call(hook: &Hook) -> Option<&str> {
         HookTarget::Tracepoint { subsystem, event, .. } if subsystem == "syscalls" => {
             event.strip_prefix("sys_enter_")
         }
-        HookTarget::Function(_) | HookTarget::Tracepoint { .. } | HookTarget::Lsm(_) => None,
+        HookTarget::Function(_)
+        | HookTarget::Tracepoint { .. }
+        | HookTarget::Lsm(_)
+        | HookTarget::User { .. } => None,
     }
 }
 
@@ -54,7 +57,7 @@ fn security_hook(hook: &Hook) -> Option<&str> {
     match &hook.target {
         HookTarget::Lsm(name) => Some(name),
         HookTarget::Function(name) => name.strip_prefix("security_"),
-        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } => None,
+        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } | HookTarget::User { .. } => None,
     }
 }
 
@@ -62,7 +65,10 @@ fn security_hook(hook: &Hook) -> Option<&str> {
 fn better_place(hook: &Hook) -> Option<String> {
     let name = match &hook.target {
         HookTarget::Function(name) => name.as_str(),
-        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } | HookTarget::Lsm(_) => system_call(hook)?,
+        HookTarget::Syscall(_)
+        | HookTarget::Tracepoint { .. }
+        | HookTarget::Lsm(_)
+        | HookTarget::User { .. } => system_call(hook)?,
     };
     let known = hooks::ASKED.iter().find(|(_, operations)| operations.contains(&name))?;
     Some(format!("the LSM hook `{}`", known.0))
@@ -210,6 +216,7 @@ fn flood(hook: &Hook, report: &mut Report) {
         HookTarget::Tracepoint { .. } => {
             system_call(hook).is_some_and(|name| hooks::BUSY_CALLS.contains(&name))
         }
+        HookTarget::User { .. } => false,
     };
     let loud =
         |rule: &&Rule| rule.actions.post && rule.actions.rate_limit.is_none() && rule.predicates.is_empty();

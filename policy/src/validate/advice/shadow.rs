@@ -236,9 +236,9 @@ mod tests {
                 let named: BTreeSet<_> =
                     report.warnings.iter().map(|warning| warning.0.path.clone()).collect();
                 hidden += named.len();
-                for number in 0..60 {
+                for number in 0..90 {
                     let place = &places[(number % places.len() as u64) as usize];
-                    let moment = [Moment::Begin, Moment::Asked, Moment::End][(number / 20) as usize];
+                    let moment = [Moment::Begin, Moment::Asked, Moment::End][(number / 30) as usize];
                     let event = generate::event(set << 16 | number, place, moment);
                     for one in judge(std::slice::from_ref(policy), &event, &host).fired {
                         fired += 1;

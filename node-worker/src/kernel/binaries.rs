@@ -1,0 +1,247 @@
+//! Programs and libraries of the node: where their functions and probes are.
+
+use lictor_policy::model::{FunctionName, UserPlace};
+use lictor_policy::plan::{FileIdentity, FoundPlace, UserProblem, UserSite};
+use object::read::elf::{ElfFile64, ProgramHeader as _, SectionHeader as _};
+use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, SymbolKind, elf};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Names to suggest for one that does not exist.
+const SUGGESTIONS_MAX: usize = 3;
+
+/// Answers that are kept.
+const ANSWERS_MAX: usize = 4096;
+
+/// A file as it was when something was found in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    identity: FileIdentity,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+type Answer = Result<Vec<FoundPlace>, UserProblem>;
+
+/// The files of a machine. Each is read again only when it is another one: policies are compiled at every change of one.
+#[derive(Debug)]
+pub(super) struct Binaries {
+    root: PathBuf,
+    answers: Mutex<HashMap<(String, UserPlace), (Version, Answer)>>,
+}
+
+impl Binaries {
+    /// Those of the machine whose file system is at `root`.
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), answers: Mutex::default() }
+    }
+
+    /// Where a place is.
+    pub(super) fn places(&self, path: &str, place: &UserPlace) -> Answer {
+        let (file, identity) = open(&self.root, path).map_err(|error| unreadable(&error))?;
+        let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+        if !metadata.is_file() {
+            return Err(UserProblem::Unreadable("is no regular file".to_owned()));
+        }
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        let version = Version { identity, bytes: metadata.len(), modified };
+        let key = (path.to_owned(), place.clone());
+        let known = || self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, answer)) = known().get(&key).filter(|(found, _)| *found == version) {
+            return answer.clone();
+        }
+        let answer = read(file, path, identity, place);
+        let mut answers = known();
+        if answers.len() >= ANSWERS_MAX {
+            answers.clear();
+        }
+        answers.insert(key, (version, answer.clone()));
+        answer
+    }
+}
+
+fn unreadable(error: &io::Error) -> UserProblem {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => UserProblem::NoFile,
+        _ => UserProblem::Unreadable(format!("cannot be read: {error}")),
+    }
+}
+
+/// Opens a file by its path on the node whose file system is at `root`. A node worker in a container has a root of its own;
+/// the node's is that of the node's first process.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub(super) fn open(root: &Path, path: &str) -> io::Result<(File, FileIdentity)> {
+    let directory = rustix::fs::open(
+        root.join("proc/1/root"),
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = match directory {
+        // Links between processes of `/proc` lead out of any root: these are followed as they are.
+        Ok(directory) if !path.starts_with("/proc/") => {
+            // Links of the node with whole paths are followed within the node's root.
+            rustix::fs::openat2(directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?
+        }
+        Ok(_) | Err(_) => rustix::fs::open(root.join(path.trim_start_matches('/')), flags, Mode::empty())?,
+    };
+    let file = File::from(file);
+    let metadata = file.metadata()?;
+    Ok((file, FileIdentity { device: metadata.dev(), inode: metadata.ino() }))
+}
+
+type Elf<'a> = ElfFile64<'a, Endianness, &'a ReadCache<File>>;
+
+fn read(file: File, path: &str, identity: FileIdentity, place: &UserPlace) -> Answer {
+    let cache = ReadCache::new(file);
+    let damaged = |error: object::Error| {
+        UserProblem::Unreadable(format!("is no file in the format ELF for 64 bits: {error}"))
+    };
+    let elf = Elf::parse(&cache).map_err(damaged)?;
+    if elf.elf_header().e_machine.get(elf.endian()) != MACHINE {
+        return Err(UserProblem::Unreadable("is for another processor".to_owned()));
+    }
+    let site = |offset: u64, ref_counter: u32| UserSite {
+        path: path.to_owned(),
+        offset,
+        ref_counter,
+        file: identity,
+    };
+    match place {
+        UserPlace::Function { name, ref_counter, .. } => {
+            let offsets = offsets(&elf, name)?;
+            let found = |offset| FoundPlace { site: site(offset, *ref_counter), arguments: String::new() };
+            Ok(offsets.into_iter().map(found).collect())
+        }
+        UserPlace::Probe { provider, name } => {
+            let probes = probes(&elf).map_err(damaged)?;
+            let wanted = |probe: &&Probe| probe.provider == *provider && probe.name == *name;
+            let found = |probe: &Probe| FoundPlace {
+                site: site(probe.offset, probe.ref_counter),
+                arguments: probe.arguments.clone(),
+            };
+            let places: Vec<FoundPlace> = probes.iter().filter(wanted).map(found).collect();
+            if places.is_empty() {
+                let names: BTreeSet<String> =
+                    probes.iter().map(|probe| format!("{}:{}", probe.provider, probe.name)).collect();
+                return Err(near(&place.to_string(), names.iter().map(String::as_str)));
+            }
+            Ok(places)
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+const MACHINE: u16 = elf::EM_X86_64;
+#[cfg(target_arch = "aarch64")]
+const MACHINE: u16 = elf::EM_AARCH64;
+
+fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> UserProblem {
+    let names = lictor_policy::nearest(wanted, names, SUGGESTIONS_MAX);
+    UserProblem::NoPlace(names.into_iter().map(str::to_owned).collect())
+}
+
+/// Where the code of a place is in the file: more than one when several functions have the name.
+fn offsets(elf: &Elf<'_>, name: &FunctionName) -> Result<BTreeSet<u64>, UserProblem> {
+    let code = |address: u64| offset_of(elf, address, true);
+    let nowhere = || UserProblem::NoPlace(Vec::new());
+    match name {
+        FunctionName::Symbol { name, plus } => {
+            let symbols = || elf.symbols().chain(elf.dynamic_symbols());
+            let functions =
+                || symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition());
+            let here =
+                functions().filter(|symbol| symbol.name_bytes().is_ok_and(|found| found == name.as_bytes()));
+            let found: BTreeSet<u64> = here
+                .filter(|symbol| *plus == 0 || *plus < symbol.size())
+                .filter_map(|symbol| code(symbol.address().checked_add(*plus)?))
+                .collect();
+            if found.is_empty() {
+                return Err(near(name, functions().filter_map(|symbol| symbol.name().ok())));
+            }
+            Ok(found)
+        }
+        FunctionName::Address(address) => Ok(BTreeSet::from([code(*address).ok_or_else(nowhere)?])),
+        FunctionName::Offset(offset) => {
+            let endian = elf.endian();
+            let holds = |header: &&elf::ProgramHeader64<Endianness>| {
+                let (begin, bytes) = header.file_range(endian);
+                is_code(header, endian) && *offset >= begin && *offset - begin < bytes
+            };
+            elf.elf_program_headers()
+                .iter()
+                .find(holds)
+                .map(|_| BTreeSet::from([*offset]))
+                .ok_or_else(nowhere)
+        }
+    }
+}
+
+fn is_code(header: &elf::ProgramHeader64<Endianness>, endian: Endianness) -> bool {
+    header.p_type(endian) == elf::PT_LOAD && header.p_flags(endian) & elf::PF_X != 0
+}
+
+/// Where in the file what has this address is.
+fn offset_of(elf: &Elf<'_>, address: u64, code: bool) -> Option<u64> {
+    let endian = elf.endian();
+    elf.elf_program_headers().iter().find_map(|header| {
+        let (begin, bytes) = header.file_range(endian);
+        let within = address.checked_sub(header.p_vaddr(endian))?;
+        let loaded = header.p_type(endian) == elf::PT_LOAD && (!code || is_code(header, endian));
+        (loaded && within < bytes).then(|| begin + within)
+    })
+}
+
+/// A probe of the file.
+#[derive(Debug)]
+struct Probe {
+    provider: String,
+    name: String,
+    arguments: String,
+    offset: u64,
+    ref_counter: u32,
+}
+
+/// The notes with a file's probes, as `sys/sdt.h` of SystemTap writes them.
+fn probes(elf: &Elf<'_>) -> object::Result<Vec<Probe>> {
+    /// `NT_STAPSDT`
+    const PROBE: u32 = 3;
+    let base = elf.section_by_name(".stapsdt.base").map(|section| section.address());
+    let mut probes = Vec::new();
+    for section in elf.sections().filter(|section| section.name() == Ok(".note.stapsdt")) {
+        let Some(mut notes) = section.elf_section_header().notes(elf.endian(), elf.data())? else { continue };
+        while let Some(note) = notes.next()? {
+            if note.name() == b"stapsdt" && note.n_type(elf.endian()) == PROBE {
+                probes.extend(probe(elf, note.desc(), base));
+            }
+        }
+    }
+    Ok(probes)
+}
+
+/// What a note says; `None` = nothing that makes sense. Three addresses, of the place, of `.stapsdt.base` when the file was
+/// linked (it may have been moved since) and of the counter; then three texts.
+fn probe(elf: &Elf<'_>, description: &[u8], base: Option<u64>) -> Option<Probe> {
+    let (numbers, texts) = description.split_first_chunk::<24>()?;
+    let number = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&numbers[at..at + 8]);
+        if elf.is_little_endian() { u64::from_le_bytes(bytes) } else { u64::from_be_bytes(bytes) }
+    };
+    let moved = base.map_or(0, |base| base.wrapping_sub(number(8)));
+    let mut texts = texts.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
+    let (provider, name, arguments) = (texts.next()?, texts.next()?, texts.next()?);
+    let offset = offset_of(elf, number(0).wrapping_add(moved), true)?;
+    let ref_counter = match number(16) {
+        0 => 0,
+        address => u32::try_from(offset_of(elf, address, false)?).ok()?,
+    };
+    Some(Probe { provider, name, arguments, offset, ref_counter })
+}

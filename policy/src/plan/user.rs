@@ -1,0 +1,181 @@
+//! Places in programs and libraries: how hook points name them, and which program attaches there.
+
+use super::attach::{Site, Strongest, Wants};
+use super::facts::{NodeFacts, UserProblem};
+use super::fields::Reader;
+use super::refusal::Problem;
+use super::{Attach, EventKind, HookPoint};
+use crate::model::{FunctionName, UserPlace};
+use std::fmt;
+use std::str::FromStr;
+
+/// A place in a file, as the kernel watches it.
+///
+/// As text, which is what hook points have: `PATH:OFFSET(COUNTER)@DEVICE:INODE`, where `(COUNTER)` is left out when it is 0.
+/// The part before `@` is what tracefs takes in its `uprobe_events`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSite {
+    /// The file, as the policy names it.
+    pub path: String,
+    /// Bytes from the beginning of the file.
+    pub offset: u64,
+    /// Where in the file the program counts who watches; 0 = nowhere.
+    pub ref_counter: u32,
+    /// Which file it was: another one of the same name is another place.
+    pub file: FileIdentity,
+}
+
+/// A place that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundPlace {
+    /// Where it is.
+    pub site: UserSite,
+    /// Where the arguments of a probe stand, as the file says it (`-4@%edi 8@-16(%rbp)`); empty for functions.
+    pub arguments: String,
+}
+
+/// A file, whatever its name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity {
+    /// Number of the device.
+    pub device: u64,
+    /// Number of the inode.
+    pub inode: u64,
+}
+
+impl fmt::Display for UserSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{:#x}", self.path, self.offset)?;
+        if self.ref_counter != 0 {
+            write!(f, "({:#x})", self.ref_counter)?;
+        }
+        write!(f, "@{:x}:{}", self.file.device, self.file.inode)
+    }
+}
+
+/// The text is no place in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no place in a file: PATH:OFFSET(COUNTER)@DEVICE:INODE")]
+pub struct NoUserSite;
+
+impl FromStr for UserSite {
+    type Err = NoUserSite;
+
+    fn from_str(text: &str) -> Result<Self, NoUserSite> {
+        let parts = || {
+            let (place, file) = text.rsplit_once('@')?;
+            let (device, inode) = file.split_once(':')?;
+            let (path, place) = place.rsplit_once(':')?;
+            let (offset, counter) = match place.strip_suffix(')') {
+                Some(place) => place.split_once('(')?,
+                None => (place, "0x0"),
+            };
+            let hexadecimal = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+            Some(Self {
+                path: path.to_owned(),
+                offset: hexadecimal(offset)?,
+                ref_counter: u32::try_from(hexadecimal(counter)?).ok()?,
+                file: FileIdentity {
+                    device: u64::from_str_radix(device, 16).ok()?,
+                    inode: inode.parse().ok()?,
+                },
+            })
+        };
+        parts().ok_or(NoUserSite)
+    }
+}
+
+/// The part of a place's text that says something to people.
+pub(super) fn shown(symbol: &str) -> &str {
+    symbol.rsplit_once('@').map_or(symbol, |(place, _)| place)
+}
+
+/// Where `place` of the file at `path` attaches.
+pub(super) fn sites(
+    path: &str,
+    place: &UserPlace,
+    wants: &Wants,
+    facts: &NodeFacts,
+) -> Result<Vec<Site>, Problem> {
+    let found = facts.symbols.user_places(path, place).map_err(|problem| missing(path, place, problem))?;
+    let (attach, event) = match place {
+        UserPlace::Function { at_end: false, .. } => (Attach::Uprobe, EventKind::Uprobe),
+        UserPlace::Function { at_end: true, .. } => (Attach::Uretprobe, EventKind::Uprobe),
+        UserPlace::Probe { .. } => (Attach::Uprobe, EventKind::Usdt),
+    };
+    let wish = if wants.action >= Strongest::Signal {
+        "rules report or signal, and nothing here can be denied"
+    } else {
+        "rules only report"
+    };
+    let site = |FoundPlace { site: user, arguments: _ }: FoundPlace| Site {
+        point: HookPoint { attach, symbol: user.to_string() },
+        reason: format!("{} on {}, {place} of {path}: {wish}", attach.name(), shown(&user.to_string())),
+        flags: 0,
+        argument_count: 0,
+        reader: Reader::User { function: format!("{place} of {path}") },
+        denies: false,
+        function_name: place.to_string(),
+        event,
+        user: Some(user),
+    };
+    Ok(found.into_iter().map(site).collect())
+}
+
+fn missing(path: &str, place: &UserPlace, problem: UserProblem) -> Problem {
+    let what = match place {
+        UserPlace::Function { .. } => "place",
+        UserPlace::Probe { .. } => "probe",
+    };
+    match problem {
+        UserProblem::Untold => Problem::new(
+            format!("{what} `{place}` of the file `{path}`"),
+            "hooks of the kernel, where no files of the node can be read",
+        ),
+        UserProblem::NoFile => Problem::missing(format!("the file `{path}`"), "files of the node")
+            .hint("paths are those of the node, not of a container"),
+        UserProblem::Unreadable(why) => Problem::new(
+            format!("the file `{path}`, which {why}"),
+            "programs and libraries in the format ELF for this machine",
+        ),
+        UserProblem::NoPlace(near) => {
+            let allowed = match place {
+                UserPlace::Function { name: FunctionName::Symbol { .. }, .. } => {
+                    "functions that the file has among its symbols"
+                }
+                UserPlace::Function { .. } => "places in the code of the file",
+                UserPlace::Probe { .. } => "probes of the file, as `readelf -n` shows them",
+            };
+            let problem = Problem::missing(format!("{what} `{place}` of the file `{path}`"), allowed);
+            match place {
+                UserPlace::Function { name: FunctionName::Symbol { .. }, .. } if near.is_empty() => {
+                    problem.hint("a stripped file has no symbols: name the place by `offsets` or `addrs`")
+                }
+                UserPlace::Probe { .. } if near.is_empty() => problem.hint("this file has none"),
+                UserPlace::Function { .. } | UserPlace::Probe { .. } => problem.nearest(&near),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_written_and_read() {
+        let file = FileIdentity { device: 0xfe00, inode: 12 };
+        for (path, offset, ref_counter, text) in [
+            ("/bin/bash", 0x31f40, 0, "/bin/bash:0x31f40@fe00:12"),
+            ("/a:b@c(d)", 0, 0x10, "/a:b@c(d):0x0(0x10)@fe00:12"),
+        ] {
+            let site = UserSite { path: path.to_owned(), offset, ref_counter, file };
+            assert_eq!(site.to_string(), text);
+            assert_eq!(text.parse(), Ok(site));
+            assert_eq!(Some(shown(text)), text.strip_suffix("@fe00:12"));
+        }
+        for text in ["", "/bin/bash", "/bin/bash:0x1", "/bin/bash:1@0:1", "/bin/bash:0x1)@0:1", "/b:0x1@0"] {
+            assert_eq!(text.parse::<UserSite>(), Err(NoUserSite), "{text}");
+        }
+    }
+}
