@@ -233,7 +233,7 @@ fn compact(kind: EventType, body: &Value, event: &Value, timestamps: bool, colou
             (None, None) => line.word(DIM, "status 0"),
         },
         EventType::Kprobe | EventType::Tracepoint | EventType::Lsm | EventType::Uprobe | EventType::Usdt => {
-            push_hook(&mut line, body, ours)
+            push_hook(&mut line, body, ours);
         }
     }
     line.text

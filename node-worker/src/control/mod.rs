@@ -17,7 +17,7 @@ use crate::source::live::{WentLive, adopt, bring_live};
 use crate::source::set::{FileState, PolicySet};
 use crate::state::StateDir;
 use crate::status::Status;
-use lictor_policy::plan::NodeFacts;
+use lictor_policy::plan::{AskedFiles, NodeFacts};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -33,6 +33,9 @@ pub use source::Source;
 
 /// Losses are looked for, and a failed apply is tried again, this often at most.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Whether programs that policies hook are still the same files is looked at this often.
+const FILES_PAUSE: Duration = Duration::from_secs(5);
 
 /// A revision that the kernel does not take is tried again after pauses that grow up to this.
 const RETRY_PAUSE_MAX: Duration = Duration::from_mins(1);
@@ -120,6 +123,9 @@ pub struct Control<K> {
     folder_problem: Option<String>,
     apply_problem: Option<String>,
     state_problem: Option<String>,
+    /// What was asked about files of the node when policies were applied, and when that is asked again.
+    files: AskedFiles,
+    files_at: Instant,
     retry_at: Option<Instant>,
     retry_pause: Duration,
     exits_lost: u64,
@@ -145,6 +151,8 @@ impl<K: KernelPort> Control<K> {
             folder_problem: None,
             apply_problem: None,
             state_problem: None,
+            files: AskedFiles::default(),
+            files_at: Instant::now(),
             retry_at: None,
             retry_pause: TICK,
             exits_lost: 0,
@@ -239,6 +247,7 @@ impl<K: KernelPort> Control<K> {
         if self.retry_at.is_some_and(|at| at <= Instant::now()) {
             self.apply();
         }
+        self.watch_files();
         self.update_pods();
         self.watch_losses();
         let live = matches!(self.parts.port.live(), Ok(Some(_)));
@@ -330,7 +339,8 @@ impl<K: KernelPort> Control<K> {
     }
 
     fn went_live(&mut self, live: WentLive, elapsed: Duration) {
-        let WentLive { applied, plan } = live;
+        let WentLive { applied, plan, files } = live;
+        self.files = files;
         self.plan = Some(plan.digest);
         tracing::info!(
             revision = applied.revision,
@@ -394,6 +404,18 @@ impl<K: KernelPort> Control<K> {
             tracing::info!(file, "policy file is gone");
         }
         self.logged = now;
+    }
+
+    /// Applies the policies again when a program that they hook has been replaced, or has come or gone.
+    fn watch_files(&mut self) {
+        if self.files_at.elapsed() < FILES_PAUSE {
+            return;
+        }
+        self.files_at = Instant::now();
+        if self.files.have_changed(&*self.parts.facts.symbols) {
+            tracing::info!("a program or library that policies hook has changed");
+            self.apply();
+        }
     }
 
     fn watch_losses(&mut self) {

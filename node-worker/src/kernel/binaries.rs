@@ -66,10 +66,10 @@ impl Binaries {
 }
 
 fn unreadable(error: &io::Error) -> UserProblem {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => UserProblem::NoFile,
-        _ => UserProblem::Unreadable(format!("cannot be read: {error}")),
+    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+        return UserProblem::NoFile;
     }
+    UserProblem::Unreadable(format!("cannot be read: {error}"))
 }
 
 /// Opens a file by its path on the node whose file system is at `root`. A node worker in a container has a root of its own;
@@ -209,7 +209,7 @@ struct Probe {
     ref_counter: u32,
 }
 
-/// The notes with a file's probes, as `sys/sdt.h` of SystemTap writes them.
+/// The notes with a file's probes, as `sys/sdt.h` of `SystemTap` writes them.
 fn probes(elf: &Elf<'_>) -> object::Result<Vec<Probe>> {
     /// `NT_STAPSDT`
     const PROBE: u32 = 3;
@@ -244,4 +244,79 @@ fn probe(elf: &Elf<'_>, description: &[u8], base: Option<u64>) -> Option<Probe> 
         address => u32::try_from(offset_of(elf, address, false)?).ok()?,
     };
     Some(Probe { provider, name, arguments, offset, ref_counter })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn function(name: FunctionName) -> UserPlace {
+        UserPlace::Function { name, ref_counter: 0, at_end: false }
+    }
+
+    /// A machine with this test's own program, and its path there.
+    fn machine() -> (tempfile::TempDir, Binaries, PathBuf) {
+        let root = tempfile::tempdir().unwrap();
+        let program = root.path().join("program");
+        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let binaries = Binaries::new(root.path());
+        (root, binaries, program)
+    }
+
+    #[test]
+    fn a_function_is_found_by_symbol_address_and_offset() {
+        let (_root, binaries, program) = machine();
+        let main = binaries.places("/program", &UserPlace::function("main")).unwrap();
+        let [FoundPlace { site, arguments }] = &main[..] else { panic!("{main:?}") };
+        assert_eq!((site.path.as_str(), arguments.as_str()), ("/program", ""));
+        assert_eq!(site.file.inode, fs::metadata(&program).unwrap().ino());
+        let by_offset = binaries.places("/program", &function(FunctionName::Offset(site.offset))).unwrap();
+        assert_eq!(by_offset, main);
+        let cache = ReadCache::new(File::open(&program).unwrap());
+        let elf = Elf::parse(&cache).unwrap();
+        let symbol = elf.symbols().find(|symbol| symbol.name() == Ok("main")).unwrap();
+        let by_address = binaries.places("/program", &function(FunctionName::Address(symbol.address())));
+        assert_eq!(by_address.unwrap(), main);
+        let behind = FunctionName::Symbol { name: "main".to_owned(), plus: 1 };
+        assert_eq!(binaries.places("/program", &function(behind)).unwrap()[0].site.offset, site.offset + 1);
+        let too_far = FunctionName::Symbol { name: "main".to_owned(), plus: 1 << 40 };
+        assert!(matches!(binaries.places("/program", &function(too_far)), Err(UserProblem::NoPlace(_))));
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_apart() {
+        let (root, binaries, _) = machine();
+        fs::write(root.path().join("text"), "no program").unwrap();
+        let main = UserPlace::function("main");
+        assert_eq!(binaries.places("/none", &main), Err(UserProblem::NoFile));
+        assert!(matches!(binaries.places("/text", &main), Err(UserProblem::Unreadable(_))));
+        assert!(matches!(binaries.places("/", &main), Err(UserProblem::Unreadable(_))));
+        let Err(UserProblem::NoPlace(near)) = binaries.places("/program", &UserPlace::function("mainn"))
+        else {
+            panic!("there is no function of that name")
+        };
+        assert!(near.contains(&"main".to_owned()), "{near:?}");
+        for name in [FunctionName::Offset(u64::MAX), FunctionName::Offset(0), FunctionName::Address(u64::MAX)]
+        {
+            assert_eq!(binaries.places("/program", &function(name)), Err(UserProblem::NoPlace(Vec::new())));
+        }
+        let probe = UserPlace::Probe { provider: "lab".to_owned(), name: "step".to_owned() };
+        assert_eq!(binaries.places("/program", &probe), Err(UserProblem::NoPlace(Vec::new())));
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_read_again() {
+        let (root, binaries, program) = machine();
+        let main = UserPlace::function("main");
+        let first = binaries.places("/program", &main).unwrap();
+        let copy = root.path().join("copy");
+        fs::copy(&program, &copy).unwrap();
+        fs::rename(copy, &program).unwrap();
+        let second = binaries.places("/program", &main).unwrap();
+        assert_eq!(first[0].site.offset, second[0].site.offset);
+        assert_ne!(first[0].site.file, second[0].site.file);
+        fs::remove_file(&program).unwrap();
+        assert_eq!(binaries.places("/program", &main), Err(UserProblem::NoFile));
+    }
 }

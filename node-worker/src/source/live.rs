@@ -6,7 +6,7 @@
 use super::set::{Attempt, Cause, PolicySet};
 use crate::port::{Applied, ApplyError, KernelError, KernelPort, RevisionDecoder, error_chain};
 use lictor_policy::model::PolicyKey;
-use lictor_policy::plan::{Compiled, HookPoint, NodeFacts, Plan, compile};
+use lictor_policy::plan::{AskedFiles, Compiled, HookPoint, NodeFacts, Plan, compile};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub struct WentLive {
     pub applied: Applied,
     /// What it was made from.
     pub plan: Arc<Plan>,
+    /// What was asked about files of the node for it.
+    pub files: AskedFiles,
 }
 
 /// Takes over what an earlier node worker left live, when it was made from the versions that are restored in `set`.
@@ -28,7 +30,7 @@ pub fn adopt(
 ) -> Result<Option<WentLive>, KernelError> {
     let compiled = compile(&set.attempt().policies(), facts);
     let plan = Arc::new(compiled.plan);
-    Ok(port.adopt(&plan)?.map(|applied| WentLive { applied, plan }))
+    Ok(port.adopt(&plan)?.map(|applied| WentLive { applied, plan, files: compiled.files }))
 }
 
 /// Makes the files of `set` live. On error the kernel keeps what it has, and no policy is to blame.
@@ -39,10 +41,13 @@ pub fn bring_live(
     announce: &mut dyn FnMut(RevisionDecoder),
 ) -> Result<WentLive, ApplyError> {
     let mut attempt = set.attempt();
+    // Of all attempts: a policy that is refused for its file goes live when the file comes.
+    let mut files = AskedFiles::default();
     // When a limit is reached, this many policies are set aside at once; each time twice as many.
     let mut step = 1;
     loop {
         let compiled = compile(&attempt.policies(), facts);
+        files.add(&compiled.files);
         if refuse_uncompiled(&mut attempt, &compiled) {
             // An older version stands in for a refused one: that makes another plan.
             continue;
@@ -56,7 +61,7 @@ pub fn bring_live(
                         set.warn(&key, &warning.to_string());
                     }
                 }
-                return Ok(WentLive { applied, plan });
+                return Ok(WentLive { applied, plan, files });
             }
             Err(ApplyError::HookPoint { point, reason }) => {
                 let culprits = culprits(&attempt, &plan, &point);

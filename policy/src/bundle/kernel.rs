@@ -117,10 +117,8 @@ impl KernelNames {
                 (!function(&format!("{prefix}{name}")))
                     .then(|| ("call", format!("the unknown system call `sys_{name}`"), near().collect()))
             }
-            // Not every one has a record, and only those that have are listed.
-            HookTarget::Tracepoint { raw: true, .. } => None,
-            // Nodes do not tell of their files.
-            HookTarget::User { .. } => None,
+            // Not every tracepoint has a record, and only those that have are listed; files are not.
+            HookTarget::Tracepoint { raw: true, .. } | HookTarget::User { .. } => None,
             HookTarget::Tracepoint { subsystem, event, raw: false } => {
                 let wanted = format!("{subsystem}/{event}");
                 if self.tracepoints.is_empty() || self.tracepoints.contains(&wanted) {

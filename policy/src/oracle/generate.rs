@@ -76,15 +76,17 @@ fn pointer(name: &str) -> TypeClass {
 pub fn places() -> Vec<Place> {
     let place = |target, arguments, returns, denies| Place { target, arguments, returns, denies };
     let function = |name: &str| HookTarget::Function(name.to_owned());
+    let lsm = |name: &str| HookTarget::Lsm(name.to_owned());
     let tracepoint = |subsystem: &str, event: &str| HookTarget::Tracepoint {
         subsystem: subsystem.to_owned(),
         event: event.to_owned(),
         raw: false,
     };
+    let run = HookTarget::User { path: "/bin/program".to_owned(), place: UserPlace::function("run") };
     let common = || vec![int(2, false), int(1, false), int(1, false), int(4, true)];
     vec![
-        place(HookTarget::Lsm("file_open".to_owned()), vec![pointer("file")], None, true),
-        place(HookTarget::Lsm("file_permission".to_owned()), vec![pointer("file"), int(4, true)], None, true),
+        place(lsm("file_open"), vec![pointer("file")], None, true),
+        place(lsm("file_permission"), vec![pointer("file"), int(4, true)], None, true),
         place(
             function("security_file_permission"),
             vec![pointer("file"), int(4, true)],
@@ -92,18 +94,16 @@ pub fn places() -> Vec<Place> {
             true,
         ),
         place(function("security_bprm_check"), vec![pointer("linux_binprm")], Some(int(4, true)), true),
-        place(HookTarget::Lsm("bprm_committed_creds".to_owned()), vec![pointer("linux_binprm")], None, false),
+        place(lsm("bprm_committed_creds"), vec![pointer("linux_binprm")], None, false),
         place(function("fd_install"), vec![int(4, false), pointer("file")], None, false),
         place(
             function("many"),
-            vec![
-                TypeClass::CharPointer,
-                int(1, false),
-                int(2, true),
-                int(4, false),
-                int(8, true),
-                pointer("path"),
-            ],
+            [
+                vec![TypeClass::CharPointer, int(1, false), int(2, true)],
+                vec![int(4, false), int(8, true)],
+                vec![pointer("path")],
+            ]
+            .concat(),
             Some(int(4, true)),
             false,
         ),
@@ -120,12 +120,7 @@ pub fn places() -> Vec<Place> {
             false,
         ),
         place(function("init_of"), vec![pointer("module"), pointer("net_device")], Some(int(4, true)), false),
-        place(
-            HookTarget::User { path: "/bin/program".to_owned(), place: UserPlace::function("run") },
-            vec![int(8, true), TypeClass::CharPointer, int(8, false)],
-            None,
-            false,
-        ),
+        place(run, vec![int(8, true), TypeClass::CharPointer, int(8, false)], None, false),
         place(
             HookTarget::Syscall("write".to_owned()),
             vec![int(4, false), TypeClass::CharPointer, int(8, false)],

@@ -4,6 +4,7 @@ use super::assemble::{Member, assemble};
 use super::fields::Field;
 use super::place::{ColumnKey, PlacedHook, Placer};
 use super::refusal::{Problem, Refusal};
+use super::user::AskedFiles;
 use super::{HookPoint, NodeFacts, Plan, PlanPolicy};
 use crate::model::{FieldPath, Policy, PolicyKey, Scope};
 use crate::violation::Warning;
@@ -19,6 +20,8 @@ pub struct Compiled {
     pub refusals: Vec<Refusal>,
     /// What their authors will want to know, in the same order.
     pub warnings: Vec<Warning>,
+    /// What was found out about files of the node; when that changes, compiling gives something else.
+    pub files: AskedFiles,
 }
 
 /// Compiles policies for a node. The result does not depend on the order of `policies`.
@@ -78,7 +81,8 @@ pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
         .map(|(policy, plan)| PlanPolicy { scope: number(&policy.scope), ..plan })
         .collect();
     let scopes = scopes.into_iter().cloned().collect();
-    Compiled { plan: assemble(compiled, scopes, &points), refusals, warnings }
+    let files = placer.asked_files();
+    Compiled { plan: assemble(compiled, scopes, &points), refusals, warnings, files }
 }
 
 /// A policy that selects pods, where nobody can tell which process is of which pod.

@@ -171,7 +171,7 @@ impl Reader {
             Self::Call { function, signature: Some(signature), positions } => {
                 parameter_place(index, what, function, signature, *positions)
             }
-            Self::Call { function, signature: None, .. } => {
+            Self::Call { function, signature: None, .. } | Self::User { function } => {
                 check_register(index, what, function)?;
                 Ok(Place { source: index, offset: 0, parameter: None })
             }
@@ -190,10 +190,6 @@ impl Reader {
                 check_register(index, what, function)?;
                 let parameter = parameters.as_ref().map(|all| Cow::Borrowed(&all[at]));
                 Ok(Place { source: index, offset: 0, parameter })
-            }
-            Self::User { function } => {
-                check_register(index, what, function)?;
-                Ok(Place { source: index, offset: 0, parameter: None })
             }
             Self::Record { event, fields } => {
                 let Some(field) = fields.get(at) else {

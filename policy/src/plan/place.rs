@@ -6,6 +6,7 @@ use super::facts::NodeFacts;
 use super::fields::{Field, Resolved};
 use super::numbers;
 use super::refusal::{Problem, Refusal};
+use super::user::AskedFiles;
 use super::{ArgPlan, EventKind, HookPoint, RulePlan, UserSite};
 use crate::model::{
     Actions, Arg, ArgKind, CapabilitySet, CapabilityTest, EndpointsPart, EndpointsTest, EndpointsValues,
@@ -112,6 +113,18 @@ impl<'a> Placer<'a> {
             }
         }
         placed
+    }
+
+    /// What the policies so far have asked about files of the node. Asked once more: the answers are at hand.
+    pub(super) fn asked_files(&self) -> AskedFiles {
+        let asked = self.sites.keys().filter_map(|(target, _)| match target {
+            HookTarget::User { path, place } => Some((path.as_str(), place)),
+            HookTarget::Function(_)
+            | HookTarget::Syscall(_)
+            | HookTarget::Tracepoint { .. }
+            | HookTarget::Lsm(_) => None,
+        });
+        AskedFiles::ask(asked, &*self.facts.symbols)
     }
 
     fn sites(&mut self, hook: &Hook) -> SitesResult {

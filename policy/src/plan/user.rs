@@ -1,11 +1,12 @@
 //! Places in programs and libraries: how hook points name them, and which program attaches there.
 
 use super::attach::{Site, Strongest, Wants};
-use super::facts::{NodeFacts, UserProblem};
+use super::facts::{NodeFacts, Symbols, UserProblem};
 use super::fields::Reader;
 use super::refusal::Problem;
 use super::{Attach, EventKind, HookPoint};
 use crate::model::{FunctionName, UserPlace};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -32,6 +33,32 @@ pub struct FoundPlace {
     pub site: UserSite,
     /// Where the arguments of a probe stand, as the file says it (`-4@%edi 8@-16(%rbp)`); empty for functions.
     pub arguments: String,
+}
+
+/// What was asked about files of the node, and the answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AskedFiles(BTreeMap<(String, UserPlace), Result<Vec<FoundPlace>, UserProblem>>);
+
+impl AskedFiles {
+    pub(super) fn ask<'a>(
+        asked: impl Iterator<Item = (&'a str, &'a UserPlace)>,
+        symbols: &dyn Symbols,
+    ) -> Self {
+        let answer = |(path, place): (&str, &UserPlace)| {
+            ((path.to_owned(), place.clone()), symbols.user_places(path, place))
+        };
+        Self(asked.map(answer).collect())
+    }
+
+    /// Adds what was asked elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
+    }
+
+    /// Whether some answer is another one by now: a file is there, or gone, or replaced.
+    pub fn have_changed(&self, symbols: &dyn Symbols) -> bool {
+        self.0.iter().any(|((path, place), answer)| symbols.user_places(path, place) != *answer)
+    }
 }
 
 /// A file, whatever its name is.

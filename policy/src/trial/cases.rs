@@ -3,9 +3,10 @@
 use super::endpoints::{self, GivenEndpoints};
 use super::judge_operation;
 use super::line::{self, Line, Recorded, denies};
+use super::target;
 use crate::model::{
     ArgKind, CapabilitySet, FieldPath, FileType, Hook, HookTarget, Namespace, PodLabels, Policy, Predicate,
-    UserPlace, Workload,
+    Workload,
 };
 use crate::oracle::{Endpoints, Event, Judgement, Moment, Process, ProcessId, Reading, Value, same_place};
 use crate::parse::{Lines, parse};
@@ -337,25 +338,21 @@ impl Maker<'_> {
 
     /// The event of a case, if everything that the policies ask for is there.
     fn event(&mut self, spec: &EventSpec, at: &FieldPath) -> Option<Event> {
-        let names = [
-            &spec.lsmhook,
-            &spec.kprobe,
-            &spec.syscall,
-            &spec.tracepoint,
-            &spec.uprobe,
-            &spec.usdt,
-            &spec.line,
-        ];
-        if names.iter().filter(|name| name.is_some()).count() != 1 {
-            let count = names.iter().filter(|name| name.is_some()).count();
-            let found = format!("{count} places");
-            self.refuse(at, found, "exactly one of lsmhook, kprobe, syscall, tracepoint, uprobe, usdt, line");
+        let count = target::count(spec);
+        if count != 1 {
+            self.refuse(at, format!("{count} places"), format!("exactly one of {}", target::FIELDS));
             return None;
         }
         if let Some(text) = &spec.line {
             return self.recorded(text, spec, at);
         }
-        let target = self.target(spec, at)?;
+        let target = match target::of(spec) {
+            Ok(target) => target,
+            Err((field, found, allowed)) => {
+                self.refuse(&at.member(field), found, allowed);
+                return None;
+            }
+        };
         let hooks = self.hooks(&target, at)?;
         let before = self.violations.len();
         let args = spec.args.iter().enumerate().filter_map(|(place, given)| {
@@ -377,56 +374,6 @@ impl Maker<'_> {
         let denies = denies(&target);
         let event = Event { target, moment: Moment::Begin, denies, args, returned, process };
         (self.violations.len() == before).then_some(event)
-    }
-
-    fn target(&mut self, spec: &EventSpec, at: &FieldPath) -> Option<HookTarget> {
-        if let Some(name) = &spec.lsmhook {
-            return Some(HookTarget::Lsm(name.clone()));
-        }
-        if let Some(name) = &spec.kprobe {
-            return Some(HookTarget::Function(name.clone()));
-        }
-        if let Some(name) = &spec.syscall {
-            let bare =
-                ["__x64_sys_", "__arm64_sys_", "sys_"].iter().find_map(|prefix| name.strip_prefix(prefix));
-            return Some(HookTarget::Syscall(bare.unwrap_or(name).to_owned()));
-        }
-        if spec.uprobe.is_some() || spec.usdt.is_some() {
-            return self.user_target(spec, at);
-        }
-        let name = spec.tracepoint.as_ref()?;
-        let Some((subsystem, event)) = name.split_once('/') else {
-            self.refuse(
-                &at.member("tracepoint"),
-                format!("`{name}`"),
-                "a group and a name, as sched/sched_process_exec",
-            );
-            return None;
-        };
-        Some(HookTarget::Tracepoint { subsystem: subsystem.to_owned(), event: event.to_owned(), raw: false })
-    }
-
-    /// A place in a program: what is behind its path has no colon.
-    fn user_target(&mut self, spec: &EventSpec, at: &FieldPath) -> Option<HookTarget> {
-        let (field, text, allowed) = match (&spec.uprobe, &spec.usdt) {
-            (Some(text), _) => ("uprobe", text, "a path and a symbol, as /bin/bash:readline"),
-            (None, text) => {
-                ("usdt", text.as_ref()?, "a path, a provider and a name, as /bin/bash:shell:prompt")
-            }
-        };
-        let parts = || {
-            let (path, name) = text.rsplit_once(':')?;
-            if field == "uprobe" {
-                return Some((path, UserPlace::function(name)));
-            }
-            let (path, provider) = path.rsplit_once(':')?;
-            Some((path, UserPlace::Probe { provider: provider.to_owned(), name: name.to_owned() }))
-        };
-        let Some((path, place)) = parts().filter(|(path, _)| path.starts_with('/')) else {
-            self.refuse(&at.member(field), format!("`{text}`"), allowed);
-            return None;
-        };
-        Some(HookTarget::User { path: path.to_owned(), place })
     }
 
     /// The hooks at a place: a case that no policy hears of proves nothing.

@@ -6,6 +6,7 @@ pub mod cases;
 mod endpoints;
 pub mod line;
 pub mod replay;
+mod target;
 #[cfg(test)]
 mod tests;
 

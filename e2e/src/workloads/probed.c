@@ -1,0 +1,58 @@
+/* What uprobes and probes of programs are tried on: a library's worth of functions, and probes as sys/sdt.h makes them. */
+#include <stdio.h>
+#include <string.h>
+
+/* A note for the place where it stands; `counter` is where the program counts who watches. */
+#define PROBE(provider, name, counter, arguments, ...)                                                       \
+	asm volatile("990: nop\n"                                                                            \
+		     ".pushsection .note.stapsdt,\"\",\"note\"\n"                                            \
+		     ".balign 4\n"                                                                           \
+		     ".4byte 992f-991f, 994f-993f, 3\n"                                                      \
+		     "991: .asciz \"stapsdt\"\n"                                                             \
+		     "992: .balign 4\n"                                                                      \
+		     "993: .8byte 990b\n"                                                                    \
+		     ".8byte _.stapsdt.base\n"                                                               \
+		     ".8byte " counter "\n"                                                                  \
+		     ".asciz \"" provider "\"\n"                                                             \
+		     ".asciz \"" name "\"\n"                                                                 \
+		     ".asciz \"" arguments "\"\n"                                                            \
+		     "994: .balign 4\n"                                                                      \
+		     ".popsection\n"                                                                         \
+		     ".ifndef _.stapsdt.base\n"                                                              \
+		     ".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"                 \
+		     ".weak _.stapsdt.base\n"                                                                \
+		     ".hidden _.stapsdt.base\n"                                                              \
+		     "_.stapsdt.base: .space 1\n"                                                            \
+		     ".size _.stapsdt.base, 1\n"                                                             \
+		     ".popsection\n"                                                                         \
+		     ".endif\n" ::__VA_ARGS__)
+
+/* Raised by the kernel as long as somebody watches. */
+__attribute__((section(".probes"), used)) volatile unsigned short lab_step_counter;
+
+static long values[4] = {11, 22, 33, 44};
+
+__attribute__((noinline)) int lab_function(int number, const char *text, unsigned long size)
+{
+	asm volatile("" ::: "memory");
+	return number + (int)strlen(text) + (int)size;
+}
+
+__attribute__((noinline)) static void lab_step(int number, const char *text, long *from, long index)
+{
+	PROBE("lab", "step", "lab_step_counter", "-4@%0 8@%1 8@8(%2,%3,8) -8@16(%2) 4@$7", "r"(number), "r"(text),
+	      "r"(from), "r"(index));
+	if (number == 2)
+		PROBE("lab", "step", "lab_step_counter", "-4@%0 8@%1 8@$1 -8@$-2 4@$8", "r"(number), "r"(text));
+	PROBE("lab", "plain", "0", "-1@$-3");
+}
+
+int main(int argc, char **argv)
+{
+	const char *text = argc > 1 ? argv[1] : "";
+
+	printf("%d %d\n", lab_function(argc, text, 3), lab_step_counter);
+	for (int number = 1; number < argc; number++)
+		lab_step(number, argv[number], values, 1);
+	return 0;
+}
