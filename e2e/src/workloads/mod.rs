@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::lab::{CASE_FUNCTIONS, CaseResult, KernelName, LabContext, LabTest, Options, recorded_cases};
 use crate::tour::FUNCTIONS;
@@ -22,15 +24,29 @@ pub(crate) const TESTS: &[LabTest] =
 /// policy whose line has no event reports nothing.
 const EXPECTED: &str = include_str!("expected.txt");
 
-const SCRIPT: [&str; 7] = [
+const SCRIPT: [&str; 8] = [
     include_str!("policies.sh"),
     include_str!("process.sh"),
     include_str!("arguments.sh"),
     include_str!("actions.sh"),
     include_str!("network.sh"),
     include_str!("objects.sh"),
+    include_str!("programs.sh"),
     include_str!("main.sh"),
 ];
+
+/// A program with functions and probes to hook.
+const PROBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/workloads/probed.c");
+
+/// Compiles [`PROBED`].
+fn probed(context: &LabContext) -> Result<PathBuf> {
+    let program = context.programs.join(format!("probed-{}", context.kernel));
+    let output = Command::new("cc").args(["-O1", "-o"]).arg(&program).arg(PROBED).output()?;
+    if !output.status.success() {
+        bail!("cc {PROBED}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(program)
+}
 
 fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {
     let modules = vec!["dummy".to_owned()];
@@ -38,6 +54,7 @@ fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {
     let lab = context.lab_with(options).file(context.programs.join("lictor-lab"), "/usr/bin/lictor-lab");
     // The one interpreter that makes any system call, and is on every Debian machine.
     let lab = lab.file("/usr/bin/perl", "/usr/bin/perl");
+    let lab = lab.file(probed(context)?, "/usr/bin/probed");
     let outcome = lab.run(&format!("{CASE_FUNCTIONS}\n{FUNCTIONS}\n{}", SCRIPT.join("\n")))?;
     let mut cases = recorded_cases(&outcome);
     let file = |name: &str| {

@@ -1,0 +1,70 @@
+# Places in programs: $W/bin/probed is probed.c.
+cp /usr/bin/probed $W/bin/probed
+on_program() {
+	policy "$1" <<-END
+		  uprobes:
+		  - path: $W/bin/probed
+		    $2
+		    selectors:
+		    - {$3}
+	END
+}
+ARGS='args: [{index: 0, type: int, label: number}, {index: 1, type: string}, {index: 2, type: size_t}]'
+on_program uprobe-arguments "symbols: [lab_function]
+    $ARGS
+    message: a function
+    tags: [one, two]" "matchArgs: [{index: 1, operator: Prefix, values: [up]}, {index: 0, operator: Equal, values: ['3']}]"
+on_program uprobe-not "symbols: [lab_function]
+    $ARGS" "matchArgs: [{index: 1, operator: NotPrefix, values: [up, die, over]}]"
+on_program uprobe-returned "symbols: [lab_function]
+    return: true
+    returnArg: {index: 0, type: int, label: sum}" "matchReturnArgs: [{index: 0, operator: InRange, values: ['8:9']}]"
+on_program uprobe-kill "symbols: [lab_function]
+    args: [{index: 1, type: string}]" "matchArgs: [{index: 1, operator: Equal, values: [die]}], matchActions: [{action: Sigkill}]"
+on_program uprobe-monitor "symbols: [lab_function]
+    args: [{index: 1, type: string}]" "matchArgs: [{index: 1, operator: Equal, values: [monitored]}], matchActions: [{action: Sigkill}]"
+sed -i '/^spec:/a\  mode: monitor' "$NEW/uprobe-monitor.yaml"
+# Where a policy by symbol would attach, the same by numbers.
+offset=$(lictor policy explain "$NEW/uprobe-kill.yaml" | sed -n 's/^uprobe.*probed:\(0x[0-9a-f]*\):.*/\1/p')
+on_program uprobe-offset "offsets: [$offset]
+    args: [{index: 1, type: string}]" "matchArgs: [{index: 1, operator: Equal, values: [up]}]"
+policy uprobe-binaries <<-END
+	  uprobes:
+	  - path: /usr/lib/x86_64-linux-gnu/libc.so.6
+	    symbols: [setlocale]
+	    selectors:
+	    - matchBinaries: [{operator: In, values: [$W/bin/local]}]
+	      matchActions: [{action: Post, rateLimit: 1h}]
+END
+cp /usr/bin/bash $W/bin/local
+cp /usr/bin/probed $W/bin/replaced
+policy uprobe-replaced <<-END
+	  uprobes:
+	  - {path: $W/bin/replaced, symbols: [lab_function, no_such_function], ignore: {callNotFound: true}}
+	  - {path: $W/bin/comes-later, symbols: [lab_function], ignore: {callNotFound: true}}
+END
+places_in_programs() {
+	$W/bin/probed up
+	$W/bin/probed up two
+	$W/bin/probed up two three
+	$W/bin/probed over
+	$W/bin/probed monitored
+	$W/bin/probed die && echo alive
+	$W/bin/local -c :
+}
+workload places_in_programs
+
+# Another file of the same name is another program, and one that comes later is watched from then on.
+is_hooked() { lictor node status -o json | grep -q "/$1:"; }
+replaced_programs() {
+	$W/bin/replaced one
+	cp /usr/bin/probed $W/bin/new
+	mv $W/bin/new $W/bin/replaced
+	cp /usr/bin/probed $W/bin/new
+	mv $W/bin/new $W/bin/comes-later
+
+	check programs-that-come-later-are-hooked eventually 30 is_hooked comes-later
+	$W/bin/replaced two
+	$W/bin/comes-later three
+}
+workload replaced_programs
