@@ -167,7 +167,8 @@ fn actions(spec: &mut Json, hook: &str) {
         rule(action, limited, "only `Post` has a rate limit: only reports are limited");
         match hook {
             "fentries" => {
-                let watches = "self.action in ['Post', 'NoPost', 'GetUrl', 'DnsLookup']";
+                let watches =
+                    "self.action in ['Post', 'NoPost', 'GetUrl', 'DnsLookup', 'TrackSock', 'UntrackSock']";
                 rule(action, watches, "hooks under `fentries` only watch: write it under `kprobes`");
             }
             "tracepoints" => {

@@ -20,6 +20,7 @@ pub const LICTOR_MAX_PODS: u32 = 4096;
 pub const LICTOR_MAX_CGROUPS: u32 = 16384;
 pub const LICTOR_MAX_NESTED_CGROUPS: u32 = 8192;
 pub const LICTOR_MAX_CGROUP_NAME: u32 = 128;
+pub const LICTOR_MAX_SOCKETS: u32 = 16384;
 pub const LICTOR_MAX_BYTES: u32 = 4096;
 pub const LICTOR_REVISION_HAS_SUFFIX: u32 = 1;
 pub const LICTOR_RULE_RECORD: u32 = 1;
@@ -27,6 +28,9 @@ pub const LICTOR_RULE_DENY: u32 = 2;
 pub const LICTOR_RULE_SIGNAL: u32 = 4;
 pub const LICTOR_RULE_MONITOR: u32 = 8;
 pub const LICTOR_RULE_LIMIT: u32 = 16;
+pub const LICTOR_RULE_TRACK: u32 = 32;
+pub const LICTOR_RULE_UNTRACK: u32 = 64;
+pub const LICTOR_RULE_FIELD_SHIFT: u32 = 24;
 pub const LICTOR_LIMIT_THREAD: u32 = 0;
 pub const LICTOR_LIMIT_PROCESS: u32 = 1;
 pub const LICTOR_LIMIT_GLOBAL: u32 = 2;
@@ -49,6 +53,7 @@ pub const LICTOR_DIGIT_IPV4: u32 = 64;
 pub const LICTOR_DIGIT_IPV6: u32 = 96;
 pub const LICTOR_SHAPE_SYSCALL: u32 = 1;
 pub const LICTOR_SHAPE_MEMO: u32 = 2;
+pub const LICTOR_SHAPE_OWNERS: u32 = 4;
 pub const LICTOR_PATCH: u32 = 1281966964;
 pub const LICTOR_EXEC_ARGS_TRUNCATED: u32 = 1;
 pub const LICTOR_EXEC_ARGS_UNREADABLE: u32 = 2;
@@ -628,7 +633,8 @@ pub mod lictor_site {
     pub const LICTOR_SITE_CGROUP_LOST: Type = 12;
     pub const LICTOR_SITE_CGROUP_TABLE: Type = 13;
     pub const LICTOR_SITE_IMAGE_TABLE: Type = 14;
-    pub const LICTOR_SITE_COUNT: Type = 15;
+    pub const LICTOR_SITE_SOCKETS: Type = 15;
+    pub const LICTOR_SITE_COUNT: Type = 16;
 }
 pub mod lictor_stat {
     #[allow(unused_imports)]
@@ -687,6 +693,28 @@ const _: () = {
         [::core::mem::offset_of!(lictor_record, cgroup_id) - 32usize];
     ["Offset of field: lictor_record::exec_id"][::core::mem::offset_of!(lictor_record, exec_id) - 40usize];
     ["Offset of field: lictor_record::revision"][::core::mem::offset_of!(lictor_record, revision) - 44usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_owner {
+    pub tgid: __u32,
+    pub tid: __u32,
+    pub start_boot_ns: __u64,
+    pub cgroup_id: __u64,
+    pub exec_id: __u32,
+    pub pad: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_owner"][::core::mem::size_of::<lictor_owner>() - 32usize];
+    ["Alignment of lictor_owner"][::core::mem::align_of::<lictor_owner>() - 8usize];
+    ["Offset of field: lictor_owner::tgid"][::core::mem::offset_of!(lictor_owner, tgid) - 0usize];
+    ["Offset of field: lictor_owner::tid"][::core::mem::offset_of!(lictor_owner, tid) - 4usize];
+    ["Offset of field: lictor_owner::start_boot_ns"]
+        [::core::mem::offset_of!(lictor_owner, start_boot_ns) - 8usize];
+    ["Offset of field: lictor_owner::cgroup_id"][::core::mem::offset_of!(lictor_owner, cgroup_id) - 16usize];
+    ["Offset of field: lictor_owner::exec_id"][::core::mem::offset_of!(lictor_owner, exec_id) - 24usize];
+    ["Offset of field: lictor_owner::pad"][::core::mem::offset_of!(lictor_owner, pad) - 28usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]

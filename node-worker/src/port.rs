@@ -199,6 +199,7 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "cgroup_lost",
     "cgroup_table",
     "image_table",
+    "sockets",
 ];
 
 /// Names of `enum lictor_stat`.

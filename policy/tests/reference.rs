@@ -38,12 +38,12 @@ const SECTIONS: [Section; 28] = [
     Section {
         path: "spec.kprobes[]",
         title: "spec.kprobes",
-        example: "spec:\n  kprobes:\n  - call: security_inode_follow_link\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: dentry}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Prefix, values: [/tmp/]}\n    message: a link in /tmp is followed\n    tags: [file.link]\n    ignore: {callNotFound: true}\n",
+        example: "spec:\n  kprobes:\n  - call: security_inode_follow_link\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: dentry}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Prefix, values: [/tmp/]}\n    message: a link in /tmp is followed\n    tags: [file.link]\n    ignore: {callNotFound: true}\n  - call: sk_alloc\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: sock}\n    returnArgAction: TrackSock\n    selectors:\n    - matchActions: [{action: NoPost}]\n",
     },
     Section {
         path: "spec.fentries[]",
         title: "spec.fentries",
-        example: "spec:\n  fentries:\n  - call: tcp_connect\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: nop}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: InMap, values: ['-111', '-113:-110']}\n    message: a connection that fails\n    tags: [net.fail]\n    ignore: {callNotFound: true}\n",
+        example: "spec:\n  fentries:\n  - call: tcp_connect\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: nop}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: InMap, values: ['-111', '-113:-110']}\n    message: a connection that fails\n    tags: [net.fail]\n    ignore: {callNotFound: true}\n  - call: sk_alloc\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: sock}\n    returnArgAction: TrackSock\n",
     },
     Section {
         path: "spec.lists[]",
@@ -128,7 +128,7 @@ const SECTIONS: [Section; 28] = [
     Section {
         path: "spec.lsmhooks[].selectors[].matchActions[]",
         title: "matchActions, matchReturnActions",
-        example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: DnsLookup, argFqdn: canary.example.org}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global}\n",
+        example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: DnsLookup, argFqdn: canary.example.org}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global}\n  kprobes:\n  - call: sk_free\n    syscall: false\n    args:\n    - {index: 0, type: sock}\n    selectors:\n    - matchActions:\n      - {action: UntrackSock, argSock: 0}\n      - {action: NoPost}\n",
     },
     Section {
         path: "spec.nodeSelector",

@@ -52,6 +52,8 @@
 #define LICTOR_MAX_NESTED_CGROUPS 8192
 /* Bytes kept of a cgroup's name. */
 #define LICTOR_MAX_CGROUP_NAME 128
+/* Sockets whose owner is remembered. */
+#define LICTOR_MAX_SOCKETS 16384
 /* Bytes kept of a string, a buffer or an I/O vector argument. */
 #define LICTOR_MAX_BYTES 4096
 
@@ -131,6 +133,11 @@ struct lictor_hook {
 /* Count and report what would be done, but do it not. */
 #define LICTOR_RULE_MONITOR 8
 #define LICTOR_RULE_LIMIT 16
+/* Remember who has the socket of a field, or forget it. */
+#define LICTOR_RULE_TRACK 32
+#define LICTOR_RULE_UNTRACK 64
+/* TRACK, UNTRACK: the highest byte is the index of the field. */
+#define LICTOR_RULE_FIELD_SHIFT 24
 
 /* Scope of a rate limit. */
 #define LICTOR_LIMIT_THREAD 0
@@ -378,6 +385,8 @@ struct lictor_column_shape {
 #define LICTOR_SHAPE_SYSCALL 1
 /* A "no rule matched" result may be remembered: nothing but the path, the task and `memo_field` enters the verdict. */
 #define LICTOR_SHAPE_MEMO 2
+/* Some rule of the revision remembers who has sockets: a record with a socket or a packet tells of its owner. */
+#define LICTOR_SHAPE_OWNERS 4
 
 /* Set as `.rodata` before loading, so the verifier drops what the hook point does not use. */
 struct lictor_shape {
@@ -477,6 +486,8 @@ enum lictor_site {
 	LICTOR_SITE_CGROUP_TABLE,
 	/* The table of images was full: the next node worker gives the process another exec id. */
 	LICTOR_SITE_IMAGE_TABLE,
+	/* The owner of a socket could not be remembered: the table is full. */
+	LICTOR_SITE_SOCKETS,
 	LICTOR_SITE_COUNT,
 };
 
@@ -525,6 +536,16 @@ struct lictor_record {
 	__u32 exec_id;
 	/* Revision that judged the event; 0 for process records. */
 	__u32 revision;
+};
+
+/* Value of `sockets`, by the address of the struct sock: who had it when it was tracked, as `struct lictor_record` has it. */
+struct lictor_owner {
+	__u32 tgid;
+	__u32 tid;
+	__u64 start_boot_ns;
+	__u64 cgroup_id;
+	__u32 exec_id;
+	__u32 pad;
 };
 
 #define LICTOR_EXEC_ARGS_TRUNCATED 1

@@ -259,6 +259,38 @@ static __always_inline void rule_reports(struct scratch *s, const struct lictor_
 	s->outcome.fired_count = at + 1;
 }
 
+/* Remembers who has the socket of a field, or forgets it. In scratch memory, since the stack is nearly used up. */
+__noinline int track_socket(struct scratch *s, __u32 flags)
+{
+	struct lictor_record *head;
+	struct lictor_owner *owner;
+	__u64 *address;
+
+	if (!s)
+		return 0;
+	/* No record has been begun yet. */
+	address = (__u64 *)s->record;
+	head = (struct lictor_record *)(s->record + sizeof(*address));
+	owner = (struct lictor_owner *)(s->record + sizeof(*address) + sizeof(*head));
+	*address = s->event.raw[flags >> LICTOR_RULE_FIELD_SHIFT & 7];
+	if (!*address)
+		return 0;
+	if (flags & LICTOR_RULE_UNTRACK) {
+		bpf_map_delete_elem(&sockets, address);
+		return 0;
+	}
+	record_head(head, LICTOR_RECORD_HOOK, bpf_get_current_task_btf());
+	owner->tgid = head->tgid;
+	owner->tid = head->tid;
+	owner->start_boot_ns = head->start_boot_ns;
+	owner->cgroup_id = head->cgroup_id;
+	owner->exec_id = head->exec_id;
+	owner->pad = 0;
+	if (bpf_map_update_elem(&sockets, address, owner, BPF_ANY))
+		count_site(LICTOR_SITE_SOCKETS);
+	return 0;
+}
+
 /* What becomes of the event by one of the rules that are left. */
 __noinline int rule_matches(struct scratch *s, __u32 number)
 {
@@ -289,6 +321,8 @@ __noinline int rule_matches(struct scratch *s, __u32 number)
 	if (s->event.unresolved)
 		ADD(counts->unresolved);
 	rule_enforces(o, rule, counts);
+	if (rule->flags & (LICTOR_RULE_TRACK | LICTOR_RULE_UNTRACK))
+		track_socket(s, rule->flags);
 	if (rule->flags & LICTOR_RULE_RECORD)
 		rule_reports(s, rule, number, counts);
 	return 0;

@@ -334,6 +334,7 @@ struct socket {
 };
 
 struct sk_buff {
+	struct sock *sk;
 	unsigned int len;
 	__u32 priority;
 	__u32 hash;

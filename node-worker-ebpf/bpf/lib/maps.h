@@ -387,6 +387,15 @@ struct {
 	__type(value, __u64);
 } limits SEC(".maps");
 
+/* Not allocated in advance: most machines track none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, LICTOR_MAX_SOCKETS);
+	__type(key, __u64);
+	__type(value, struct lictor_owner);
+} sockets SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, LICTOR_MAX_POLICIES);

@@ -488,6 +488,43 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 	s->writer.at = ALIGN8(at + sizeof(*field) + (s->writer.length & 0x3fff));
 }
 
+/* The socket of a field; 0 = there is none. `i` is known to the verifier. */
+static __always_inline __u64 socket_of(const struct event *e, __u32 i)
+{
+	__u64 raw = e->raw[i];
+
+	if (shape.fields[i].kind == LICTOR_FIELD_SOCK)
+		return raw;
+	if (shape.fields[i].kind == LICTOR_FIELD_SOCKET)
+		return (__u64)BPF_CORE_READ((struct socket *)raw, sk);
+	if (shape.fields[i].kind == LICTOR_FIELD_SKB)
+		return (__u64)BPF_CORE_READ((struct sk_buff *)raw, sk);
+	return 0;
+}
+
+/* A record with a socket that is tracked tells of its owner instead of the process that runs. */
+static __always_inline void owner_of_event(struct event *e, struct lictor_record *head)
+{
+	struct lictor_owner *owner = NULL;
+	__u64 address;
+
+#pragma unroll
+	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
+		if (i >= shape.field_count || owner)
+			break;
+		address = socket_of(e, i);
+		if (address)
+			owner = bpf_map_lookup_elem(&sockets, &address);
+	}
+	if (!owner)
+		return;
+	head->tgid = owner->tgid;
+	head->tid = owner->tid;
+	head->start_boot_ns = owner->start_boot_ns;
+	head->cgroup_id = owner->cgroup_id;
+	head->exec_id = owner->exec_id;
+}
+
 static __always_inline void emit(void *ctx, struct event *e, struct scratch *s,
 				 struct lictor_hook_counts *counts)
 {
@@ -495,6 +532,8 @@ static __always_inline void emit(void *ctx, struct event *e, struct scratch *s,
 	__u32 fired = s->outcome.fired_count, length;
 
 	record_head(&record->head, LICTOR_RECORD_HOOK, bpf_get_current_task_btf());
+	if (shape.flags & LICTOR_SHAPE_OWNERS)
+		owner_of_event(e, &record->head);
 	record->head.revision = e->at.revision;
 	record->hook_slot = shape.hook_slot;
 	record->field_count = shape.field_count;

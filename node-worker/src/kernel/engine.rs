@@ -14,7 +14,8 @@ use crate::port::{
     RevisionDecoder, ScopeFacts,
 };
 use lictor_node_worker_ebpf::{
-    self as wire, LICTOR_MAX_HOOKS, LICTOR_MAX_POLICIES, bytes_of, lictor_policy_counts, lictor_revision,
+    self as wire, LICTOR_MAX_HOOKS, LICTOR_MAX_POLICIES, LICTOR_MAX_SOCKETS, bytes_of, lictor_policy_counts,
+    lictor_revision,
 };
 use lictor_policy::model::{PodLabels, PolicyKey};
 use lictor_policy::plan::{HookPlan, HookPoint, Plan, Tables, layout, shape as shape_constants};
@@ -310,7 +311,26 @@ impl Engine {
         self.tables[old as usize] = None;
         self.scopes[old as usize] = None;
         self.sweep(placed)?;
+        self.forget_sockets()?;
         pins::remove_other_builds(&self.options.pin_root, &self.root);
+        Ok(())
+    }
+
+    /// Forgets who has sockets when no rule remembers it any more: nobody would tell when they are gone.
+    fn forget_sockets(&self) -> Result<(), KernelError> {
+        let rules = self.plan.iter().flat_map(|plan| &plan.hooks).flat_map(|hook| &hook.rules);
+        if rules.into_iter().any(|rule| rule.flags & wire::LICTOR_RULE_TRACK != 0) {
+            return Ok(());
+        }
+        let sockets = self.shared.get("sockets")?;
+        let fail = |error| KernelError::new("empty map", "sockets", error);
+        let keys = sys::map_keys(sockets, size_of::<u64>(), LICTOR_MAX_SOCKETS as usize).map_err(fail)?;
+        for key in keys {
+            match sys::map_delete(sockets, &key) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+                Ok(()) | Err(_) => {}
+            }
+        }
         Ok(())
     }
 

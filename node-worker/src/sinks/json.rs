@@ -369,6 +369,8 @@ fn push_action(out: &mut Vec<u8>, name: &str, shown: ShownAction) {
         ShownAction::Override => "OVERRIDE",
         ShownAction::GetUrl => "GETURL",
         ShownAction::DnsLookup => "DNSLOOKUP",
+        ShownAction::TrackSock => "TRACKSOCK",
+        ShownAction::UntrackSock => "UNTRACKSOCK",
     };
     for part in [",\"", name, "\":\"KPROBE_ACTION_", action, "\""] {
         out.extend_from_slice(part.as_bytes());

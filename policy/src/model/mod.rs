@@ -404,6 +404,8 @@ pub struct Actions {
     pub deny: Option<i16>,
     /// Calls to make, in order.
     pub calls: Vec<Call>,
+    /// What is done with a socket.
+    pub socket: Option<SocketAction>,
     /// The signal is sent for what the function returned (`matchReturnActions`): never before its end.
     pub late: bool,
     /// The last action as the document names it: `KPROBE_ACTION_*` of the event.
@@ -417,6 +419,15 @@ impl Actions {
     pub fn enforces(&self) -> bool {
         self.signal.is_some() || self.deny.is_some()
     }
+}
+
+/// What is done with a socket that a hook reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SocketAction {
+    /// Which argument it is, by its place in [`Hook::args`]; `None` = the returned value.
+    pub arg: Option<usize>,
+    /// It is remembered whose it is; otherwise that is forgotten.
+    pub track: bool,
 }
 
 /// What user space asks others for when a rule matches. The process does not wait for it.
@@ -446,6 +457,10 @@ pub enum ShownAction {
     GetUrl,
     /// `KPROBE_ACTION_DNSLOOKUP`
     DnsLookup,
+    /// `KPROBE_ACTION_TRACKSOCK`
+    TrackSock,
+    /// `KPROBE_ACTION_UNTRACKSOCK`
+    UntrackSock,
 }
 
 /// At most one report per interval and key.

@@ -312,6 +312,7 @@ impl Maker {
             deny,
             calls: Vec::new(),
             late: signal.is_some() && return_arg.is_some() && self.random.chance(30),
+            socket: None,
             shown: ShownAction::Post,
             shown_return: ShownAction::Post,
         };

@@ -3,11 +3,11 @@
 use super::columns::{self, Asking, test_keys};
 use super::digest::digest;
 use super::fields::Field;
-use super::place::{ColumnKey, PlacedHook};
+use super::place::{ColumnKey, PlacedHook, PlacedRule};
 use super::trie::Keys;
 use super::vectors::VectorSet;
 use super::{
-    Attach, ColumnPlan, GroupPlan, HookPlan, HookPoint, PathDictionary, Plan, PlanPolicy, ShapePlan,
+    Attach, ColumnPlan, GroupPlan, HookPlan, HookPoint, PathDictionary, Plan, PlanPolicy, RulePlan, ShapePlan,
 };
 use crate::model::Scope;
 use lictor_node_worker_ebpf as wire;
@@ -47,7 +47,10 @@ pub(super) fn assemble(
         suffixes: dictionary.suffixes.trie(class, false),
         suffix_classes: dictionary.suffixes.len() as u32 + 1,
     };
-    let hooks = points.iter().map(|(point, members)| hook_plan(point, members, &dictionary)).collect();
+    let rules = points.values().flatten().flat_map(|member| &member.hook.rules);
+    let tracks = rules.filter_map(|rule| rule.socket).any(|(_, track)| track);
+    let hooks =
+        points.iter().map(|(point, members)| hook_plan(point, members, &dictionary, tracks)).collect();
     let mut plan = Plan { policies, scopes, hooks, paths, digest: [0; 32] };
     plan.digest = digest(&plan);
     plan
@@ -60,7 +63,8 @@ fn path_keys(points: &BTreeMap<HookPoint, Vec<Member>>, kind: kind::Type) -> Key
     Keys::new(tests.flat_map(|(_, test)| test_keys(test)).collect())
 }
 
-fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>) -> HookPlan {
+/// `tracks`: some rule of the revision remembers who has sockets.
+fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>, tracks: bool) -> HookPlan {
     let fields: BTreeSet<Field> = members.iter().flat_map(|member| &member.hook.fields).copied().collect();
     let fields: Vec<Field> = fields.into_iter().collect();
     let keys: BTreeSet<ColumnKey> = members.iter().flat_map(|member| &member.hook.columns).copied().collect();
@@ -68,7 +72,10 @@ fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>) -> HookPl
     let mut keys: Vec<ColumnKey> = keys.into_iter().collect();
     keys.sort_by_key(|key| (cost(key, path_field), *key));
     let reasons: BTreeSet<&str> = members.iter().map(|member| member.hook.reason.as_str()).collect();
-    let shape = shape_plan(members, &fields, &keys, path_field);
+    let mut shape = shape_plan(members, &fields, &keys, path_field);
+    if tracks && fields.iter().any(|field| field.has_socket()) {
+        shape.flags |= wire::LICTOR_SHAPE_OWNERS as u8;
+    }
     let rule_count = members.iter().map(|member| member.hook.rules.len()).sum();
     let mut vectors = VectorSet::new(rule_count);
     let columns = column_plans(members, &keys, &mut vectors, paths);
@@ -79,12 +86,23 @@ fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>) -> HookPl
         rules: (0..)
             .zip(members)
             .flat_map(|(group, member)| member.hook.rules.iter().map(move |rule| (group, rule)))
-            .map(|(group, rule)| super::RulePlan { group, ..rule.plan.clone() })
+            .map(|(group, rule)| rule_plan(group, rule, &fields))
             .collect(),
         groups: members.iter().map(|member| group_plan(member, &fields)).collect(),
         vectors: vectors.into_vectors(),
         columns,
     }
+}
+
+fn rule_plan(group: u32, rule: &PlacedRule, fields: &[Field]) -> RulePlan {
+    let mut plan = RulePlan { group, ..rule.plan.clone() };
+    if let Some((field, track)) = rule.socket
+        && let Some(index) = fields.iter().position(|one| *one == field)
+    {
+        let flag = if track { wire::LICTOR_RULE_TRACK } else { wire::LICTOR_RULE_UNTRACK };
+        plan.flags |= flag | (index as u32) << wire::LICTOR_RULE_FIELD_SHIFT;
+    }
+    plan
 }
 
 /// The field whose path class programs remember: a `struct file *` argument that rules ask the path of.

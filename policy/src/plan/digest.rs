@@ -258,6 +258,8 @@ fn write_rule(canonical: &mut Canonical, rule: &RulePlan) {
             ShownAction::Override => 4,
             ShownAction::GetUrl => 5,
             ShownAction::DnsLookup => 6,
+            ShownAction::TrackSock => 7,
+            ShownAction::UntrackSock => 8,
         });
     }
 }

@@ -45,6 +45,12 @@ impl Field {
         u32::from(self.kind) == kind::LICTOR_FIELD_FILE && u32::from(self.source) < wire::LICTOR_SOURCE_RETURN
     }
 
+    /// Whether the value is a socket, or has one.
+    pub(super) fn has_socket(self) -> bool {
+        let sockets = [kind::LICTOR_FIELD_SOCK, kind::LICTOR_FIELD_SOCKET, kind::LICTOR_FIELD_SKB];
+        sockets.contains(&u32::from(self.kind))
+    }
+
     pub(super) fn is_number(self) -> bool {
         u32::from(self.kind) == kind::LICTOR_FIELD_NUMBER
     }

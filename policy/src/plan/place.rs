@@ -36,6 +36,8 @@ pub(super) struct PlacedRule {
     pub(super) plan: RulePlan,
     pub(super) match_unresolved: bool,
     pub(super) tests: Vec<(ColumnKey, Test)>,
+    /// The field of the socket that is remembered (`true`) or forgotten.
+    pub(super) socket: Option<(Field, bool)>,
 }
 
 /// A hook with its place.
@@ -303,12 +305,20 @@ impl Placing<'_> {
             Some(OnUnresolved::Skip) => false,
             None => rule.actions.enforces(),
         };
-        PlacedRule { plan: self.plan(number, rule), match_unresolved, tests: tests.0 }
+        let socket = rule.actions.socket.and_then(|action| {
+            let resolved = match action.arg {
+                Some(arg) => args.get(arg).copied().flatten(),
+                None => returned,
+            };
+            Some((resolved?.field?, action.track))
+        });
+        PlacedRule { plan: self.plan(number, rule), match_unresolved, tests: tests.0, socket }
     }
 
     /// What the rule does.
     fn plan(&self, number: usize, rule: &Rule) -> RulePlan {
-        let Actions { post, rate_limit, signal, deny, calls, late: _, shown, shown_return } = &rule.actions;
+        let Actions { post, rate_limit, signal, deny, calls, socket: _, late: _, shown, shown_return } =
+            &rule.actions;
         let verdict = match (deny, signal) {
             (Some(errno), _) => *errno,
             (None, Some(SIGKILL)) if self.site.denies && self.site.point.attach.can_deny() => EPERM,

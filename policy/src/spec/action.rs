@@ -24,7 +24,7 @@ const NAME: &str =
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "argSock", "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset", "argIndex", "argValue",
+    "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset", "argIndex", "argValue",
     "kernelStackTrace", "userStackTrace", "imaHash",
 ]))]
 pub struct ActionSpec {
@@ -47,6 +47,10 @@ pub struct ActionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = DNS_NAME_BYTES_MAX + 1), regex(pattern = NAME))]
     pub arg_fqdn: Option<String>,
+    /// `TrackSock`, `UntrackSock`: which argument is the socket, by its place in `args`, from 0. Without it the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 7))]
+    pub arg_sock: Option<i64>,
     /// `Post`: at most one report in this time: seconds, or a number with `s`, `m` or `h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<TextOrInteger>")]
@@ -59,7 +63,7 @@ pub struct ActionSpec {
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-lictor-later" = [
-    "TrackSock", "UntrackSock", "NotifyEnforcer", "CleanupEnforcerNotification", "Set",
+    "NotifyEnforcer", "CleanupEnforcerNotification", "Set",
 ]))]
 pub enum ActionName {
     /// Report the event. The default; needed only to give it a rate limit.
@@ -76,6 +80,19 @@ pub enum ActionName {
     GetUrl,
     /// Look up the addresses of a name, by the resolver that the node has. The process does not wait for it.
     DnsLookup,
+    /// Remember who has the socket: events that show it, or a packet of it, tell of this process from then on.
+    TrackSock,
+    /// Forget the socket.
+    UntrackSock,
+}
+
+/// What is done with the socket that a function returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SocketActionName {
+    /// Remember who has it.
+    TrackSock,
+    /// Forget it.
+    UntrackSock,
 }
 
 /// What a rate limit counts apart.

@@ -1,6 +1,6 @@
 //! Places in the kernel that a policy watches.
 
-use super::{ArgSpec, SelectorSpec};
+use super::{ArgSpec, SelectorSpec, SocketActionName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub(crate) const ARGS_MAX: usize = lictor_node_worker_ebpf::LICTOR_MAX_FIELDS as
 /// A kernel function or a system call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["data", "returnArgAction"]))]
+#[schemars(extend("x-lictor-later" = ["data"]))]
 pub struct KprobeSpec {
     /// Name of the kernel function (`fd_install`), or of the system call (`sys_write`) when `syscall` is true.
     #[schemars(length(max = CALL_BYTES_MAX), regex(pattern = r"^(list:.*|(x64/)?[A-Za-z0-9_.$-]+)$"))]
@@ -47,6 +47,9 @@ pub struct KprobeSpec {
     /// How to read the value that the function returned. Its `index` is 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub return_arg: Option<ArgSpec>,
+    /// What to do with the socket that the function returned, when a selector matches: `returnArg` is of type `sock`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_arg_action: Option<SocketActionName>,
     /// Which calls matter and what to do about them, in order: the first selector that matches decides. Without
     /// selectors every call is reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -21,7 +21,7 @@ mod policy;
 mod selector;
 mod shape;
 
-pub use action::{ActionName, ActionSpec, RateLimitScopeName};
+pub use action::{ActionName, ActionSpec, RateLimitScopeName, SocketActionName};
 pub(crate) use action::{DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, URL_BYTES_MAX};
 pub(crate) use argument::LABEL_BYTES_MAX;
 pub use argument::{ArgSpec, TypeName};

@@ -1,7 +1,7 @@
 //! Actions: from a list to what is done.
 
 use super::report::{Report, quoted};
-use crate::model::{Actions, Call, FieldPath, RateLimit, RateLimitScope, ShownAction};
+use crate::model::{Actions, Call, FieldPath, RateLimit, RateLimitScope, ShownAction, SocketAction};
 use crate::spec::{
     ActionName, ActionSpec, DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, RateLimitScopeName, URL_BYTES_MAX,
 };
@@ -54,7 +54,7 @@ pub(super) fn fold(
                 report.refuse_with(
                     &at.member("action"),
                     found,
-                    "Post, NoPost, GetUrl, DnsLookup",
+                    "Post, NoPost, GetUrl, DnsLookup, TrackSock, UntrackSock",
                     abilities.reason,
                 );
             }
@@ -63,10 +63,18 @@ pub(super) fn fold(
             ActionName::Override => actions.deny = error(spec, abilities, &at, report),
             ActionName::GetUrl => actions.calls.extend(url(spec, &at, report).map(Call::Url)),
             ActionName::DnsLookup => actions.calls.extend(name(spec, &at, report).map(Call::Name)),
+            ActionName::TrackSock | ActionName::UntrackSock => {
+                let arg = usize::try_from(spec.arg_sock.unwrap_or(0)).ok();
+                actions.socket = Some(SocketAction { arg, track: spec.action == ActionName::TrackSock });
+            }
         }
         actions.shown = shown(spec.action);
     }
-    for (one, other) in [(ActionName::Post, ActionName::NoPost), (ActionName::Sigkill, ActionName::Signal)] {
+    for (one, other) in [
+        (ActionName::Post, ActionName::NoPost),
+        (ActionName::Sigkill, ActionName::Signal),
+        (ActionName::TrackSock, ActionName::UntrackSock),
+    ] {
         if seen.contains(&one) && seen.contains(&other) {
             report.refuse(
                 at,
@@ -103,6 +111,7 @@ pub(super) fn at_the_end(
     actions.late = late.signal.is_some();
     actions.signal = late.signal;
     actions.calls = late.calls;
+    actions.socket = late.socket.or(actions.socket);
     actions.shown_return = late.shown;
     actions
 }
@@ -116,6 +125,8 @@ fn shown(action: ActionName) -> ShownAction {
         ActionName::Override => ShownAction::Override,
         ActionName::GetUrl => ShownAction::GetUrl,
         ActionName::DnsLookup => ShownAction::DnsLookup,
+        ActionName::TrackSock => ShownAction::TrackSock,
+        ActionName::UntrackSock => ShownAction::UntrackSock,
     }
 }
 
@@ -132,6 +143,10 @@ fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
             let hint = format!("it has no effect here: it belongs to `{owner:?}`");
             report.warn(&at.member(name), format!("`{name}` of `{:?}`", spec.action), hint);
         }
+    }
+    if spec.arg_sock.is_some() && !matches!(spec.action, ActionName::TrackSock | ActionName::UntrackSock) {
+        let hint = "it has no effect here: it belongs to `TrackSock` and `UntrackSock`";
+        report.warn(&at.member("argSock"), format!("`argSock` of `{:?}`", spec.action), hint);
     }
     // No schema knows whose they are.
     if spec.arg_url.is_some() && spec.action != ActionName::GetUrl {

@@ -6,10 +6,10 @@ use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::selector::{self, Surroundings};
 use super::user;
-use crate::model::{Arg, FieldPath, Hook, HookTarget};
+use crate::model::{Arg, FieldPath, Hook, HookTarget, ShownAction, SocketAction};
 use crate::spec::{
-    ARGS_MAX, ArgSpec, KprobeSpec, LsmHookSpec, MESSAGE_CHARS_MIN, SYMBOL_BYTES_MAX, SelectorSpec, TAGS_MAX,
-    TracepointSpec, UprobeSpec, UsdtSpec,
+    ARGS_MAX, ArgSpec, KprobeSpec, LsmHookSpec, MESSAGE_CHARS_MIN, SYMBOL_BYTES_MAX, SelectorSpec,
+    SocketActionName, TAGS_MAX, TracepointSpec, TypeName, UprobeSpec, UsdtSpec,
 };
 
 const MESSAGE_CHARS: std::ops::RangeInclusive<usize> = MESSAGE_CHARS_MIN..=256;
@@ -44,7 +44,33 @@ pub(super) fn kprobe(
         tags: &spec.tags,
         ignore_missing: spec.ignore.is_some_and(|ignore| ignore.call_not_found),
     };
-    parts.build(at, report)
+    let mut hook = parts.build(at, report);
+    returned_socket(spec, hook.as_mut(), at, report);
+    hook
+}
+
+/// What becomes of the socket that the function returned, whichever selector matches.
+fn returned_socket(spec: &KprobeSpec, hook: Option<&mut Hook>, at: &FieldPath, report: &mut Report) {
+    let Some(name) = spec.return_arg_action else { return };
+    let place = at.member("returnArgAction");
+    let is_sock = spec.return_arg.as_ref().is_some_and(|arg| arg.kind == TypeName::Sock);
+    if !spec.on_return || !is_sock {
+        let found = format!("`{name:?}`, and no socket that is returned");
+        report.refuse(&place, found, "hooks with `return: true` and a `returnArg` of type sock");
+        return;
+    }
+    let (track, shown) = match name {
+        SocketActionName::TrackSock => (true, ShownAction::TrackSock),
+        SocketActionName::UntrackSock => (false, ShownAction::UntrackSock),
+    };
+    for rule in hook.into_iter().flat_map(|hook| &mut hook.rules) {
+        if rule.actions.socket.is_some() {
+            let found = "`TrackSock` or `UntrackSock` beside `returnArgAction`";
+            report.refuse(&rule.at, found, "one of the two: write two hooks");
+        }
+        rule.actions.socket = Some(SocketAction { arg: None, track });
+        rule.actions.shown_return = shown;
+    }
 }
 
 pub(super) fn tracepoint(

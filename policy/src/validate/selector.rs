@@ -5,7 +5,7 @@ use super::argument::label;
 use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::{contradiction, process, value};
-use crate::model::{Actions, Arg, FieldPath, Predicate, Rule};
+use crate::model::{Actions, Arg, ArgKind, FieldPath, Predicate, Rule, SocketAction};
 use crate::spec::{SelectorSpec, ValueFilter};
 use lictor_node_worker_ebpf::LICTOR_MAX_RULES;
 
@@ -93,8 +93,35 @@ fn rule(spec: &SelectorSpec, around: &Surroundings, at: &FieldPath, report: &mut
         None => around.return_arg.map(|arg| arg.kind),
     };
     contradiction::refuse(&predicates, kind, report);
+    if let Some(socket) = actions.socket {
+        is_socket(kind(socket.arg), socket, around, &actions_at, report);
+    }
     let label = parts.iter().find_map(|part| label(part.spec.label.as_deref(), &part.at, report));
     Rule { at: at.clone(), label, predicates, actions }
+}
+
+/// Says what is wrong with what `TrackSock` and `UntrackSock` are about.
+fn is_socket(
+    kind: Option<ArgKind>,
+    socket: SocketAction,
+    around: &Surroundings,
+    at: &FieldPath,
+    report: &mut Report,
+) {
+    let Some(arg) = socket.arg else { return };
+    // A refused argument has been reported.
+    if around.args.get(arg).is_some_and(Option::is_none) || kind == Some(ArgKind::Sock) {
+        return;
+    }
+    let found = kind
+        .map_or_else(|| "no argument there".to_owned(), |kind| format!("a value of type {}", kind.name()));
+    let hint = "`argSock` is the place in `args`, from 0";
+    report.refuse_with(
+        at,
+        format!("{found} for TrackSock or UntrackSock (place {arg})"),
+        "an argument of type sock",
+        hint,
+    );
 }
 
 /// The selector itself, then its macros. What two of them have is refused.
