@@ -132,11 +132,80 @@ static __always_inline bool in_32_bit_call(void)
 }
 
 /*
+ * Goes from a field's raw value the steps that lead to what it stands for. By index, so that the programs have this once; the
+ * last step reads no more than the value has, since nothing need be behind it.
+ */
+__noinline int follow_steps(struct event *e, __u32 field)
+{
+	__u32 i = field & 7, count, length;
+	__u64 value, at;
+	bool last;
+
+	if (!e)
+		return 0;
+	value = e->raw[i];
+	count = shape.fields[i].step_count;
+	for (__u32 step = 0; step < LICTOR_MAX_STEPS && step < count; step++) {
+		if (!value)
+			goto unread;
+		at = value + (__s64)shape.fields[i].steps[step];
+		last = step + 1 == count;
+		if (last && shape.fields[i].flags & LICTOR_FIELD_ADDRESS) {
+			value = at;
+			break;
+		}
+		length = sizeof(value);
+		/* Of a buffer, the width is that of its length. */
+		if (last && (shape.fields[i].kind == LICTOR_FIELD_NUMBER ||
+			     shape.fields[i].kind == LICTOR_FIELD_FD))
+			length = ((shape.fields[i].width - 1) & 7) + 1;
+		value = 0;
+		if (bpf_probe_read_kernel(&value, length, (void *)at))
+			goto unread;
+	}
+	e->raw[i] = value;
+	e->unread &= ~(1U << i);
+	return 0;
+unread:
+	count_site(LICTOR_SITE_READ);
+	e->raw[i] = 0;
+	e->unread |= 1U << i;
+	return 0;
+}
+
+/* Whether a field has steps of which one led nowhere; `i` is known to the verifier. */
+static __always_inline bool is_unread(const struct event *e, __u32 i)
+{
+	return shape.fields[i].step_count && e->unread >> i & 1;
+}
+
+/* Where the source of a field is no argument and no return value. */
+static __always_inline __u64 special_source(void *ctx, __u32 source)
+{
+	if (source == LICTOR_SOURCE_TASK)
+		return bpf_get_current_task();
+#ifdef LICTOR_TYPED_ARGUMENTS
+	__u64 registers = 0;
+
+	/* Of a system call. */
+	return bpf_get_func_arg(ctx, 0, &registers) ? 0 : registers;
+#elif defined(LICTOR_RAW_ARGUMENTS)
+	return context_word(ctx, 0);
+#else
+	if (shape.flags & LICTOR_SHAPE_SYSCALL)
+		return BPF_CORE_READ((const struct pt_regs *)ctx, di);
+	return (__u64)ctx;
+#endif
+}
+
+/*
  * What has to be done to a value once it is loaded. Here, where kind and flags are known to the verifier, this costs other
  * fields nothing.
  */
 static __always_inline void adjust(struct event *e, __u32 i)
 {
+	if (shape.fields[i].step_count)
+		follow_steps(e, i);
 	point_to_name(e, i);
 	if (shape.fields[i].flags & LICTOR_FIELD_SYSCALL && in_32_bit_call())
 		e->raw[i] |= LICTOR_SYSCALL_32;
@@ -149,6 +218,11 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 	__u32 width = shape.fields[i].width;
 	__u32 source = shape.fields[i].source, size_source = shape.fields[i].size_source;
 
+	if (source == LICTOR_SOURCE_TASK || source == LICTOR_SOURCE_REGISTERS) {
+		e->raw[i] = special_source(ctx, source);
+		adjust(e, i);
+		return;
+	}
 	if (shape.attach == LICTOR_ATTACH_TRACEPOINT) {
 		e->raw[i] = tracepoint_value(ctx, shape.fields[i].offset);
 		adjust(e, i);
@@ -282,6 +356,16 @@ static __always_inline bool has_length(__u32 i)
 		shape.fields[i & 7].flags & LICTOR_FIELD_RETURN_COPY);
 }
 
+/* Bytes that a text may have with its NUL: those of the array that it stands in, else `most`. */
+static __always_inline __u32 text_limit(__u32 i, __u32 most)
+{
+	__u32 length = shape.fields[i & 7].max_length;
+
+	if (shape.fields[i & 7].flags & LICTOR_FIELD_ADDRESS && length < LICTOR_MAX_BYTES)
+		return length + 1;
+	return most;
+}
+
 /* Added to the length of a text that goes on behind what was read. */
 #define TEXT_CUT (1 << 16)
 
@@ -320,7 +404,7 @@ __noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
 			return (result - 1) | TEXT_CUT;
 	} else {
 		/* One more than the longest that counts, to tell it from one that was cut. */
-		result = read_string(s->text, LICTOR_PATH_MAX + 1, raw);
+		result = read_string(s->text, text_limit(i, LICTOR_PATH_MAX + 1), raw);
 		if (result > LICTOR_PATH_MAX)
 			return -1;
 	}

@@ -38,7 +38,8 @@ static __always_inline void writer_unreadable(struct scratch *s)
 	count_site(LICTOR_SITE_READ);
 }
 
-__noinline int write_text(struct scratch *s, __u64 from)
+/* Appends a text of at most `limit` bytes with its NUL. */
+__noinline int write_text(struct scratch *s, __u64 from, __u32 limit)
 {
 	long result;
 
@@ -48,7 +49,9 @@ __noinline int write_text(struct scratch *s, __u64 from)
 		s->writer.status = LICTOR_FIELD_ABSENT;
 		return 0;
 	}
-	result = read_string(writer_data(s, 0), LICTOR_MAX_BYTES, from);
+	if (limit > LICTOR_MAX_BYTES)
+		limit = LICTOR_MAX_BYTES;
+	result = read_string(writer_data(s, 0), limit, from);
 	if (result <= 0) {
 		writer_unreadable(s);
 		return 0;
@@ -418,7 +421,7 @@ static __always_inline void write_structure(struct event *e, struct scratch *s, 
 		write_perf_event(s, e->raw[i]);
 		break;
 	case LICTOR_FIELD_NET_DEVICE:
-		write_text(s, e->raw[i]);
+		write_text(s, e->raw[i], LICTOR_MAX_BYTES);
 		break;
 	default:
 		write_endpoints(e, s, i);
@@ -441,24 +444,30 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 	}
 	s->writer.length = s->writer.original = 0;
 	s->writer.status = LICTOR_FIELD_OK;
+	if (is_unread(e, i)) {
+		s->writer.status = LICTOR_FIELD_UNRESOLVED;
+		kind = LICTOR_FIELD_NOP;
+	}
 	switch (kind) {
+	case LICTOR_FIELD_NOP:
+		break;
 	case LICTOR_FIELD_NUMBER:
 		*(__u64 *)writer_data(s, 0) =
 		    number_of(e->raw[i], shape.fields[i].width, shape.fields[i].flags);
 		s->writer.length = s->writer.original = sizeof(__u64);
 		break;
 	case LICTOR_FIELD_STRING:
-		write_text(s, e->raw[i]);
+		write_text(s, e->raw[i], text_limit(i, LICTOR_MAX_BYTES));
 		break;
 	case LICTOR_FIELD_FILENAME:
 		filename = (struct filename *)e->raw[i];
-		write_text(s, (__u64)BPF_CORE_READ(filename, name));
+		write_text(s, (__u64)BPF_CORE_READ(filename, name), LICTOR_MAX_BYTES);
 		break;
 	case LICTOR_FIELD_CHAR_BUF:
 		if (has_length(i))
 			write_bytes(s, e->raw[i], e->size[i]);
 		else
-			write_text(s, e->raw[i]);
+			write_text(s, e->raw[i], text_limit(i, LICTOR_MAX_BYTES));
 		break;
 	case LICTOR_FIELD_CHAR_IOVEC:
 		write_iovec(s, e->raw[i], e->size[i]);

@@ -256,6 +256,7 @@ pub(crate) fn group(function_name: &str, event: EventKind, args: Vec<ArgPlan>) -
         function_name: function_name.to_owned(),
         event,
         args,
+        data: Vec::new(),
         return_arg: None,
         message: None,
         tags: Vec::new(),

@@ -2,8 +2,8 @@
 
 use lictor_policy::btf::{Btf, BtfError};
 use lictor_policy::format::parse_format;
-use lictor_policy::model::Namespace;
-use lictor_policy::plan::{NodeFacts, Signature, Symbols, TracepointField};
+use lictor_policy::model::{MemberPath, Namespace};
+use lictor_policy::plan::{NoWay, NodeFacts, Signature, Symbols, TracepointField, Way};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -305,6 +305,13 @@ impl Symbols for SystemSymbols {
         }
         found.truncate(limit);
         found
+    }
+
+    fn member(&self, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
+        match &self.btf {
+            Some(btf) => btf.member(structure, path),
+            None => Err(NoWay::NoStructure { name: structure.to_owned(), nearest: Vec::new() }),
+        }
     }
 }
 

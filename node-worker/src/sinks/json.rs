@@ -314,23 +314,30 @@ fn push_action(out: &mut Vec<u8>, name: &str, shown: ShownAction) {
     }
 }
 
-/// Appends `args` and, when the hook reports it, `return`.
+/// Appends `args` and, when the hook reports them, `data` and `return`.
 fn push_arguments(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
-    let mut empty = true;
-    for plan in &event.group.args {
-        if plan.kind == ArgKind::Nop {
-            continue;
-        }
-        out.extend_from_slice(if empty { b",\"args\":[" } else { b"," });
-        push_argument(out, plan, event.record);
-        empty = false;
-    }
-    if !empty {
-        out.push(b']');
-    }
+    push_list(out, "args", &event.group.args, event.record);
+    push_list(out, "data", &event.group.data, event.record);
     if let Some(plan) = &event.group.return_arg {
         out.extend_from_slice(b",\"return\":");
         push_argument(out, plan, event.record);
+    }
+}
+
+fn push_list(out: &mut Vec<u8>, name: &str, plans: &[ArgPlan], record: &HookRecord<'_>) {
+    let shown = plans.iter().filter(|plan| plan.kind != ArgKind::Nop);
+    for (place, plan) in shown.clone().enumerate() {
+        if place == 0 {
+            for part in [",\"", name, "\":["] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        } else {
+            out.push(b',');
+        }
+        push_argument(out, plan, record);
+    }
+    if shown.count() != 0 {
+        out.push(b']');
     }
 }
 

@@ -7,15 +7,16 @@ mod endpoints;
 
 use super::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value};
 use crate::model::{
-    Actions, Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType, FileTypeTest,
-    Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace, NamespaceTest, NamespaceValue,
-    NodeSelector, NumberTest, OnUnresolved, PidTest, PodLabels, PodSelector, Policy, PolicyKey, Predicate,
-    RateLimit, RateLimitScope, Requirement, Rule, Scope, ShownAction, TextMatch, TextTest, ValueTest,
-    Workload,
+    Actions, Arg, ArgKind, ArgSource, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType,
+    FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, MemberPath, Mode, Namespace, NamespaceTest,
+    NamespaceValue, NodeSelector, NumberTest, OnUnresolved, Origin, PidTest, PodLabels, PodSelector, Policy,
+    PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement, Rule, Scope, ShownAction, TextMatch,
+    TextTest, ValueTest, Workload,
 };
 use crate::plan::testing::HOST_NAMESPACE;
 use crate::plan::{TypeClass, automatic_kind};
-use std::collections::BTreeSet;
+use crate::spec::ARGS_MAX;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Numbers from a seed: the same seed gives the same numbers on every machine, for ever.
 #[derive(Debug, Clone)]
@@ -62,6 +63,25 @@ pub struct Place {
     pub returns: Option<TypeClass>,
     /// An answer can make the operation fail.
     pub denies: bool,
+    /// What lies behind its arguments and can be read there, and data.
+    pub members: Vec<(Origin, TypeClass)>,
+}
+
+impl Place {
+    fn class(&self, arg: &Arg) -> &TypeClass {
+        let member = self.members.iter().find(|(origin, _)| *origin == arg.origin());
+        member.map_or_else(|| &self.arguments[usize::from(arg.index)], |(_, class)| class)
+    }
+}
+
+/// A member behind an argument.
+fn behind(index: u8, path: &str) -> Origin {
+    Origin { path: MemberPath::parse(path).unwrap_or_default(), ..Origin::from(index) }
+}
+
+/// A member of the current task.
+pub fn of_task(path: &str) -> Origin {
+    Origin { source: ArgSource::CurrentTask, ..behind(0, path) }
 }
 
 fn int(width: u8, signed: bool) -> TypeClass {
@@ -74,7 +94,14 @@ fn pointer(name: &str) -> TypeClass {
 
 /// Places of the made-up node of [`crate::plan::testing`].
 pub fn places() -> Vec<Place> {
-    let place = |target, arguments, returns, denies| Place { target, arguments, returns, denies };
+    let place = |target, arguments, returns, denies| Place {
+        target,
+        arguments,
+        returns,
+        denies,
+        members: Vec::new(),
+    };
+    let with = |place: Place, members: Vec<(Origin, TypeClass)>| Place { members, ..place };
     let function = |name: &str| HookTarget::Function(name.to_owned());
     let tracepoint = |subsystem: &str, event: &str| HookTarget::Tracepoint {
         subsystem: subsystem.to_owned(),
@@ -91,9 +118,26 @@ pub fn places() -> Vec<Place> {
             Some(int(4, true)),
             true,
         ),
-        place(function("security_bprm_check"), vec![pointer("linux_binprm")], Some(int(4, true)), true),
+        with(
+            place(function("security_bprm_check"), vec![pointer("linux_binprm")], Some(int(4, true)), true),
+            vec![
+                (behind(0, "mm.owner.comm"), TypeClass::CharPointer),
+                (behind(0, "mm.owner.real_parent.pid"), int(4, true)),
+                (behind(0, "mm.owner.nice"), int(2, true)),
+                (behind(0, "mm.root"), pointer("path")),
+                (of_task("numbers[2]"), int(8, true)),
+            ],
+        ),
         place(HookTarget::Lsm("bprm_committed_creds".to_owned()), vec![pointer("linux_binprm")], None, false),
-        place(function("fd_install"), vec![int(4, false), pointer("file")], None, false),
+        with(
+            place(function("fd_install"), vec![int(4, false), pointer("file")], None, false),
+            vec![
+                (behind(1, "f_path.dentry.d_inode.i_size"), int(8, true)),
+                (behind(1, "f_path"), pointer("path")),
+                (of_task("comm"), TypeClass::CharPointer),
+                (of_task("real_parent.exit_state"), int(4, false)),
+            ],
+        ),
         place(
             function("many"),
             vec![
@@ -126,11 +170,14 @@ pub fn places() -> Vec<Place> {
             Some(int(8, true)),
             false,
         ),
-        place(
-            tracepoint("sched", "sched_process_exit"),
-            [common(), vec![TypeClass::Other, int(4, true), int(4, true)]].concat(),
-            None,
-            false,
+        with(
+            place(
+                tracepoint("sched", "sched_process_exit"),
+                [common(), vec![TypeClass::Other, int(4, true), int(4, true)]].concat(),
+                None,
+                false,
+            ),
+            vec![(of_task("comm"), TypeClass::CharPointer), (of_task("tgid"), int(4, true))],
         ),
         place(
             tracepoint("syscalls", "sys_enter_write"),
@@ -244,6 +291,15 @@ impl Maker {
                 args.push(arg(at, index, kind));
             }
         }
+        for (member, (origin, class)) in place.members.iter().enumerate() {
+            if self.random.chance(20) {
+                let seed = self.kind_seed ^ (number as u64) << 32 ^ (member as u64) << 16;
+                let kind = Random::new(seed).pick(&kinds(class, &place.target));
+                let Origin { source, index, cast, path } = origin.clone();
+                args.push(Arg { source, cast, path: Some(path), ..arg(at, index, kind) });
+            }
+        }
+        args.truncate(ARGS_MAX);
         let on_return = place.returns.is_some() && self.random.chance(30);
         let return_arg = place.returns.as_ref().filter(|_| on_return).map(|class| {
             let kind = match class {
@@ -285,8 +341,7 @@ impl Maker {
                 (0..args.len()).filter(|arg| args[*arg].kind != ArgKind::Nop).collect();
             if !readable.is_empty() && self.random.chance(70) {
                 let arg = self.random.pick(&readable);
-                let class = &place.arguments[usize::from(args[arg].index)];
-                let test = self.value_test(args[arg].kind, class);
+                let test = self.value_test(args[arg].kind, place.class(&args[arg]));
                 predicates.push(Predicate::Arg { at: at.clone(), arg, test });
             } else if self.random.chance(60) {
                 let filter = self.random.below(self.filters.len());
@@ -441,7 +496,17 @@ impl Maker {
 
 fn arg(at: &FieldPath, index: u8, kind: ArgKind) -> Arg {
     let at = at.member("args").index(usize::from(index));
-    Arg { at, index, kind, label: None, size_arg: None, return_copy: false }
+    Arg {
+        at,
+        source: ArgSource::Argument,
+        index,
+        cast: None,
+        path: None,
+        kind,
+        label: None,
+        size_arg: None,
+        return_copy: false,
+    }
 }
 
 /// Kinds that an argument can be read as.
@@ -474,7 +539,17 @@ fn kinds(class: &TypeClass, target: &HookTarget) -> Vec<ArgKind> {
 /// An event at a place.
 pub fn event(seed: u64, place: &Place, moment: Moment) -> Event {
     let mut random = Random::new(seed);
-    let args = (0..).zip(&place.arguments).map(|(index, class)| (index, value(&mut random, class))).collect();
+    let mut args = BTreeMap::new();
+    for (index, class) in (0_u8..).zip(&place.arguments) {
+        args.insert(Origin::from(index), value(&mut random, class));
+    }
+    for (origin, class) in &place.members {
+        let value = value(&mut random, class);
+        // Now and then the way leads nowhere.
+        if random.chance(85) {
+            args.insert(origin.clone(), value);
+        }
+    }
     let returned = match (moment, &place.returns) {
         (Moment::End, Some(class)) => Some(value(&mut random, class)),
         (Moment::Begin | Moment::Asked | Moment::End, _) => None,

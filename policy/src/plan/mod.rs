@@ -60,6 +60,7 @@ mod fields;
 mod layout;
 mod numbers;
 mod place;
+mod reach;
 mod refusal;
 mod scope;
 #[cfg(any(test, feature = "testing"))]
@@ -72,7 +73,9 @@ mod trie;
 mod vectors;
 
 pub use compile::{Compiled, compile};
-pub use facts::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, automatic_kind};
+pub use facts::{
+    NoWay, NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, Way, automatic_kind,
+};
 pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
 pub use refusal::Refusal;
 pub use scope::{ScopeSet, scope_entry};
@@ -256,6 +259,8 @@ pub struct GroupPlan {
     pub event: EventKind,
     /// Arguments of the event, in order.
     pub args: Vec<ArgPlan>,
+    /// What the event tells besides, in order.
+    pub data: Vec<ArgPlan>,
     /// The return value, shown as `return`.
     pub return_arg: Option<ArgPlan>,
     /// Copied into the event.

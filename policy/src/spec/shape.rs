@@ -224,7 +224,7 @@ mod tests {
         let ShapeKind::Object { later, .. } = &spec.kind else { panic!("spec is an object") };
         assert!(later.contains(&"uprobes".to_owned()));
         let ShapeKind::Object { later, .. } = &kprobe.kind else { panic!("a kprobe is an object") };
-        assert!(later.contains(&"data".to_owned()));
+        assert!(later.contains(&"returnArgAction".to_owned()));
     }
 
     #[test]

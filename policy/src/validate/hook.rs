@@ -33,9 +33,10 @@ pub(super) fn kprobe(
     let parts = Parts {
         target,
         args: &spec.args,
+        data: &spec.data,
         return_arg,
         on_return: spec.on_return,
-        origin: Origin::Function,
+        origin: if spec.syscall { Origin::Syscall } else { Origin::Function },
         abilities: Abilities { deny, signal: !watches, reason },
         shared,
         selectors: &spec.selectors,
@@ -62,6 +63,7 @@ pub(super) fn tracepoint(
     let parts = Parts {
         target,
         args: &spec.args,
+        data: &spec.data,
         return_arg: None,
         on_return: false,
         origin: if spec.raw { Origin::RawTracepoint } else { Origin::Tracepoint },
@@ -83,6 +85,7 @@ pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &
     let parts = Parts {
         target: lsm_target(&spec.hook, &at.member("hook"), report),
         args: &spec.args,
+        data: &[],
         return_arg: None,
         on_return: false,
         origin: Origin::Lsm,
@@ -100,6 +103,7 @@ pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &
 struct Parts<'a> {
     target: Option<HookTarget>,
     args: &'a [ArgSpec],
+    data: &'a [ArgSpec],
     return_arg: Option<Arg>,
     on_return: bool,
     origin: Origin,
@@ -119,15 +123,26 @@ impl Parts<'_> {
                 format!("{} arguments", self.args.len()),
                 format!("at most {ARGS_MAX}"),
             );
+        } else if self.args.len() + self.data.len() > ARGS_MAX {
+            report.refuse(
+                &at.member("data"),
+                format!("{} arguments and {} data", self.args.len(), self.data.len()),
+                format!("at most {ARGS_MAX} together"),
+            );
         }
         let each = self.args.iter().enumerate();
-        let args: Vec<Option<Arg>> = each
+        let mut args: Vec<Option<Arg>> = each
             .map(|(place, spec)| {
                 argument::argument(spec, self.origin, &at.member("args").index(place), report)
             })
             .collect();
+        let each = self.data.iter().enumerate();
+        args.extend(
+            each.map(|(place, spec)| argument::data(spec, place, &at.member("data").index(place), report)),
+        );
         let around = Surroundings {
-            args: &args,
+            args: &args[..self.args.len()],
+            data: &args[self.args.len()..],
             return_arg: self.return_arg.as_ref(),
             on_return: self.on_return,
             abilities: self.abilities,

@@ -4,8 +4,8 @@ use super::journal::Journal;
 use anyhow::{Context as _, Result, anyhow, bail};
 use lictor_node_worker::kernel::{self, Engine, facts};
 use lictor_node_worker::port::{Applied, ApplyError, KernelPort, RecordSource, RevisionDecoder, error_chain};
-use lictor_policy::model::Policy;
-use lictor_policy::plan::{NodeFacts, Plan, Signature, Symbols, TracepointField, compile};
+use lictor_policy::model::{MemberPath, Policy};
+use lictor_policy::plan::{NoWay, NodeFacts, Plan, Signature, Symbols, TracepointField, Way, compile};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,6 +47,10 @@ impl Symbols for Hidden {
 
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {
         self.symbols.nearest_tracepoints(subsystem, event, limit)
+    }
+
+    fn member(&self, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
+        self.symbols.member(structure, path)
     }
 }
 
