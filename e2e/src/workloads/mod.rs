@@ -22,13 +22,14 @@ pub(crate) const TESTS: &[LabTest] =
 /// policy whose line has no event reports nothing.
 const EXPECTED: &str = include_str!("expected.txt");
 
-const SCRIPT: [&str; 7] = [
+const SCRIPT: [&str; 8] = [
     include_str!("policies.sh"),
     include_str!("process.sh"),
     include_str!("arguments.sh"),
     include_str!("actions.sh"),
     include_str!("network.sh"),
     include_str!("objects.sh"),
+    include_str!("members.sh"),
     include_str!("main.sh"),
 ];
 

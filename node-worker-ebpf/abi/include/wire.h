@@ -311,7 +311,7 @@ struct lictor_field_shape {
 	/* Tracepoints: offset of the length value. */
 	__u16 size_offset;
 	__u16 pad2;
-	/* Bytes kept at most. */
+	/* Bytes kept at most, LICTOR_MAX_BYTES or less. */
 	__u32 max_length;
 	/* From the source to the value: each is added to the address so far, and what stands there is the next one. */
 	__s32 steps[LICTOR_MAX_STEPS];

@@ -156,8 +156,8 @@ __noinline int follow_steps(struct event *e, __u32 field)
 		}
 		length = sizeof(value);
 		/* Of a buffer, the width is that of its length. */
-		if (last && (shape.fields[i].kind == LICTOR_FIELD_NUMBER ||
-			     shape.fields[i].kind == LICTOR_FIELD_FD))
+		if (last &&
+		    (shape.fields[i].kind == LICTOR_FIELD_NUMBER || shape.fields[i].kind == LICTOR_FIELD_FD))
 			length = ((shape.fields[i].width - 1) & 7) + 1;
 		value = 0;
 		if (bpf_probe_read_kernel(&value, length, (void *)at))
@@ -173,28 +173,30 @@ unread:
 	return 0;
 }
 
-/* Whether a field has steps of which one led nowhere; `i` is known to the verifier. */
+/* Whether a field has steps of which one led nowhere. */
 static __always_inline bool is_unread(const struct event *e, __u32 i)
 {
 	return shape.fields[i].step_count && e->unread >> i & 1;
 }
 
-/* Where the source of a field is no argument and no return value. */
-static __always_inline __u64 special_source(void *ctx, __u32 source)
+/* Where the source of a field is no argument and no return value. `to` is memory of the event: the stack is small. */
+static __always_inline void special_source(void *ctx, __u32 source, __u64 *to)
 {
-	if (source == LICTOR_SOURCE_TASK)
-		return bpf_get_current_task();
+	if (source == LICTOR_SOURCE_TASK) {
+		*to = bpf_get_current_task();
+		return;
+	}
 #ifdef LICTOR_TYPED_ARGUMENTS
-	__u64 registers = 0;
-
 	/* Of a system call. */
-	return bpf_get_func_arg(ctx, 0, &registers) ? 0 : registers;
+	if (bpf_get_func_arg(ctx, 0, to))
+		*to = 0;
 #elif defined(LICTOR_RAW_ARGUMENTS)
-	return context_word(ctx, 0);
+	*to = context_word(ctx, 0);
 #else
+	*to = (__u64)ctx;
+	/* Those of a system call are what its function is called with. */
 	if (shape.flags & LICTOR_SHAPE_SYSCALL)
-		return BPF_CORE_READ((const struct pt_regs *)ctx, di);
-	return (__u64)ctx;
+		bpf_probe_read_kernel(to, sizeof(*to), ctx + bpf_core_field_offset(struct pt_regs, di));
 #endif
 }
 
@@ -219,7 +221,7 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 	__u32 source = shape.fields[i].source, size_source = shape.fields[i].size_source;
 
 	if (source == LICTOR_SOURCE_TASK || source == LICTOR_SOURCE_REGISTERS) {
-		e->raw[i] = special_source(ctx, source);
+		special_source(ctx, source, &e->raw[i]);
 		adjust(e, i);
 		return;
 	}
@@ -356,16 +358,6 @@ static __always_inline bool has_length(__u32 i)
 		shape.fields[i & 7].flags & LICTOR_FIELD_RETURN_COPY);
 }
 
-/* Bytes that a text may have with its NUL: those of the array that it stands in, else `most`. */
-static __always_inline __u32 text_limit(__u32 i, __u32 most)
-{
-	__u32 length = shape.fields[i & 7].max_length;
-
-	if (shape.fields[i & 7].flags & LICTOR_FIELD_ADDRESS && length < LICTOR_MAX_BYTES)
-		return length + 1;
-	return most;
-}
-
 /* Added to the length of a text that goes on behind what was read. */
 #define TEXT_CUT (1 << 16)
 
@@ -403,8 +395,8 @@ __noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
 		if (result == LICTOR_PATH_MAX && e->size[i & 7] > LICTOR_MAX_BYTES - 1)
 			return (result - 1) | TEXT_CUT;
 	} else {
-		/* One more than the longest that counts, to tell it from one that was cut. */
-		result = read_string(s->text, text_limit(i, LICTOR_PATH_MAX + 1), raw);
+		/* One more than the longest that counts, to tell it from one that was cut; an array's end ends the text. */
+		result = read_string(s->text, (shape.fields[i & 7].max_length & TEXT_MASK) + 1, raw);
 		if (result > LICTOR_PATH_MAX)
 			return -1;
 	}

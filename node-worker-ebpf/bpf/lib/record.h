@@ -38,7 +38,15 @@ static __always_inline void writer_unreadable(struct scratch *s)
 	count_site(LICTOR_SITE_READ);
 }
 
-/* Appends a text of at most `limit` bytes with its NUL. */
+/* Bytes that the text of field i can have with its NUL, as far as they are kept. */
+static __always_inline __u32 text_limit(__u32 i)
+{
+	__u32 length = shape.fields[i].max_length;
+
+	return length < LICTOR_MAX_BYTES ? length + 1 : LICTOR_MAX_BYTES;
+}
+
+/* Appends a text of at most `limit` bytes with its NUL: 1 to LICTOR_MAX_BYTES. */
 __noinline int write_text(struct scratch *s, __u64 from, __u32 limit)
 {
 	long result;
@@ -49,8 +57,7 @@ __noinline int write_text(struct scratch *s, __u64 from, __u32 limit)
 		s->writer.status = LICTOR_FIELD_ABSENT;
 		return 0;
 	}
-	if (limit > LICTOR_MAX_BYTES)
-		limit = LICTOR_MAX_BYTES;
+	limit = ((limit - 1) & (LICTOR_MAX_BYTES - 1)) + 1;
 	result = read_string(writer_data(s, 0), limit, from);
 	if (result <= 0) {
 		writer_unreadable(s);
@@ -457,7 +464,7 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 		s->writer.length = s->writer.original = sizeof(__u64);
 		break;
 	case LICTOR_FIELD_STRING:
-		write_text(s, e->raw[i], text_limit(i, LICTOR_MAX_BYTES));
+		write_text(s, e->raw[i], text_limit(i));
 		break;
 	case LICTOR_FIELD_FILENAME:
 		filename = (struct filename *)e->raw[i];
@@ -467,7 +474,7 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 		if (has_length(i))
 			write_bytes(s, e->raw[i], e->size[i]);
 		else
-			write_text(s, e->raw[i], text_limit(i, LICTOR_MAX_BYTES));
+			write_text(s, e->raw[i], text_limit(i));
 		break;
 	case LICTOR_FIELD_CHAR_IOVEC:
 		write_iovec(s, e->raw[i], e->size[i]);

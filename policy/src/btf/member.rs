@@ -12,6 +12,10 @@ const SUGGESTIONS_MAX: usize = 3;
 /// Deepest nesting of structures without a name. The kernel's own are three deep.
 const NESTING_MAX: usize = 8;
 
+/// Most members that are looked at for one, those of unnamed structures included. The kernel's largest structures have some
+/// hundred; damaged BTF could hold itself many times.
+const LOOKED_AT_MAX: usize = 1 << 14;
+
 /// Bytes of a member behind its structure: name, type, offset.
 const MEMBER_BYTES: usize = 12;
 
@@ -124,7 +128,8 @@ impl<B: AsRef<[u8]>> Btf<B> {
         let structure = self.resolve(place.id).ok_or_else(none)?;
         let mut names = Vec::new();
         let Some(found) = self.find(&structure, member.name.as_bytes(), 0, &mut names) else {
-            let names = names.iter().filter_map(|name| std::str::from_utf8(name).ok());
+            let names = names.iter().filter(|name| !name.is_empty());
+            let names = names.filter_map(|name| std::str::from_utf8(name).ok());
             let nearest = nearest(&member.name, names, SUGGESTIONS_MAX);
             return Err(NoWay::NoMember {
                 structure: self.type_name(place.id),
@@ -158,6 +163,10 @@ impl<B: AsRef<[u8]>> Btf<B> {
             let at = structure.tail + number * MEMBER_BYTES;
             let (name, id, offset) = (word(bytes, at)?, word(bytes, at + 4)?, word(bytes, at + 8)?);
             let name = self.raw.string(name);
+            names.push(name);
+            if names.len() > LOOKED_AT_MAX {
+                return None;
+            }
             // With the flag, the highest byte tells the bits of a bit field.
             let (bits, field) = if structure.flag { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
             if name.is_empty() {
@@ -168,8 +177,6 @@ impl<B: AsRef<[u8]>> Btf<B> {
             } else if name == wanted {
                 let is_bit_field = field != 0 || bits % 8 != 0 || self.is_narrow(id);
                 return Some(Found { bits: bits.into(), id, is_bit_field });
-            } else {
-                names.push(name);
             }
         }
         None

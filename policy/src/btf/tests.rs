@@ -1,5 +1,7 @@
 pub(super) use super::builder::Builder;
 use super::*;
+use crate::model::MemberPath;
+use crate::plan::NoWay;
 use proptest::prelude::*;
 
 pub(super) fn kernel() -> Vec<u8> {
@@ -150,11 +152,54 @@ fn look_at_everything(bytes: &[u8]) {
         let _ = btf.signature(name);
     }
     let _ = btf.nearest_functions("fd_install", 3);
+    for structure in ["file", "task_struct", "linux_binprm"] {
+        for path in
+            ["x", "comm", "mm.owner.comm", "numbers[2]", "files[9].f_path.dentry", "table[1][1]", "mode"]
+        {
+            let _ = btf.member(structure, &MemberPath::parse(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_structure_within_itself_is_not_looked_through_for_ever() {
+    let mut b = Builder::new();
+    let members: Vec<u32> = (0..100).flat_map(|_| [0, 1, 0]).collect();
+    b.add("odd", 4, false, 100, 8, &members);
+    let btf = Btf::parse(b.build()).unwrap();
+    let path = MemberPath::parse("x").unwrap();
+    assert!(matches!(btf.member("odd", &path), Err(NoWay::NoMember { .. })));
+}
+
+#[test]
+fn pointers_far_away_are_refused() {
+    let mut b = Builder::new();
+    let word = b.int("long", 8, true);
+    let far = b.add("", 3, false, 0, 0, &[word, word, 0]);
+    let name = b.string("far");
+    b.add("s", 4, false, 1, 8, &[name, far, 0]);
+    let btf = Btf::parse(b.build()).unwrap();
+    let member = |path: &str| btf.member("s", &MemberPath::parse(path).unwrap());
+    assert_eq!(member("far[268435455]").unwrap().steps, [i32::MAX - 7]);
+    assert_eq!(member("far[268435456]"), Err(NoWay::TooLong));
+    assert_eq!(member("far[4294967295]"), Err(NoWay::TooLong));
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        look_at_everything(&bytes);
+    }
+
+    #[test]
+    fn any_damage_of_structures_is_survived(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)
+    ) {
+        let mut bytes = builder::structures().unwrap().raw.bytes().to_vec();
+        for (place, value) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
         look_at_everything(&bytes);
     }
 

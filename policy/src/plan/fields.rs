@@ -490,7 +490,7 @@ fn field_of(asked: ArgKind, place: &Place<'_>) -> Field {
             | (if place.steps.is_address() { wire::LICTOR_FIELD_ADDRESS as u8 } else { 0 }),
         size_source: wire::LICTOR_SOURCE_NONE as u8,
         size_offset: 0,
-        max_length: if int.is_some() { 8 } else { place.steps.text_bytes().min(wire::LICTOR_MAX_BYTES) },
+        max_length: if int.is_some() { 8 } else { place.steps.text_bytes() },
         steps: place.steps,
     }
 }

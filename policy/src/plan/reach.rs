@@ -27,7 +27,7 @@ const REGISTERS: [(&str, &str); 10] = [
 pub(super) struct Steps {
     count: u8,
     is_address: bool,
-    /// Bytes of an array of characters; 0 = the text is of any length.
+    /// Bytes that a text there can have, as far as they are kept.
     text_bytes: u32,
     offsets: [i32; MEMBERS_MAX],
 }
@@ -37,7 +37,7 @@ impl Steps {
         let mut steps = Self {
             count: way.steps.len().min(MEMBERS_MAX) as u8,
             is_address: way.is_address,
-            text_bytes: way.text_bytes.unwrap_or(0),
+            text_bytes: way.text_bytes.unwrap_or(u32::MAX).min(wire::LICTOR_MAX_BYTES),
             offsets: [0; MEMBERS_MAX],
         };
         for (step, offset) in steps.offsets.iter_mut().zip(&way.steps) {
@@ -63,7 +63,7 @@ impl Steps {
 
     /// Bytes that a text there can have.
     pub(super) fn text_bytes(self) -> u32 {
-        if self.text_bytes == 0 { u32::MAX } else { self.text_bytes }
+        if self.is_address { self.text_bytes } else { wire::LICTOR_MAX_BYTES }
     }
 }
 
