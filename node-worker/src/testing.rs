@@ -1,7 +1,8 @@
 //! A node and policies for tests.
 
 use crate::actions::calls::{Attempt, Transport};
-use lictor_policy::plan::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass};
+use lictor_policy::model::MemberPath;
+use lictor_policy::plan::{NoWay, NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, Way};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,6 +56,10 @@ impl Symbols for FakeSymbols {
 
     fn nearest_tracepoints(&self, _: &str, _: &str, _: usize) -> Vec<String> {
         Vec::new()
+    }
+
+    fn member(&self, structure: &str, _: &MemberPath) -> Result<Way, NoWay> {
+        Err(NoWay::NoStructure { name: structure.to_owned(), nearest: Vec::new() })
     }
 }
 

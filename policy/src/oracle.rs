@@ -11,8 +11,8 @@ pub use endpoints::Endpoints;
 
 use crate::model::{
     Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FileType, Hook, HookTarget, Mode, Namespace,
-    NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, PidTest, Policy, PolicyKey, Predicate, Rule,
-    TextMatch, TextTest, ValueTest, Workload,
+    NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, Origin, PidTest, Policy, PolicyKey, Predicate,
+    Rule, TextMatch, TextTest, ValueTest, Workload,
 };
 use crate::plan::{TypeClass, automatic_kind};
 use lictor_node_worker_ebpf::{LICTOR_MAX_ANCESTORS, LICTOR_PATH_MAX};
@@ -27,8 +27,8 @@ pub struct Event {
     pub moment: Moment,
     /// At this place an answer can make the operation fail.
     pub denies: bool,
-    /// Values by argument number.
-    pub args: BTreeMap<u8, Value>,
+    /// Values by what they mean: arguments, members behind them, data.
+    pub args: BTreeMap<Origin, Value>,
     /// What the function returned.
     pub returned: Option<Value>,
     /// Who did it.
@@ -260,7 +260,7 @@ fn matches(
     for predicate in &rule.predicates {
         let answer = match predicate {
             Predicate::Arg { arg, test, .. } => match hook.args.get(*arg) {
-                Some(arg) => value(arg, event.args.get(&arg.index), test, when_unresolved),
+                Some(arg) => value(arg, event.args.get(&arg.origin()), test, when_unresolved),
                 None => false.into(),
             },
             Predicate::Return { test, .. } => match &hook.return_arg {

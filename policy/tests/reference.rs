@@ -38,12 +38,12 @@ const SECTIONS: [Section; 28] = [
     Section {
         path: "spec.kprobes[]",
         title: "spec.kprobes",
-        example: "spec:\n  kprobes:\n  - call: security_inode_follow_link\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: dentry}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Prefix, values: [/tmp/]}\n    message: a link in /tmp is followed\n    tags: [file.link]\n    ignore: {callNotFound: true}\n  - call: sk_alloc\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: sock}\n    returnArgAction: TrackSock\n    selectors:\n    - matchActions: [{action: NoPost}]\n",
+        example: "spec:\n  kprobes:\n  - call: security_inode_follow_link\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: dentry}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: comm}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Prefix, values: [/tmp/]}\n    message: a link in /tmp is followed\n    tags: [file.link]\n    ignore: {callNotFound: true}\n  - call: sk_alloc\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: sock}\n    returnArgAction: TrackSock\n",
     },
     Section {
         path: "spec.fentries[]",
         title: "spec.fentries",
-        example: "spec:\n  fentries:\n  - call: tcp_connect\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: nop}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: InMap, values: ['-111', '-113:-110']}\n    message: a connection that fails\n    tags: [net.fail]\n    ignore: {callNotFound: true}\n  - call: sk_alloc\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: sock}\n    returnArgAction: TrackSock\n",
+        example: "spec:\n  fentries:\n  - call: tcp_connect\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: nop}\n    data:\n    - {index: 0, type: uint32, source: current_task, resolve: cred.uid.val}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: InMap, values: ['-111', '-113:-110']}\n    message: a connection that fails\n    tags: [net.fail]\n    ignore: {callNotFound: true}\n  - call: sk_alloc\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: sock}\n    returnArgAction: TrackSock\n",
     },
     Section {
         path: "spec.lists[]",
@@ -63,7 +63,7 @@ const SECTIONS: [Section; 28] = [
     Section {
         path: "spec.tracepoints[]",
         title: "spec.tracepoints",
-        example: "spec:\n  tracepoints:\n  - subsystem: syscalls\n    event: sys_enter_openat\n    args:\n    - {index: 7, type: int}\n    selectors:\n    - matchArgs:\n      - {index: 7, operator: Mask, values: ['0x40']}\n    message: a file is made\n    tags: [file.new]\n  - subsystem: sched\n    event: sched_process_exec\n    raw: true\n    args:\n    - {index: 2, type: linux_binprm}\n",
+        example: "spec:\n  tracepoints:\n  - subsystem: syscalls\n    event: sys_enter_openat\n    args:\n    - {index: 7, type: int}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: comm}\n    selectors:\n    - matchArgs:\n      - {index: 7, operator: Mask, values: ['0x40']}\n    message: a file is made\n    tags: [file.new]\n  - subsystem: sched\n    event: sched_process_exec\n    raw: true\n    args:\n    - {index: 2, type: linux_binprm}\n",
     },
     Section {
         path: "spec.lsmhooks[]",
@@ -92,17 +92,17 @@ const SECTIONS: [Section; 28] = [
     },
     Section {
         path: "spec.lsmhooks[].args[]",
-        title: "args, returnArg",
-        example: "spec:\n  kprobes:\n  - call: sys_read\n    return: true\n    returnArg: {index: 0, type: long}\n    args:\n    - index: 1\n      type: char_buf\n      sizeArgIndex: 3\n      returnCopy: true\n      label: what was read\n    selectors:\n    - matchBinaries:\n      - {operator: In, values: [/usr/sbin/sshd]}\n",
+        title: "args, data, returnArg",
+        example: "spec:\n  kprobes:\n  - call: sys_read\n    return: true\n    returnArg: {index: 0, type: long}\n    args:\n    - index: 1\n      type: char_buf\n      sizeArgIndex: 3\n      returnCopy: true\n      label: what was read\n    selectors:\n    - matchBinaries:\n      - {operator: In, values: [/usr/sbin/sshd]}\n  - call: tcp_connect\n    syscall: false\n    args:\n    - {index: 0, type: uint16, btfType: inet_sock, resolve: inet_sport}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: real_parent.comm}\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[]",
         title: "selectors",
-        example: "spec:\n  selectorsMacros:\n    unprivileged:\n      matchCapabilities:\n      - {operator: NotIn, values: [CAP_SYS_ADMIN]}\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    selectors:\n    - label: high descriptors\n      macros: [unprivileged]\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres]}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchParentBinaries:\n      - {operator: In, values: [/usr/sbin/cron]}\n      matchActions:\n      - {action: Post}\n      matchReturnActions:\n      - {action: Signal, argSig: 10}\n",
+        example: "spec:\n  selectorsMacros:\n    unprivileged:\n      matchCapabilities:\n      - {operator: NotIn, values: [CAP_SYS_ADMIN]}\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: comm}\n    selectors:\n    - label: high descriptors\n      macros: [unprivileged]\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchData:\n      - {index: 0, operator: NotEqual, values: [worker]}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres]}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchParentBinaries:\n      - {operator: In, values: [/usr/sbin/cron]}\n      matchActions:\n      - {action: Post}\n      matchReturnActions:\n      - {action: Signal, argSig: 10}\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchArgs[]",
-        title: "matchArgs, matchReturnArgs",
+        title: "matchArgs, matchData, matchReturnArgs",
         example: "spec:\n  lsmhooks:\n  - hook: file_permission\n    args:\n    - {index: 0, type: file}\n    - {index: 1, type: int}\n    selectors:\n    - matchArgs:\n      - index: 0\n        operator: Postfix\n        values: [.key, .pem]\n      - args: [1]\n        operator: Mask\n        values: ['2']\n",
     },
     Section {
@@ -355,7 +355,9 @@ fn every_object_has_a_section() {
             .replace("kprobes[].args", "lsmhooks[].args")
             .replace("uprobes[].args", "lsmhooks[].args")
             .replace("usdts[].args", "lsmhooks[].args")
-            .replace("tracepoints[].args", "lsmhooks[].args");
+            .replace("tracepoints[].args", "lsmhooks[].args")
+            .replace("kprobes[].data", "lsmhooks[].args")
+            .replace("tracepoints[].data", "lsmhooks[].args");
         let common = common
             .replace("kprobes[].selectors", "lsmhooks[].selectors")
             .replace("uprobes[].selectors", "lsmhooks[].selectors")
@@ -365,6 +367,7 @@ fn every_object_has_a_section() {
             .replace("spec.kprobes[].returnArg", "spec.lsmhooks[].args[]")
             .replace("spec.uprobes[].returnArg", "spec.lsmhooks[].args[]")
             .replace("matchReturnArgs", "matchArgs")
+            .replace("matchData", "matchArgs")
             .replace("matchReturnActions", "matchActions")
             .replace("matchParentBinaries", "matchBinaries");
         if !SECTIONS.iter().any(|section| section.path == common) {

@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 56] = [
+const LINES: [(&str, &str, Answer); 58] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -160,6 +160,23 @@ const LINES: [(&str, &str, Answer); 56] = [
         "files",
         "`NotFileType`",
         Cases("files", &["not a regular file", "a regular file after all", "no file is not regular"]),
+    ),
+    (
+        "members",
+        "`resolve` on arguments",
+        Cases(
+            "members",
+            &[
+                "a member behind an argument",
+                "a member behind an argument that is another",
+                "a member that cannot be reached",
+            ],
+        ),
+    ),
+    (
+        "members",
+        "`data` of the current task, `matchData`",
+        Cases("members", &["data by a number", "data by a text", "an event line with data"]),
     ),
     (
         "objects",

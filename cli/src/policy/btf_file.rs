@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, bail};
 use lictor_policy::btf::Btf;
-use lictor_policy::model::Namespace;
-use lictor_policy::plan::{NodeFacts, Signature, Symbols, TracepointField};
+use lictor_policy::model::{MemberPath, Namespace};
+use lictor_policy::plan::{NoWay, NodeFacts, Signature, Symbols, TracepointField, Way};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -70,5 +70,9 @@ impl Symbols for FileSymbols {
 
     fn nearest_tracepoints(&self, _subsystem: &str, _event: &str, _limit: usize) -> Vec<String> {
         Vec::new()
+    }
+
+    fn member(&self, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
+        self.0.member(structure, path)
     }
 }

@@ -7,7 +7,7 @@ use lictor_node_worker_ebpf::{
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
 use lictor_policy::CAPABILITIES;
 use lictor_policy::model::{
-    Actions, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues, Hook, NamespaceValue,
+    Actions, Arg, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues, Hook, NamespaceValue,
     NumberTest, Predicate, RateLimitScope, TextMatch, TextTest, ValueTest,
 };
 use lictor_policy::plan::{Attach, ColumnTable, HookPlan};
@@ -55,7 +55,14 @@ pub(super) fn value(shape: &lictor_field_shape) -> String {
         field::LICTOR_FIELD_NET_DEVICE => "name of an interface".to_owned(),
         _ => "nothing".to_owned(),
     };
+    let kind = match shape.step_count {
+        0 => kind,
+        1 => format!("{kind}, 1 step away"),
+        count => format!("{kind}, {count} steps away"),
+    };
     match u32::from(shape.source) {
+        wire::LICTOR_SOURCE_TASK => format!("current task: {kind}"),
+        wire::LICTOR_SOURCE_REGISTERS => format!("registers: {kind}"),
         wire::LICTOR_SOURCE_RETURN => format!("returned value: {kind}"),
         wire::LICTOR_SOURCE_NONE => format!("{kind} at byte {} of the record", shape.offset),
         argument => format!("argument {argument}: {kind}"),
@@ -142,7 +149,12 @@ pub(super) fn memo(hook: &HookPlan) -> bool {
 pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
     match predicate {
         Predicate::Arg { arg, test, .. } => {
-            let index = hook.args.get(*arg).map_or(0, |arg| arg.index);
+            let given = hook.args.get(*arg);
+            let members = |arg: &&Arg| arg.is_data() || arg.path.is_some() || arg.cast.is_some();
+            if let Some(arg) = given.filter(members) {
+                return format!("{} {}", arg.origin(), value_test(test));
+            }
+            let index = given.map_or(0, |arg| arg.index);
             let unit = match hook.target {
                 lictor_policy::model::HookTarget::Tracepoint { raw: false, .. } => "field",
                 lictor_policy::model::HookTarget::Function(_)

@@ -3,15 +3,15 @@
 //! Events are arguments of a raw tracepoint program, the one type that the kernel runs with arguments of one's own.
 //! The process that events are about is this one, so filters on the process are brought to what it really is.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use lictor_node_worker::kernel::{self, Engine, facts};
 use lictor_node_worker::port::{CgroupOwner, KernelPort, RecordSource, error_chain};
 use lictor_node_worker_ebpf::{
     self as wire, lictor_fired, lictor_hook_record, lictor_record, lictor_record_kind::LICTOR_RECORD_HOOK,
 };
 use lictor_policy::model::{
-    ArgKind, CapabilitySet, Hook, HookTarget, Namespace, NamespaceValue, PodLabels, Policy, PolicyKey,
-    Predicate, Workload,
+    ArgKind, CapabilitySet, Hook, HookTarget, Namespace, NamespaceValue, Origin, PodLabels, Policy,
+    PolicyKey, Predicate, Workload,
 };
 use lictor_policy::oracle::generate::{self, Place, Random};
 use lictor_policy::oracle::{Endpoints, Event, Judgement, Moment, Process, ProcessId, Reading, Value, judge};
@@ -111,6 +111,7 @@ fn places() -> Vec<Place> {
             arguments: vec![int(4, true), TypeClass::CharPointer, int(8, false), int(1, false), int(2, true)],
             returns: None,
             denies: true,
+            members: members(),
         },
         Place {
             target: HookTarget::Function("lictor_seen".to_owned()),
@@ -123,14 +124,68 @@ fn places() -> Vec<Place> {
             ],
             returns: Some(int(4, true)),
             denies: false,
+            members: members(),
         },
     ]
+}
+
+/// What this process can make of itself: its name and the slack of its timers. Of the third nothing can be read, since the
+/// pointer on the way leads into the memory of the process.
+fn members() -> Vec<(Origin, TypeClass)> {
+    vec![
+        (generate::of_task("comm"), TypeClass::CharPointer),
+        (generate::of_task("timer_slack_ns"), TypeClass::Integer { width: 8, signed: false }),
+        (generate::of_task("robust_list.futex_offset"), TypeClass::Integer { width: 8, signed: true }),
+    ]
+}
+
+/// Longest name of a thread, bytes.
+const NAME_BYTES_MAX: usize = 15;
+
+/// Brings an event's members to what they can be, and the process to what they are.
+fn make_members(event: &mut Event) -> Result<()> {
+    let [(name, _), (slack, _), (nowhere, _)] =
+        <[_; 3]>::try_from(members()).map_err(|_| anyhow!("members"))?;
+    event.args.remove(&nowhere);
+    let mut text = Vec::new();
+    if let Some(value) = event.args.get(&name)
+        && let Reading::Text(bytes) = &value.text
+    {
+        text = bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+        text.truncate(NAME_BYTES_MAX);
+    }
+    let name_class = TypeClass::CharPointer;
+    let unnamed = Value {
+        class: name_class,
+        number: 0,
+        text: Reading::Text(text.clone()),
+        file_type: None,
+        endpoints: Endpoints::default(),
+    };
+    event.args.insert(name, unnamed.clone());
+    // 0 would be the default of the parent.
+    let number = event.args.get(&slack).map_or(1, |value| value.number.max(1));
+    let class = TypeClass::Integer { width: 8, signed: false };
+    event.args.insert(slack, Value { class, number, text: Reading::Absent, ..unnamed });
+    // With its NUL: to write nothing would change nothing.
+    text.push(0);
+    std::fs::write("/proc/thread-self/comm", text)?;
+    let pid = std::process::id();
+    std::fs::write(format!("/proc/{pid}/timerslack_ns"), number.to_string())?;
+    Ok(())
+}
+
+/// The words of an event's arguments.
+fn arguments(event: &Event) -> impl Iterator<Item = &Value> + Clone {
+    let plain = |origin: &Origin| *origin == Origin::from(origin.index);
+    event.args.iter().filter(move |(origin, _)| plain(origin)).map(|(_, value)| value)
 }
 
 /// This kernel with those places.
 fn made_up_facts(facts: &NodeFacts) -> NodeFacts {
     let asked = "int a, const char *b, unsigned long c, unsigned char d, short e";
     let symbols = FakeSymbols::default()
+        .with_structures_of(&facts.symbols)
         .with_function(&format!("int bpf_lsm_lictor_asked({asked})"))
         .with_function(&format!("int security_lictor_asked({asked})"))
         .with_function(
@@ -188,6 +243,7 @@ impl Bench {
                 let workload = event.process.workload.clone();
                 self.move_to(&workload)?;
                 event.process = Process { workload, ..me.clone() };
+                make_members(&mut event)?;
                 self.compare(set, number, hook, &plan, &kept, &event)?;
             }
         }
@@ -259,9 +315,9 @@ impl Bench {
 
     /// Runs the program and reads what it reported.
     fn judge(&mut self, hook: &HookPlan, plan: &Plan, policies: &[Policy], event: &Event) -> Result<Outcome> {
-        let memory: Vec<Vec<u8>> = event.args.values().map(in_memory).collect();
+        let memory: Vec<Vec<u8>> = arguments(event).map(in_memory).collect();
         let mut words = [0; 7];
-        for ((word, value), memory) in words.iter_mut().zip(event.args.values()).zip(&memory) {
+        for ((word, value), memory) in words.iter_mut().zip(arguments(event)).zip(&memory) {
             *word = match (&value.class, &value.text) {
                 (TypeClass::Integer { .. }, _) => value.number,
                 (_, Reading::Text(_)) => memory.as_ptr() as u64,
@@ -269,7 +325,7 @@ impl Bench {
                 (_, Reading::Unresolved) => UNMAPPED,
             };
         }
-        if let (Some(value), Some(word)) = (&event.returned, words.get_mut(event.args.len())) {
+        if let (Some(value), Some(word)) = (&event.returned, words.get_mut(arguments(event).count())) {
             *word = value.number;
         }
         let verdict = self.engine.test_run(&hook.point, &words).context("run the program")?;

@@ -24,7 +24,7 @@ pub(crate) const TESTS: &[LabTest] =
 /// policy whose line has no event reports nothing.
 const EXPECTED: &str = include_str!("expected.txt");
 
-const SCRIPT: [&str; 8] = [
+const SCRIPT: [&str; 9] = [
     include_str!("policies.sh"),
     include_str!("process.sh"),
     include_str!("arguments.sh"),
@@ -32,6 +32,7 @@ const SCRIPT: [&str; 8] = [
     include_str!("network.sh"),
     include_str!("objects.sh"),
     include_str!("programs.sh"),
+    include_str!("members.sh"),
     include_str!("main.sh"),
 ];
 

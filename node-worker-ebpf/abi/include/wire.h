@@ -13,7 +13,7 @@
 #endif
 
 /* Changes whenever the meaning or the layout of anything below changes; part of the pin directory's name. */
-#define LICTOR_ABI_VERSION 2
+#define LICTOR_ABI_VERSION 3
 
 /* ---- limits ---------------------------------------------------------------------------------------------- */
 
@@ -22,6 +22,8 @@
 #define LICTOR_VECTOR_WORDS 64
 /* Distinct argument extractions of one hook point, over all policies. */
 #define LICTOR_MAX_FIELDS 8
+/* Pointers that are followed from an argument to a value. */
+#define LICTOR_MAX_STEPS 10
 /* Distinct tables that one hook point consults. */
 #define LICTOR_MAX_COLUMNS 16
 /* Hook points live at one time. */
@@ -285,6 +287,12 @@ enum lictor_field_kind {
 
 /* `source` of a field: argument index 0..5, or the return value. Tracepoints read at `offset` instead. */
 #define LICTOR_SOURCE_RETURN 6
+/* Address of the current task's struct task_struct. */
+#define LICTOR_SOURCE_TASK 7
+/* Address of a struct pt_regs: of a kprobe's function, or of a system call. */
+#define LICTOR_SOURCE_REGISTERS 8
+/* The value is the first two of `steps`, the low half first. */
+#define LICTOR_SOURCE_CONSTANT 9
 #define LICTOR_SOURCE_NONE 255
 
 /* Numbers of the system calls of 32-bit programs are others than those of 64-bit ones. */
@@ -296,6 +304,10 @@ enum lictor_field_kind {
 #define LICTOR_FIELD_SYSCALL 4
 /* The buffer's length is the function's return value, when that is smaller than its size argument. */
 #define LICTOR_FIELD_RETURN_COPY 2
+/* The last step reads nothing: the value is the address that it leads to (a structure or an array of characters). */
+#define LICTOR_FIELD_ADDRESS 8
+/* After the first step the register at `offset` is added, shifted to the left by `size_offset` bits. */
+#define LICTOR_FIELD_INDEXED 16
 
 struct lictor_field_shape {
 	__u8 kind;
@@ -307,12 +319,15 @@ struct lictor_field_shape {
 	__u16 offset;
 	/* CHAR_BUF and CHAR_IOVEC: `source` of the length (bytes, or number of vectors); LICTOR_SOURCE_NONE = up to NUL. */
 	__u8 size_source;
-	__u8 pad;
+	/* How many of `steps` there are; 0 = the source is the value. */
+	__u8 step_count;
 	/* Tracepoints: offset of the length value. */
 	__u16 size_offset;
 	__u16 pad2;
-	/* Bytes kept at most. */
+	/* Bytes kept at most, LICTOR_MAX_BYTES or less. */
 	__u32 max_length;
+	/* From the source to the value: each is added to the address so far, and what stands there is the next one. */
+	__s32 steps[LICTOR_MAX_STEPS];
 };
 
 enum lictor_column_kind {

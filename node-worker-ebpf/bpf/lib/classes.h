@@ -190,15 +190,22 @@ static __always_inline __u64 empty_word(void *inner, __u32 base, __u32 count, __
 
 /*
  * An overlay opens the file below it, too. Later kernels do so through a mount that no namespace has; 6.1
- * with the overlay's path, but the real file's inode.
+ * with the overlay's path, but the real file's inode. A function of its own: what it keeps would be on the stack
+ * of classes_of(), where stacks are deep.
  */
-static __always_inline bool is_inner_file(const struct identity *id)
+__noinline bool is_inner_file(struct identity *id)
 {
-	struct vfsmount *vfsmount = (void *)id->mnt;
-	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	__u64 namespace = (__u64)BPF_CORE_READ(mount, mnt_ns);
-	struct dentry *dentry = (void *)id->dentry;
+	struct vfsmount *vfsmount;
+	struct dentry *dentry;
+	struct mount *mount;
+	__u64 namespace;
 
+	if (!id)
+		return false;
+	vfsmount = (void *)id->mnt;
+	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	namespace = (__u64)BPF_CORE_READ(mount, mnt_ns);
+	dentry = (void *)id->dentry;
 	if ((__u64)BPF_CORE_READ(dentry, d_inode) != id->inode)
 		return true;
 	/* Mounts of the kernel's own have no namespace either, but their files are nobody's inner file. */

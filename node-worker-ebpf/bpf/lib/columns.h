@@ -430,6 +430,15 @@ static __always_inline bool narrows_by_set(__u32 i)
 	}
 }
 
+/* Whether column i asks about a field whose steps led nowhere. */
+static __always_inline bool asks_unread(const struct event *e, __u32 i)
+{
+	__u32 source = shape.columns[i].source;
+
+	return (source == LICTOR_FROM_FIELD || source == LICTOR_FROM_FILE_TYPE || asks_endpoints(i)) &&
+	       is_unread(e, shape.columns[i].field & 7);
+}
+
 /* Narrows s->left by column i; `i` is known to the verifier. False when no rule is left. */
 static __always_inline bool narrow(struct event *e, struct scratch *s, const struct lictor_hook *hook,
 				   __u32 i)
@@ -439,7 +448,11 @@ static __always_inline bool narrow(struct event *e, struct scratch *s, const str
 	struct lictor_scope *scope;
 	__u32 number;
 
-	switch (shape.columns[i].kind) {
+	switch (asks_unread(e, i) ? LICTOR_COLUMN_NONE : shape.columns[i].kind) {
+	case LICTOR_COLUMN_NONE:
+		e->unresolved |= 1 << i;
+		number = column->unresolved_vector;
+		break;
 	case LICTOR_COLUMN_SCOPE:
 		scope = current_scope(e->at.slot, shape.hook_slot);
 		if (scope) {

@@ -133,12 +133,101 @@ static __always_inline bool in_32_bit_call(void)
 	return BPF_CORE_READ(bpf_get_current_task_btf(), thread_info.status) & TS_COMPAT;
 }
 
+static __always_inline bool is_kernel_address(__u64 address)
+{
+	return (__s64)address < 0;
+}
+
+static __always_inline long read_memory(void *to, __u32 length, __u64 from)
+{
+	return is_kernel_address(from) ? bpf_probe_read_kernel(to, length, (void *)from)
+				       : bpf_probe_read_user(to, length, (void *)from);
+}
+
+/*
+ * Goes from a field's raw value the steps that lead to what it stands for. By index, so that the programs have this once; the
+ * last step reads no more than the value has, since nothing need be behind it.
+ */
+__noinline int follow_steps(struct event *e, __u32 field)
+{
+	__u32 i = field & 7, count, length;
+	__u64 value, at, registers, index;
+	bool last;
+
+	if (!e)
+		return 0;
+	value = registers = e->raw[i];
+	count = shape.fields[i].step_count;
+	for (__u32 step = 0; step < LICTOR_MAX_STEPS && step < count; step++) {
+		if (!value)
+			goto unread;
+		at = value + (__s64)shape.fields[i].steps[step];
+		last = step + 1 == count;
+		if (last && shape.fields[i].flags & LICTOR_FIELD_ADDRESS) {
+			value = at;
+			break;
+		}
+		length = sizeof(value);
+		/* Of a buffer, the width is that of its length. */
+		if (last &&
+		    (shape.fields[i].kind == LICTOR_FIELD_NUMBER || shape.fields[i].kind == LICTOR_FIELD_FD))
+			length = ((shape.fields[i].width - 1) & 7) + 1;
+		value = 0;
+		/* Of a program, all but its registers is in its own memory. */
+		if (read_memory(&value, length, at))
+			goto unread;
+		if (!step && shape.fields[i].flags & LICTOR_FIELD_INDEXED) {
+			if (bpf_probe_read_kernel(&index, sizeof(index),
+						  (void *)(registers + shape.fields[i].offset)))
+				goto unread;
+			value += index << (shape.fields[i].size_offset & 3);
+		}
+	}
+	e->raw[i] = value;
+	e->unread &= ~(1U << i);
+	return 0;
+unread:
+	count_site(LICTOR_SITE_READ);
+	e->raw[i] = 0;
+	e->unread |= 1U << i;
+	return 0;
+}
+
+/* Whether a field has steps of which one led nowhere. */
+static __always_inline bool is_unread(const struct event *e, __u32 i)
+{
+	return shape.fields[i].step_count && e->unread >> i & 1;
+}
+
+/* Where the source of a field is no argument and no return value. `to` is memory of the event: the stack is small. */
+static __always_inline void special_source(void *ctx, __u32 source, __u64 *to)
+{
+	if (source == LICTOR_SOURCE_TASK) {
+		*to = bpf_get_current_task();
+		return;
+	}
+#ifdef LICTOR_TYPED_ARGUMENTS
+	/* Of a system call. */
+	if (bpf_get_func_arg(ctx, 0, to))
+		*to = 0;
+#elif defined(LICTOR_RAW_ARGUMENTS)
+	*to = context_word(ctx, 0);
+#else
+	*to = (__u64)ctx;
+	/* Those of a system call are what its function is called with. */
+	if (shape.flags & LICTOR_SHAPE_SYSCALL)
+		bpf_probe_read_kernel(to, sizeof(*to), ctx + bpf_core_field_offset(struct pt_regs, di));
+#endif
+}
+
 /*
  * What has to be done to a value once it is loaded. Here, where kind and flags are known to the verifier, this costs other
  * fields nothing.
  */
 static __always_inline void adjust(struct event *e, __u32 i)
 {
+	if (shape.fields[i].step_count)
+		follow_steps(e, i);
 	point_to_name(e, i);
 	if (shape.fields[i].flags & LICTOR_FIELD_SYSCALL && in_32_bit_call())
 		e->raw[i] |= LICTOR_SYSCALL_32;
@@ -151,6 +240,15 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 	__u32 width = shape.fields[i].width;
 	__u32 source = shape.fields[i].source, size_source = shape.fields[i].size_source;
 
+	if (source == LICTOR_SOURCE_CONSTANT) {
+		e->raw[i] = (__u32)shape.fields[i].steps[0] | (__u64)(__u32)shape.fields[i].steps[1] << 32;
+		return;
+	}
+	if (source == LICTOR_SOURCE_TASK || source == LICTOR_SOURCE_REGISTERS) {
+		special_source(ctx, source, &e->raw[i]);
+		adjust(e, i);
+		return;
+	}
 	if (shape.attach == LICTOR_ATTACH_TRACEPOINT) {
 		e->raw[i] = tracepoint_value(ctx, shape.fields[i].offset);
 		adjust(e, i);
@@ -178,17 +276,6 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 		if (size_source == LICTOR_SOURCE_NONE || (__u64)returned < e->size[i])
 			e->size[i] = returned;
 	}
-}
-
-static __always_inline bool is_kernel_address(__u64 address)
-{
-	return (__s64)address < 0;
-}
-
-static __always_inline long read_memory(void *to, __u32 length, __u64 from)
-{
-	return is_kernel_address(from) ? bpf_probe_read_kernel(to, length, (void *)from)
-				       : bpf_probe_read_user(to, length, (void *)from);
 }
 
 /* Bytes read, the NUL included; negative when it cannot be read. */
@@ -321,8 +408,8 @@ __noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
 		if (result == LICTOR_PATH_MAX && e->size[i & 7] > LICTOR_MAX_BYTES - 1)
 			return (result - 1) | TEXT_CUT;
 	} else {
-		/* One more than the longest that counts, to tell it from one that was cut. */
-		result = read_string(s->text, LICTOR_PATH_MAX + 1, raw);
+		/* One more than the longest that counts, to tell it from one that was cut; an array's end ends the text. */
+		result = read_string(s->text, (shape.fields[i & 7].max_length & TEXT_MASK) + 1, raw);
 		if (result > LICTOR_PATH_MAX)
 			return -1;
 	}

@@ -181,6 +181,13 @@ __noinline __u64 values_hash(struct event *e)
 	return hash ? hash : 1;
 }
 
+/* A function of its own: its key would be on the stack of within_limit(), where stacks are deepest. */
+__noinline int count_full_limits(void)
+{
+	count_site(LICTOR_SITE_LIMIT_TABLE);
+	return 0;
+}
+
 /* Whether a record of this rule is due, by its rate limit. */
 __noinline bool within_limit(struct event *e, const struct lictor_rule *rule)
 {
@@ -204,7 +211,7 @@ __noinline bool within_limit(struct event *e, const struct lictor_rule *rule)
 	if (!last) {
 		failed = bpf_map_update_elem(&limits, &key, &now, BPF_NOEXIST);
 		if (failed && failed != -EEXIST)
-			count_site(LICTOR_SITE_LIMIT_TABLE);
+			count_full_limits();
 		return failed != -EEXIST;
 	}
 	before = *last;
@@ -257,38 +264,6 @@ static __always_inline void rule_reports(struct scratch *s, const struct lictor_
 	s->fired[at].rule = number;
 	s->fired[at].flags = LICTOR_FIRED_POST | (s->event.unresolved ? LICTOR_FIRED_UNRESOLVED : 0);
 	s->outcome.fired_count = at + 1;
-}
-
-/* Remembers who has the socket of a field, or forgets it. In scratch memory, since the stack is nearly used up. */
-__noinline int track_socket(struct scratch *s, __u32 flags)
-{
-	struct lictor_record *head;
-	struct lictor_owner *owner;
-	__u64 *address;
-
-	if (!s)
-		return 0;
-	/* No record has been begun yet. */
-	address = (__u64 *)s->record;
-	head = (struct lictor_record *)(s->record + sizeof(*address));
-	owner = (struct lictor_owner *)(s->record + sizeof(*address) + sizeof(*head));
-	*address = s->event.raw[flags >> LICTOR_RULE_FIELD_SHIFT & 7];
-	if (!*address)
-		return 0;
-	if (flags & LICTOR_RULE_UNTRACK) {
-		bpf_map_delete_elem(&sockets, address);
-		return 0;
-	}
-	record_head(head, LICTOR_RECORD_HOOK, bpf_get_current_task_btf());
-	owner->tgid = head->tgid;
-	owner->tid = head->tid;
-	owner->start_boot_ns = head->start_boot_ns;
-	owner->cgroup_id = head->cgroup_id;
-	owner->exec_id = head->exec_id;
-	owner->pad = 0;
-	if (bpf_map_update_elem(&sockets, address, owner, BPF_ANY))
-		count_site(LICTOR_SITE_SOCKETS);
-	return 0;
 }
 
 /* What becomes of the event by one of the rules that are left. */

@@ -234,7 +234,8 @@ struct event {
 	__u64 values;
 	/* Columns whose value could not be read. */
 	__u32 unresolved;
-	__u32 pad;
+	/* Fields with steps of which one led nowhere. Bits of other fields mean nothing. */
+	__u32 unread;
 };
 
 /*

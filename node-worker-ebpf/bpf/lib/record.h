@@ -3,25 +3,11 @@
 #ifndef LICTOR_RECORD_H
 #define LICTOR_RECORD_H
 
-#include "columns.h"
+#include "sockets.h"
 
 #define ALIGN8(x) (((x) + 7) & ~7u)
 /* Where a field may begin: one field with its head fits behind it in any case. */
 #define RECORD_LIMIT (LICTOR_MAX_RECORD - LICTOR_PATH_MAX - 128)
-
-/* `task` comes with its type from the kernel: its members are read directly. */
-static __always_inline void record_head(struct lictor_record *head, __u32 kind, struct task_struct *task)
-{
-	head->kind = kind;
-	head->pad = 0;
-	head->boot_ns = bpf_ktime_get_boot_ns();
-	head->tgid = task->tgid;
-	head->tid = task->pid;
-	head->start_boot_ns = task->group_leader->start_boottime;
-	head->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
-	head->exec_id = task->self_exec_id;
-	head->revision = 0;
-}
 
 static __always_inline __u8 *writer_data(struct scratch *s, __u32 skip)
 {
@@ -38,7 +24,16 @@ static __always_inline void writer_unreadable(struct scratch *s)
 	count_site(LICTOR_SITE_READ);
 }
 
-__noinline int write_text(struct scratch *s, __u64 from)
+/* Bytes that the text of field i can have with its NUL, as far as they are kept. */
+static __always_inline __u32 text_limit(__u32 i)
+{
+	__u32 length = shape.fields[i].max_length;
+
+	return length < LICTOR_MAX_BYTES ? length + 1 : LICTOR_MAX_BYTES;
+}
+
+/* Appends a text of at most `limit` bytes with its NUL: 1 to LICTOR_MAX_BYTES. */
+__noinline int write_text(struct scratch *s, __u64 from, __u32 limit)
 {
 	long result;
 
@@ -48,7 +43,8 @@ __noinline int write_text(struct scratch *s, __u64 from)
 		s->writer.status = LICTOR_FIELD_ABSENT;
 		return 0;
 	}
-	result = read_string(writer_data(s, 0), LICTOR_MAX_BYTES, from);
+	limit = ((limit - 1) & (LICTOR_MAX_BYTES - 1)) + 1;
+	result = read_string(writer_data(s, 0), limit, from);
 	if (result <= 0) {
 		writer_unreadable(s);
 		return 0;
@@ -418,7 +414,7 @@ static __always_inline void write_structure(struct event *e, struct scratch *s, 
 		write_perf_event(s, e->raw[i]);
 		break;
 	case LICTOR_FIELD_NET_DEVICE:
-		write_text(s, e->raw[i]);
+		write_text(s, e->raw[i], LICTOR_MAX_BYTES);
 		break;
 	default:
 		write_endpoints(e, s, i);
@@ -441,24 +437,30 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 	}
 	s->writer.length = s->writer.original = 0;
 	s->writer.status = LICTOR_FIELD_OK;
+	if (is_unread(e, i)) {
+		s->writer.status = LICTOR_FIELD_UNRESOLVED;
+		kind = LICTOR_FIELD_NOP;
+	}
 	switch (kind) {
+	case LICTOR_FIELD_NOP:
+		break;
 	case LICTOR_FIELD_NUMBER:
 		*(__u64 *)writer_data(s, 0) =
 		    number_of(e->raw[i], shape.fields[i].width, shape.fields[i].flags);
 		s->writer.length = s->writer.original = sizeof(__u64);
 		break;
 	case LICTOR_FIELD_STRING:
-		write_text(s, e->raw[i]);
+		write_text(s, e->raw[i], text_limit(i));
 		break;
 	case LICTOR_FIELD_FILENAME:
 		filename = (struct filename *)e->raw[i];
-		write_text(s, (__u64)BPF_CORE_READ(filename, name));
+		write_text(s, (__u64)BPF_CORE_READ(filename, name), LICTOR_MAX_BYTES);
 		break;
 	case LICTOR_FIELD_CHAR_BUF:
 		if (has_length(i))
 			write_bytes(s, e->raw[i], e->size[i]);
 		else
-			write_text(s, e->raw[i]);
+			write_text(s, e->raw[i], text_limit(i));
 		break;
 	case LICTOR_FIELD_CHAR_IOVEC:
 		write_iovec(s, e->raw[i], e->size[i]);
@@ -486,43 +488,6 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 	field->length = s->writer.length;
 	field->original_length = s->writer.original;
 	s->writer.at = ALIGN8(at + sizeof(*field) + (s->writer.length & 0x3fff));
-}
-
-/* The socket of a field; 0 = there is none. `i` is known to the verifier. */
-static __always_inline __u64 socket_of(const struct event *e, __u32 i)
-{
-	__u64 raw = e->raw[i];
-
-	if (shape.fields[i].kind == LICTOR_FIELD_SOCK)
-		return raw;
-	if (shape.fields[i].kind == LICTOR_FIELD_SOCKET)
-		return (__u64)BPF_CORE_READ((struct socket *)raw, sk);
-	if (shape.fields[i].kind == LICTOR_FIELD_SKB)
-		return (__u64)BPF_CORE_READ((struct sk_buff *)raw, sk);
-	return 0;
-}
-
-/* A record with a socket that is tracked tells of its owner instead of the process that runs. */
-static __always_inline void owner_of_event(struct event *e, struct lictor_record *head)
-{
-	struct lictor_owner *owner = NULL;
-	__u64 address;
-
-#pragma unroll
-	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
-		if (i >= shape.field_count || owner)
-			break;
-		address = socket_of(e, i);
-		if (address)
-			owner = bpf_map_lookup_elem(&sockets, &address);
-	}
-	if (!owner)
-		return;
-	head->tgid = owner->tgid;
-	head->tid = owner->tid;
-	head->start_boot_ns = owner->start_boot_ns;
-	head->cgroup_id = owner->cgroup_id;
-	head->exec_id = owner->exec_id;
 }
 
 static __always_inline void emit(void *ctx, struct event *e, struct scratch *s,

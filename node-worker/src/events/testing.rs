@@ -257,6 +257,7 @@ pub(crate) fn group(function_name: &str, event: EventKind, args: Vec<ArgPlan>) -
         event,
         user: None,
         args,
+        data: Vec::new(),
         return_arg: None,
         message: None,
         tags: Vec::new(),

@@ -3,8 +3,10 @@
 use super::binaries::Binaries;
 use lictor_policy::btf::{Btf, BtfError};
 use lictor_policy::format::parse_format;
-use lictor_policy::model::{Namespace, UserPlace};
-use lictor_policy::plan::{FoundPlace, NodeFacts, Signature, Symbols, TracepointField, UserProblem};
+use lictor_policy::model::{MemberPath, Namespace, UserPlace};
+use lictor_policy::plan::{
+    FoundPlace, NoWay, NodeFacts, Signature, Symbols, TracepointField, UserProblem, Way,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -318,6 +320,13 @@ impl Symbols for SystemSymbols {
         }
         found.truncate(limit);
         found
+    }
+
+    fn member(&self, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
+        match &self.btf {
+            Some(btf) => btf.member(structure, path),
+            None => Err(NoWay::NoStructure { name: structure.to_owned(), nearest: Vec::new() }),
+        }
     }
 }
 

@@ -377,25 +377,38 @@ fn push_action(out: &mut Vec<u8>, name: &str, shown: ShownAction) {
     }
 }
 
-/// Appends `args` and, when the hook reports it, `return`. Events of programs have no `return`: there it is the last of `args`.
+/// Appends `args` and, when the hook reports them, `data` and `return`. Events of programs have no `return`: there it is the
+/// last of `args`.
 fn push_arguments(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
-    let mut empty = true;
     let returned = event.group.return_arg.as_ref();
     let (last, returned) = if event.group.user.is_some() { (returned, None) } else { (None, returned) };
-    for plan in event.group.args.iter().chain(last) {
-        if plan.kind == ArgKind::Nop {
-            continue;
-        }
-        out.extend_from_slice(if empty { b",\"args\":[" } else { b"," });
-        push_argument(out, plan, event.record);
-        empty = false;
-    }
-    if !empty {
-        out.push(b']');
-    }
+    push_list(out, "args", event.group.args.iter().chain(last), event.record);
+    push_list(out, "data", event.group.data.iter(), event.record);
     if let Some(plan) = returned {
         out.extend_from_slice(b",\"return\":");
         push_argument(out, plan, event.record);
+    }
+}
+
+fn push_list<'a>(
+    out: &mut Vec<u8>,
+    name: &str,
+    plans: impl Iterator<Item = &'a ArgPlan> + Clone,
+    record: &HookRecord<'_>,
+) {
+    let shown = plans.filter(|plan| plan.kind != ArgKind::Nop);
+    for (place, plan) in shown.clone().enumerate() {
+        if place == 0 {
+            for part in [",\"", name, "\":["] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        } else {
+            out.push(b',');
+        }
+        push_argument(out, plan, record);
+    }
+    if shown.count() != 0 {
+        out.push(b']');
     }
 }
 

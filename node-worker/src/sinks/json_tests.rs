@@ -140,6 +140,28 @@ fn kprobe_line() {
 }
 
 #[test]
+fn data_stand_beside_the_arguments() {
+    let mut plan = kill_passwd();
+    plan.groups[0].args.remove(0);
+    let uid = ArgPlan { label: Some("uid".into()), ..testing::arg(0, int(4, false, IntField::Uint)) };
+    plan.groups[0].data = vec![uid, testing::arg(2, ArgKind::String)];
+    let text = line(plan, Mode::Enforce, wire::LICTOR_FIRED_POST, |hook| {
+        hook.number(1000).file(lictor_field_kind::LICTOR_FIELD_FILE, 0o100_644, "/etc/passwd").field(
+            lictor_field_kind::LICTOR_FIELD_STRING,
+            lictor_field_status::LICTOR_FIELD_UNRESOLVED,
+            0,
+            b"",
+        )
+    });
+    let event = &value(&text)["process_kprobe"];
+    assert_eq!(event["args"], json!([{"file_arg": {"path": "/etc/passwd", "permission": "-rw-r--r--"}}]));
+    assert_eq!(
+        event["data"],
+        json!([{"uint_arg": 1000, "label": "uid"}, {"error_arg": {"Message": "the value could not be read"}}])
+    );
+}
+
+#[test]
 fn exec_and_exit_lines() {
     let (mut table, actor) = child();
     let writer = EventWriter::new(NODE, BOOT);

@@ -3,12 +3,16 @@
 //! A reader over the bytes of `/sys/kernel/btf/vmlinux` that keeps them as they are: beside them it has one table of
 //! offsets and one of functions. Every access is checked, so bytes of any content can be read.
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod builder;
+mod member;
 mod name;
 mod raw;
 mod subset;
 
 use crate::plan::{Parameter, Signature, TypeClass};
 use raw::{Kind, Raw, Type};
+use std::sync::OnceLock;
 
 /// Deepest chain of types that is followed. C declarations end long before; damaged BTF could go in circles.
 const CHAIN_MAX: usize = 32;
@@ -39,21 +43,23 @@ pub enum BtfError {
 #[derive(Debug, Clone)]
 pub struct Btf<B> {
     raw: Raw<B>,
-    functions: FunctionTable,
+    functions: NameTable,
+    /// Structs and unions, from when the first one is asked for.
+    structures: OnceLock<NameTable>,
 }
 
-/// Numbers of functions at places that hashes of their names give, 0 = free. A sorted list would compare names a million
+/// Numbers of functions, or of structures, at places that hashes of their names give, 0 = free. A sorted list would compare names a million
 /// times.
 #[derive(Debug, Clone)]
-struct FunctionTable(Vec<u32>);
+struct NameTable(Vec<u32>);
 
-impl FunctionTable {
-    fn new<B: AsRef<[u8]>>(raw: &Raw<B>) -> Self {
-        let functions: Vec<u32> =
-            raw.ids().filter(|id| raw.get(*id).is_some_and(|found| found.kind == Kind::Func)).collect();
-        let mut table = Self(vec![0; (functions.len() * 2).next_power_of_two()]);
-        for id in functions {
-            // Of functions of the same name the first stays.
+impl NameTable {
+    fn new<B: AsRef<[u8]>>(raw: &Raw<B>, wanted: impl Fn(Kind) -> bool) -> Self {
+        let ids: Vec<u32> =
+            raw.ids().filter(|id| raw.get(*id).is_some_and(|found| wanted(found.kind))).collect();
+        let mut table = Self(vec![0; (ids.len() * 2).next_power_of_two()]);
+        for id in ids {
+            // Of several of the same name the first stays.
             let place = table.place(raw, raw.type_name(id));
             let slot = &mut table.0[place];
             if *slot == 0 {
@@ -63,7 +69,7 @@ impl FunctionTable {
         table
     }
 
-    /// Where the function of that name is, or would be.
+    /// Where the number for that name is, or would be.
     fn place<B: AsRef<[u8]>>(&self, raw: &Raw<B>, name: &[u8]) -> usize {
         let mask = self.0.len() - 1;
         // FNV-1a.
@@ -81,6 +87,11 @@ impl FunctionTable {
     fn find<B: AsRef<[u8]>>(&self, raw: &Raw<B>, name: &[u8]) -> Option<u32> {
         Some(self.0[self.place(raw, name)]).filter(|id| *id != 0)
     }
+
+    /// All numbers, in no order.
+    fn ids(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().copied().filter(|id| *id != 0)
+    }
 }
 
 impl<B: AsRef<[u8]>> Btf<B> {
@@ -90,8 +101,8 @@ impl<B: AsRef<[u8]>> Btf<B> {
     /// See [`BtfError`].
     pub fn parse(bytes: B) -> Result<Self, BtfError> {
         let raw = Raw::parse(bytes)?;
-        let functions = FunctionTable::new(&raw);
-        Ok(Self { raw, functions })
+        let functions = NameTable::new(&raw, |kind| kind == Kind::Func);
+        Ok(Self { raw, functions, structures: OnceLock::new() })
     }
 
     /// The type number of a function: what a program that attaches to it is loaded with. When several functions have
@@ -139,8 +150,7 @@ impl<B: AsRef<[u8]>> Btf<B> {
 
     /// The names of all functions, in no order; a name that several functions have comes once.
     pub fn functions(&self) -> impl Iterator<Item = &str> {
-        let ids = self.functions.0.iter().filter(|id| **id != 0);
-        ids.filter_map(|id| std::str::from_utf8(self.raw.type_name(*id)).ok())
+        self.functions.ids().filter_map(|id| std::str::from_utf8(self.raw.type_name(id)).ok())
     }
 
     /// The function names nearest to `wanted`, best first, at most `limit`.

@@ -1,78 +1,8 @@
+pub(super) use super::builder::Builder;
 use super::*;
+use crate::model::MemberPath;
+use crate::plan::NoWay;
 use proptest::prelude::*;
-
-/// Builds BTF piece by piece.
-pub(super) struct Builder {
-    types: Vec<u8>,
-    strings: Vec<u8>,
-    count: u32,
-}
-
-impl Builder {
-    pub(super) fn new() -> Self {
-        Self { types: Vec::new(), strings: vec![0], count: 0 }
-    }
-
-    pub(super) fn string(&mut self, text: &str) -> u32 {
-        if text.is_empty() {
-            return 0;
-        }
-        let offset = u32::try_from(self.strings.len()).unwrap();
-        self.strings.extend_from_slice(text.as_bytes());
-        self.strings.push(0);
-        offset
-    }
-
-    pub(super) fn add(
-        &mut self,
-        name: &str,
-        kind: u32,
-        flag: bool,
-        members: u32,
-        reference: u32,
-        tail: &[u32],
-    ) -> u32 {
-        let name = self.string(name);
-        let info = (u32::from(flag) << 31) | (kind << 24) | members;
-        for word in [name, info, reference].iter().chain(tail) {
-            self.types.extend_from_slice(&word.to_ne_bytes());
-        }
-        self.count += 1;
-        self.count
-    }
-
-    pub(super) fn int(&mut self, name: &str, bytes: u32, signed: bool) -> u32 {
-        self.add(name, 1, false, 0, bytes, &[(u32::from(signed) << 24) | (bytes * 8)])
-    }
-
-    pub(super) fn plain(&mut self, name: &str, kind: u32, reference: u32) -> u32 {
-        self.add(name, kind, false, 0, reference, &[])
-    }
-
-    pub(super) fn structure(&mut self, name: &str) -> u32 {
-        self.add(name, 4, false, 1, 8, &[0, 0, 0])
-    }
-
-    fn function(&mut self, name: &str, returns: u32, parameters: &[(&str, u32)]) -> u32 {
-        let words: Vec<u32> = parameters.iter().flat_map(|(name, id)| [self.string(name), *id]).collect();
-        let count = u32::try_from(parameters.len()).unwrap();
-        let prototype = self.add("", 13, false, count, returns, &words);
-        self.add(name, 12, false, 1, prototype, &[])
-    }
-
-    pub(super) fn build(self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        bytes.extend_from_slice(&0xeb9f_u16.to_ne_bytes());
-        bytes.extend_from_slice(&[1, 0]);
-        let (types, strings) = (self.types.len(), self.strings.len());
-        for word in [24, 0, types, types, strings] {
-            bytes.extend_from_slice(&u32::try_from(word).unwrap().to_ne_bytes());
-        }
-        bytes.extend(self.types);
-        bytes.extend(self.strings);
-        bytes
-    }
-}
 
 pub(super) fn kernel() -> Vec<u8> {
     let mut b = Builder::new();
@@ -222,11 +152,54 @@ fn look_at_everything(bytes: &[u8]) {
         let _ = btf.signature(name);
     }
     let _ = btf.nearest_functions("fd_install", 3);
+    for structure in ["file", "task_struct", "linux_binprm"] {
+        for path in
+            ["x", "comm", "mm.owner.comm", "numbers[2]", "files[9].f_path.dentry", "table[1][1]", "mode"]
+        {
+            let _ = btf.member(structure, &MemberPath::parse(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_structure_within_itself_is_not_looked_through_for_ever() {
+    let mut b = Builder::new();
+    let members: Vec<u32> = (0..100).flat_map(|_| [0, 1, 0]).collect();
+    b.add("odd", 4, false, 100, 8, &members);
+    let btf = Btf::parse(b.build()).unwrap();
+    let path = MemberPath::parse("x").unwrap();
+    assert!(matches!(btf.member("odd", &path), Err(NoWay::NoMember { .. })));
+}
+
+#[test]
+fn pointers_far_away_are_refused() {
+    let mut b = Builder::new();
+    let word = b.int("long", 8, true);
+    let far = b.add("", 3, false, 0, 0, &[word, word, 0]);
+    let name = b.string("far");
+    b.add("s", 4, false, 1, 8, &[name, far, 0]);
+    let btf = Btf::parse(b.build()).unwrap();
+    let member = |path: &str| btf.member("s", &MemberPath::parse(path).unwrap());
+    assert_eq!(member("far[268435455]").unwrap().steps, [i32::MAX - 7]);
+    assert_eq!(member("far[268435456]"), Err(NoWay::TooLong));
+    assert_eq!(member("far[4294967295]"), Err(NoWay::TooLong));
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        look_at_everything(&bytes);
+    }
+
+    #[test]
+    fn any_damage_of_structures_is_survived(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)
+    ) {
+        let mut bytes = builder::structures().unwrap().raw.bytes().to_vec();
+        for (place, value) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
         look_at_everything(&bytes);
     }
 

@@ -5,11 +5,13 @@
 //! [`crate::plan::compile`], with the facts of one node.
 
 mod endpoints;
+mod member;
 mod predicate;
 mod scope;
 mod user;
 
 pub use endpoints::{EndpointsPart, EndpointsTest, EndpointsValues, Network};
+pub use member::{ArgSource, MEMBERS_MAX, Member, MemberPath, Origin};
 pub use predicate::{
     BinaryTest, CapabilitySet, CapabilityTest, FileType, FileTypeTest, Namespace, NamespaceTest,
     NamespaceValue, NumberTest, PidTest, Predicate, TextMatch, TextTest, ValueTest,
@@ -140,7 +142,7 @@ pub struct Hook {
     pub at: FieldPath,
     /// What it attaches to.
     pub target: HookTarget,
-    /// Arguments to read and report, in the order of the document.
+    /// Values to read and report: the arguments, then the data, each in the order of the document.
     pub args: Vec<Arg>,
     /// The return value to report, when the hook asks for the function's end.
     pub return_arg: Option<Arg>,
@@ -194,9 +196,15 @@ pub const ABI_64: &str = "x64";
 pub struct Arg {
     /// Where in the document.
     pub at: FieldPath,
+    /// What it is taken from.
+    pub source: ArgSource,
     /// Argument number from 0; for tracepoints that are not raw the field number of the
-    /// format file.
+    /// format file; 0 for data.
     pub index: u8,
+    /// The structure that the argument is taken to point to.
+    pub cast: Option<String>,
+    /// The way from the structure that it points to.
+    pub path: Option<MemberPath>,
     /// How to read it.
     pub kind: ArgKind,
     /// Free label shown in the event.

@@ -4,18 +4,22 @@
 //! one another, texts around the chunk length of the kernel's trie, integers at the ends of their types.
 
 mod endpoints;
+mod places;
+
+pub use places::places;
 
 use super::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value};
 use crate::model::{
-    Actions, Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType, FileTypeTest,
-    Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace, NamespaceTest, NamespaceValue,
-    NodeSelector, NumberTest, OnUnresolved, PidTest, PodLabels, PodSelector, Policy, PolicyKey, Predicate,
-    RateLimit, RateLimitScope, Requirement, Rule, Scope, ShownAction, TextMatch, TextTest, UserPlace,
-    ValueTest, Workload,
+    Actions, Arg, ArgKind, ArgSource, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType,
+    FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, MemberPath, Mode, Namespace, NamespaceTest,
+    NamespaceValue, NodeSelector, NumberTest, OnUnresolved, Origin, PidTest, PodLabels, PodSelector, Policy,
+    PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement, Rule, Scope, ShownAction, TextMatch,
+    TextTest, ValueTest, Workload,
 };
 use crate::plan::testing::HOST_NAMESPACE;
 use crate::plan::{TypeClass, automatic_kind};
-use std::collections::BTreeSet;
+use crate::spec::ARGS_MAX;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Numbers from a seed: the same seed gives the same numbers on every machine, for ever.
 #[derive(Debug, Clone)]
@@ -62,6 +66,25 @@ pub struct Place {
     pub returns: Option<TypeClass>,
     /// An answer can make the operation fail.
     pub denies: bool,
+    /// What lies behind its arguments and can be read there, and data.
+    pub members: Vec<(Origin, TypeClass)>,
+}
+
+impl Place {
+    fn class(&self, arg: &Arg) -> &TypeClass {
+        let member = self.members.iter().find(|(origin, _)| *origin == arg.origin());
+        member.map_or_else(|| &self.arguments[usize::from(arg.index)], |(_, class)| class)
+    }
+}
+
+/// A member behind an argument.
+fn behind(index: u8, path: &str) -> Origin {
+    Origin { path: MemberPath::parse(path).unwrap_or_default(), ..Origin::from(index) }
+}
+
+/// A member of the current task.
+pub fn of_task(path: &str) -> Origin {
+    Origin { source: ArgSource::CurrentTask, ..behind(0, path) }
 }
 
 fn int(width: u8, signed: bool) -> TypeClass {
@@ -70,76 +93,6 @@ fn int(width: u8, signed: bool) -> TypeClass {
 
 fn pointer(name: &str) -> TypeClass {
     TypeClass::StructPointer(name.to_owned())
-}
-
-/// Places of the made-up node of [`crate::plan::testing`].
-pub fn places() -> Vec<Place> {
-    let place = |target, arguments, returns, denies| Place { target, arguments, returns, denies };
-    let function = |name: &str| HookTarget::Function(name.to_owned());
-    let lsm = |name: &str| HookTarget::Lsm(name.to_owned());
-    let tracepoint = |subsystem: &str, event: &str| HookTarget::Tracepoint {
-        subsystem: subsystem.to_owned(),
-        event: event.to_owned(),
-        raw: false,
-    };
-    let run = HookTarget::User { path: "/bin/program".to_owned(), place: UserPlace::function("run") };
-    let common = || vec![int(2, false), int(1, false), int(1, false), int(4, true)];
-    vec![
-        place(lsm("file_open"), vec![pointer("file")], None, true),
-        place(lsm("file_permission"), vec![pointer("file"), int(4, true)], None, true),
-        place(
-            function("security_file_permission"),
-            vec![pointer("file"), int(4, true)],
-            Some(int(4, true)),
-            true,
-        ),
-        place(function("security_bprm_check"), vec![pointer("linux_binprm")], Some(int(4, true)), true),
-        place(lsm("bprm_committed_creds"), vec![pointer("linux_binprm")], None, false),
-        place(function("fd_install"), vec![int(4, false), pointer("file")], None, false),
-        place(
-            function("many"),
-            [
-                vec![TypeClass::CharPointer, int(1, false), int(2, true)],
-                vec![int(4, false), int(8, true)],
-                vec![pointer("path")],
-            ]
-            .concat(),
-            Some(int(4, true)),
-            false,
-        ),
-        place(
-            function("do_filp_open"),
-            vec![int(4, true), pointer("filename"), pointer("open_flags")],
-            Some(pointer("file")),
-            false,
-        ),
-        place(
-            function("sendmsg_of"),
-            vec![pointer("sock"), pointer("sk_buff"), pointer("sockaddr"), pointer("socket")],
-            Some(int(4, true)),
-            false,
-        ),
-        place(function("init_of"), vec![pointer("module"), pointer("net_device")], Some(int(4, true)), false),
-        place(run, vec![int(8, true), TypeClass::CharPointer, int(8, false)], None, false),
-        place(
-            HookTarget::Syscall("write".to_owned()),
-            vec![int(4, false), TypeClass::CharPointer, int(8, false)],
-            Some(int(8, true)),
-            false,
-        ),
-        place(
-            tracepoint("sched", "sched_process_exit"),
-            [common(), vec![TypeClass::Other, int(4, true), int(4, true)]].concat(),
-            None,
-            false,
-        ),
-        place(
-            tracepoint("syscalls", "sys_enter_write"),
-            [common(), vec![int(4, true), int(4, false), TypeClass::CharPointer, int(8, false)]].concat(),
-            None,
-            false,
-        ),
-    ]
 }
 
 /// Policies for `places`. Some may ask for more than one hook point offers, and be refused for that.
@@ -245,6 +198,15 @@ impl Maker {
                 args.push(arg(at, index, kind));
             }
         }
+        for (member, (origin, class)) in place.members.iter().enumerate() {
+            if self.random.chance(20) {
+                let seed = self.kind_seed ^ (number as u64) << 32 ^ (member as u64) << 16;
+                let kind = Random::new(seed).pick(&kinds(class, &place.target));
+                let Origin { source, index, cast, path } = origin.clone();
+                args.push(Arg { source, cast, path: Some(path), ..arg(at, index, kind) });
+            }
+        }
+        args.truncate(ARGS_MAX);
         let on_return = place.returns.is_some() && self.random.chance(30);
         let return_arg = place.returns.as_ref().filter(|_| on_return).map(|class| {
             let kind = match class {
@@ -286,8 +248,7 @@ impl Maker {
                 (0..args.len()).filter(|arg| args[*arg].kind != ArgKind::Nop).collect();
             if !readable.is_empty() && self.random.chance(70) {
                 let arg = self.random.pick(&readable);
-                let class = &place.arguments[usize::from(args[arg].index)];
-                let test = self.value_test(args[arg].kind, class);
+                let test = self.value_test(args[arg].kind, place.class(&args[arg]));
                 predicates.push(Predicate::Arg { at: at.clone(), arg, test });
             } else if self.random.chance(60) {
                 let filter = self.random.below(self.filters.len());
@@ -443,7 +404,17 @@ impl Maker {
 
 fn arg(at: &FieldPath, index: u8, kind: ArgKind) -> Arg {
     let at = at.member("args").index(usize::from(index));
-    Arg { at, index, kind, label: None, size_arg: None, return_copy: false }
+    Arg {
+        at,
+        source: ArgSource::Argument,
+        index,
+        cast: None,
+        path: None,
+        kind,
+        label: None,
+        size_arg: None,
+        return_copy: false,
+    }
 }
 
 /// Kinds that an argument can be read as.
@@ -479,7 +450,17 @@ fn kinds(class: &TypeClass, target: &HookTarget) -> Vec<ArgKind> {
 /// An event at a place.
 pub fn event(seed: u64, place: &Place, moment: Moment) -> Event {
     let mut random = Random::new(seed);
-    let args = (0..).zip(&place.arguments).map(|(index, class)| (index, value(&mut random, class))).collect();
+    let mut args = BTreeMap::new();
+    for (index, class) in (0_u8..).zip(&place.arguments) {
+        args.insert(Origin::from(index), value(&mut random, class));
+    }
+    for (origin, class) in &place.members {
+        let value = value(&mut random, class);
+        // Now and then the way leads nowhere.
+        if random.chance(85) {
+            args.insert(origin.clone(), value);
+        }
+    }
     let returned = match (moment, &place.returns) {
         (Moment::End, Some(class)) => Some(value(&mut random, class)),
         (Moment::Begin | Moment::Asked | Moment::End, _) => None,

@@ -2,12 +2,16 @@
 
 use super::generate::{self, Place, places, workloads};
 use super::*;
+use crate::model::ArgSource;
 use crate::plan::simulate::{Machine, Outcome};
-use crate::plan::testing::{facts, symbols};
+use crate::plan::testing::{FakeSymbols, facts, symbols};
 use crate::plan::{
     Attach, HookPlan, HookPoint, NodeFacts, Plan, Symbols, compile, layout, scope_entry, shape,
 };
-use lictor_node_worker_ebpf::lictor_field_shape;
+use lictor_node_worker_ebpf::{LICTOR_SOURCE_TASK, lictor_field_shape};
+use std::sync::LazyLock;
+
+static SYMBOLS: LazyLock<FakeSymbols> = LazyLock::new(symbols);
 
 /// Policy sets, and events for each hook point of each set.
 const SETS: u64 = 700;
@@ -43,7 +47,7 @@ fn the_tables_judge_as_the_oracle_does() {
     {
         assert!(count > hundredth, "{seen:?}");
     }
-    assert!(seen.second_word > 20 && seen.refused < SETS as usize / 4, "{seen:?}");
+    assert!(seen.second_word > 20 && seen.refused < SETS as usize / 3, "{seen:?}");
 }
 
 fn compare(set: u64, facts: &NodeFacts, seen: &mut Seen) {
@@ -82,7 +86,7 @@ fn compare(set: u64, facts: &NodeFacts, seen: &mut Seen) {
         for number in 0..EVENTS {
             let event = generate::event(set << 16 | number, place, moment);
             let expected = judge(&kept, &event, &facts.host_namespaces);
-            let argument = |field: &lictor_field_shape| argument_of(field, &hook.point);
+            let argument = |field: &lictor_field_shape| origin_of(field, &hook.point, place);
             let outcome = machine.judge(&constants, &event, argument);
             check(set, &expected, outcome.as_ref(), hook, plan, &kept, seen);
         }
@@ -121,12 +125,33 @@ fn exactly<'a>(point: &HookPoint, places: &'a [Place], named: &impl Fn(&str) -> 
     places.iter().find(|place| place.target == function).unwrap_or_else(|| named(&point.symbol))
 }
 
+/// Which value of a place a field stands for.
+fn origin_of(field: &lictor_field_shape, point: &HookPoint, place: &Place) -> Option<Origin> {
+    if field.step_count == 0 {
+        return argument_of(field, point).map(Origin::from);
+    }
+    let leads_there = |(origin, _): &&(Origin, TypeClass)| {
+        let structure = match (origin.source, place.arguments.get(usize::from(origin.index))) {
+            (ArgSource::CurrentTask, _) => "task_struct",
+            (ArgSource::Argument, Some(TypeClass::StructPointer(name))) => name,
+            other => panic!("{origin}: {other:?}"),
+        };
+        let way = SYMBOLS.member(structure, &origin.path).unwrap();
+        let source = match origin.source {
+            ArgSource::CurrentTask => LICTOR_SOURCE_TASK as u8,
+            ArgSource::Argument | ArgSource::Registers => origin.index,
+        };
+        source == field.source && way.steps == field.steps[..usize::from(field.step_count)]
+    };
+    place.members.iter().find(leads_there).map(|(origin, _)| origin.clone())
+}
+
 fn argument_of(field: &lictor_field_shape, point: &HookPoint) -> Option<u8> {
     if point.attach != Attach::Tracepoint {
         return Some(field.source);
     }
     let (subsystem, event) = point.symbol.split_once('/')?;
-    let fields = symbols().tracepoint(subsystem, event)?;
+    let fields = SYMBOLS.tracepoint(subsystem, event)?;
     fields.iter().position(|one| one.offset == field.offset).map(|index| index as u8)
 }
 

@@ -178,7 +178,9 @@ fn memo(columns: &[ColumnKey], path_field: Option<Field>) -> Option<Option<Field
     for column in columns {
         match column.field {
             Some(field) if Some(field) == path_field => {}
-            Some(field) if field.is_number() && number.is_none_or(|known| known == field) => {
+            Some(field)
+                if field.is_number() && !field.has_steps() && number.is_none_or(|known| known == field) =>
+            {
                 number = Some(field);
             }
             Some(_) => return None,
@@ -245,6 +247,7 @@ fn group_plan(member: &Member, fields: &[Field]) -> GroupPlan {
         user: group.user.clone(),
         event: group.event,
         args: group.args.iter().map(numbered).collect(),
+        data: group.data.iter().map(numbered).collect(),
         return_arg: group.return_arg.as_ref().map(numbered),
         message: group.message.clone(),
         tags: group.tags.clone(),

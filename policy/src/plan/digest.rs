@@ -283,6 +283,10 @@ fn write_group(canonical: &mut Canonical, group: &GroupPlan) {
     for arg in &group.args {
         write_arg(canonical, arg);
     }
+    canonical.length(group.data.len());
+    for arg in &group.data {
+        write_arg(canonical, arg);
+    }
     canonical.number(u8::from(group.return_arg.is_some()));
     if let Some(arg) = &group.return_arg {
         write_arg(canonical, arg);

@@ -1,7 +1,7 @@
 //! What a node's kernel can do, as far as a plan depends on it.
 
 use super::user::FoundPlace;
-use crate::model::{ArgKind, Namespace, UserPlace};
+use crate::model::{ArgKind, MemberPath, Namespace, UserPlace};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,6 +51,9 @@ pub trait Symbols: std::fmt::Debug + Send + Sync {
     fn user_places(&self, _path: &str, _place: &UserPlace) -> Result<Vec<FoundPlace>, UserProblem> {
         Err(UserProblem::Untold)
     }
+
+    /// The way from a pointer to a struct or union of that name to a member. An empty path is the structure itself.
+    fn member(&self, structure: &str, path: &MemberPath) -> Result<Way, NoWay>;
 }
 
 /// Why a place in a program or library is not known.
@@ -64,6 +67,74 @@ pub enum UserProblem {
     Unreadable(String),
     /// The file has no such place; the names of the nearest.
     NoPlace(Vec<String>),
+}
+
+/// The way from a pointer to a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// What is added to the address so far; all but the last one are followed by a read of the next address.
+    pub steps: Vec<i32>,
+    /// The last step leads to the value itself, a structure or an array of characters; else the value is read there.
+    pub is_address: bool,
+    /// The value. What is reached by its address is of the class of a pointer to it.
+    pub value: Parameter,
+    /// Bytes of an array of characters.
+    pub text_bytes: Option<u32>,
+}
+
+/// Why there is no way to a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoWay {
+    /// The kernel has no structure of that name.
+    NoStructure {
+        /// The name.
+        name: String,
+        /// The nearest names that it has, best first.
+        nearest: Vec<String>,
+    },
+    /// A structure has no member of that name.
+    NoMember {
+        /// The structure in C: `struct file`.
+        structure: String,
+        /// The name.
+        member: String,
+        /// The nearest of its members, best first.
+        nearest: Vec<String>,
+    },
+    /// Something without members has one asked of.
+    NoMembers {
+        /// The path to it.
+        path: MemberPath,
+        /// Its type in C.
+        type_name: String,
+        /// It is an array: its elements may have members.
+        is_array: bool,
+    },
+    /// Something without elements has one asked of.
+    NoElements {
+        /// The path to it.
+        path: MemberPath,
+        /// Its type in C.
+        type_name: String,
+    },
+    /// An element behind the end of an array.
+    NoElement {
+        /// The path to it.
+        path: MemberPath,
+        /// The element asked for.
+        element: u32,
+        /// How many there are.
+        count: u32,
+    },
+    /// Part of a byte.
+    BitField {
+        /// The structure in C.
+        structure: String,
+        /// The member.
+        member: String,
+    },
+    /// More pointers on the way than programs follow.
+    TooLong,
 }
 
 /// A function's signature, as BTF tells it.

@@ -1,8 +1,10 @@
 //! Which value of a hook point an argument of a policy means, and how it is read.
 
 use super::facts::{Parameter, Signature, TracepointField, TypeClass, automatic_kind};
+use super::probe::{Operand, ProbeArgument};
+use super::reach::{Ground, Steps};
 use super::refusal::Problem;
-use crate::model::{Arg, ArgKind, IntField, IntKind};
+use crate::model::{Arg, ArgKind, ArgSource, IntField, IntKind};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{lictor_field_kind as kind, lictor_field_shape};
 use std::borrow::Cow;
@@ -21,6 +23,7 @@ pub(super) struct Field {
     size_source: u8,
     size_offset: u16,
     max_length: u32,
+    steps: Steps,
 }
 
 impl Field {
@@ -33,16 +36,24 @@ impl Field {
             flags: self.flags,
             offset: self.offset,
             size_source: self.size_source,
-            pad: 0,
+            step_count: self.steps.count(),
             size_offset: self.size_offset,
             pad2: 0,
             max_length: self.max_length,
+            steps: self.steps.wire(),
         }
     }
 
     /// Whether the value is a `struct file *` argument, whose class can be cached by its dentry.
     pub(super) fn is_file_argument(self) -> bool {
-        u32::from(self.kind) == kind::LICTOR_FIELD_FILE && u32::from(self.source) < wire::LICTOR_SOURCE_RETURN
+        u32::from(self.kind) == kind::LICTOR_FIELD_FILE
+            && u32::from(self.source) < wire::LICTOR_SOURCE_RETURN
+            && !self.has_steps()
+    }
+
+    /// Whether the value is somewhere behind its source.
+    pub(super) fn has_steps(self) -> bool {
+        self.steps.count() != 0
     }
 
     /// Whether the value is a socket, or has one.
@@ -85,6 +96,13 @@ pub(super) enum Reader {
         /// For messages.
         function: String,
     },
+    /// Where a program's probe has them.
+    Probe {
+        /// For messages.
+        function: String,
+        /// Each, or the words of the note that are not understood.
+        arguments: Vec<Result<ProbeArgument, String>>,
+    },
     /// In a tracepoint's record.
     Record {
         /// For messages.
@@ -104,22 +122,45 @@ pub(super) struct Resolved {
 }
 
 /// What stands at one position.
-struct Place<'a> {
-    source: u8,
-    offset: u16,
+pub(super) struct Place<'a> {
+    pub(super) source: u8,
+    pub(super) offset: u16,
     /// `None` = not known.
-    parameter: Option<Cow<'a, Parameter>>,
+    pub(super) parameter: Option<Cow<'a, Parameter>>,
+    /// The way from there to the value.
+    pub(super) steps: Steps,
+}
+
+impl<'a> Place<'a> {
+    /// A value that a program is handed.
+    pub(super) fn at(source: u8, parameter: Option<Cow<'a, Parameter>>) -> Self {
+        Self { source, offset: 0, parameter, steps: Steps::default() }
+    }
 }
 
 impl Reader {
     /// The field for `arg`.
-    pub(super) fn argument(&self, arg: &Arg) -> Result<Resolved, Problem> {
-        let place = self.place(arg.index, "index")?;
-        let kind = certain_kind(arg, place.parameter.as_deref(), &self.name(arg.index))?;
+    pub(super) fn argument(&self, arg: &Arg, ground: Ground<'_>) -> Result<Resolved, Problem> {
+        let place = match arg.source {
+            ArgSource::Argument => self.place(arg.index, "index")?,
+            ArgSource::CurrentTask => ground.task(),
+            ArgSource::Registers => ground.registers(self)?,
+        };
+        let mut place = ground.reach(place, arg, self)?;
+        if matches!(self, Self::Probe { .. }) && is_text(arg.kind) {
+            // A number of eight bytes may be an address, and nothing tells what of.
+            place.parameter =
+                place.parameter.filter(|one| !matches!(one.class, TypeClass::Integer { width: 8, .. }));
+        }
+        let name = if place.steps.count() == 0 { self.name(arg.index) } else { arg.origin().to_string() };
+        let kind = certain_kind(arg, place.parameter.as_deref(), &name)?;
         if kind == ArgKind::Nop {
             return Ok(Resolved { kind, field: None });
         }
-        self.check_memory(kind, &format!("index {}", arg.index))?;
+        if arg.source != ArgSource::CurrentTask {
+            let what = if arg.is_data() { arg.origin().to_string() } else { format!("index {}", arg.index) };
+            self.check_memory(kind, &what)?;
+        }
         let mut field = field_of(kind, &place);
         if let Some(index) = arg.size_arg {
             let size = self.place(index, "size argument")?;
@@ -141,7 +182,7 @@ impl Reader {
     }
 
     /// The field for the return value, read when the function ends.
-    pub(super) fn returned(&self, arg: &Arg) -> Result<Resolved, Problem> {
+    pub(super) fn returned(&self, arg: &Arg, ground: Ground<'_>) -> Result<Resolved, Problem> {
         let parameter = match self {
             Self::Call { function, signature, .. } => match signature {
                 Some(Signature { returns: None, .. }) => {
@@ -157,16 +198,19 @@ impl Reader {
                 class: TypeClass::Integer { width: 8, signed: true },
             })),
             Self::User { .. } => None,
+            Self::Probe { function, .. } => {
+                return Err(Problem::new("a return value", format!("none: {function} is a probe")));
+            }
             Self::Record { event, .. } => {
                 return Err(Problem::new("a return value", format!("none: {event} is a tracepoint")));
             }
         };
-        let kind = certain_kind(arg, parameter.as_deref(), "the return value")?;
+        let place = ground.reach(Place::at(wire::LICTOR_SOURCE_RETURN as u8, parameter), arg, self)?;
+        let kind = certain_kind(arg, place.parameter.as_deref(), "the return value")?;
         if kind == ArgKind::Nop {
             return Ok(Resolved { kind, field: None });
         }
         self.check_memory(kind, "the return value")?;
-        let place = Place { source: wire::LICTOR_SOURCE_RETURN as u8, offset: 0, parameter };
         Ok(Resolved { kind, field: Some(field_of(kind, &place)) })
     }
 
@@ -179,8 +223,9 @@ impl Reader {
             }
             Self::Call { function, signature: None, .. } | Self::User { function } => {
                 check_register(index, what, function)?;
-                Ok(Place { source: index, offset: 0, parameter: None })
+                Ok(Place::at(index, None))
             }
+            Self::Probe { function, arguments } => probe_place(index, what, function, arguments),
             Self::Syscall { function, parameters } => {
                 if let Some(parameters) = parameters
                     && at >= parameters.len()
@@ -195,7 +240,7 @@ impl Reader {
                 }
                 check_register(index, what, function)?;
                 let parameter = parameters.as_ref().map(|all| Cow::Borrowed(&all[at]));
-                Ok(Place { source: index, offset: 0, parameter })
+                Ok(Place::at(index, parameter))
             }
             Self::Record { event, fields } => {
                 let Some(field) = fields.get(at) else {
@@ -213,7 +258,7 @@ impl Reader {
                     class: record_class(field),
                 };
                 let parameter = Some(Cow::Owned(parameter));
-                Ok(Place { source: wire::LICTOR_SOURCE_NONE as u8, offset: field.offset, parameter })
+                Ok(Place { offset: field.offset, ..Place::at(wire::LICTOR_SOURCE_NONE as u8, parameter) })
             }
         }
     }
@@ -260,13 +305,61 @@ impl Reader {
                 format!("type {} for {what} of {function}", kind.name()),
                 "integers, fd, string, char_buf, char_iovec, sockaddr, nop: a system call gets no kernel structures",
             )),
-            Self::User { function } if kernel_only => Err(Problem::new(
+            Self::User { function } | Self::Probe { function, .. } if kernel_only => Err(Problem::new(
                 format!("type {} for {what} of {function}", kind.name()),
                 "integers, fd, string, char_buf, char_iovec, sockaddr, nop: a program has no structures of the kernel",
             )),
-            Self::Syscall { .. } | Self::Call { .. } | Self::Record { .. } | Self::User { .. } => Ok(()),
+            Self::Syscall { .. }
+            | Self::Call { .. }
+            | Self::Record { .. }
+            | Self::User { .. }
+            | Self::Probe { .. } => Ok(()),
         }
     }
+}
+
+/// Whether it is read where an address leads to.
+fn is_text(kind: ArgKind) -> bool {
+    matches!(kind, ArgKind::String | ArgKind::CharBuf | ArgKind::Sockaddr)
+}
+
+/// What stands at argument `index` of a probe.
+fn probe_place<'a>(
+    index: u8,
+    what: &str,
+    function: &str,
+    arguments: &[Result<ProbeArgument, String>],
+) -> Result<Place<'a>, Problem> {
+    let argument = match arguments.get(usize::from(index)) {
+        Some(Ok(argument)) => argument,
+        Some(Err(word)) => {
+            let found = format!("{what} {index} of {function}, which stands at `{word}`");
+            let allowed = "constants, registers, and memory at registers";
+            return Err(Problem::new(found, allowed));
+        }
+        None => {
+            let allowed = match arguments.len() {
+                0 => format!("none: {function} has no arguments"),
+                1 => format!("0: {function} has 1 argument"),
+                count => format!("0 to {}: {function} has {count} arguments", count - 1),
+            };
+            return Err(Problem::new(format!("{what} {index}"), allowed));
+        }
+    };
+    let ProbeArgument { width, signed, operand } = *argument;
+    let parameter = Parameter {
+        name: String::new(),
+        type_name: format!("{}int{}_t", if signed { "" } else { "u" }, u32::from(width) * 8),
+        class: TypeClass::Integer { width, signed },
+    };
+    let (source, steps) = match operand {
+        Operand::Constant(value) => (wire::LICTOR_SOURCE_CONSTANT, Steps::constant(value.cast_unsigned())),
+        Operand::Register(register) => (wire::LICTOR_SOURCE_REGISTERS, Steps::to_register(register)),
+        Operand::Memory { base, index, displacement } => {
+            (wire::LICTOR_SOURCE_REGISTERS, Steps::to_memory(base, index, displacement))
+        }
+    };
+    Ok(Place { steps, ..Place::at(source as u8, Some(Cow::Owned(parameter))) })
 }
 
 /// What stands at parameter `index` of a function; `positions` are those at the hook point, where they differ.
@@ -296,7 +389,7 @@ fn parameter_place<'a>(
         return Err(Problem::new(found, "arguments that the attached function has too"));
     };
     check_register(source, what, function)?;
-    Ok(Place { source, offset: 0, parameter: Some(Cow::Borrowed(parameter)) })
+    Ok(Place::at(source, Some(Cow::Borrowed(parameter))))
 }
 
 /// Length of which nothing is known: registers are wide enough for any.
@@ -463,17 +556,24 @@ fn field_of(asked: ArgKind, place: &Place<'_>) -> Field {
         ArgKind::Auto | ArgKind::Nop => (kind::LICTOR_FIELD_NOP, None),
     };
     let int = int.map(|int| narrowed(int, place.parameter.as_deref()));
-    let (width, signed) = int.unwrap_or((0, false));
+    let (mut width, signed) = int.unwrap_or((0, false));
+    if asked == ArgKind::Fd && place.steps.count() != 0 {
+        // Nothing need be behind a member, so no more than it has is read.
+        width = narrowed((4, true), place.parameter.as_deref()).0;
+    }
     Field {
         source: place.source,
-        offset: place.offset,
+        offset: place.steps.index().map_or(place.offset, |(register, _)| register),
         kind: code as u8,
         width,
         flags: (if signed { wire::LICTOR_FIELD_SIGNED as u8 } else { 0 })
-            | (if asked == ArgKind::Syscall { wire::LICTOR_FIELD_SYSCALL as u8 } else { 0 }),
+            | (if asked == ArgKind::Syscall { wire::LICTOR_FIELD_SYSCALL as u8 } else { 0 })
+            | (if place.steps.is_address() { wire::LICTOR_FIELD_ADDRESS as u8 } else { 0 })
+            | (if place.steps.index().is_some() { wire::LICTOR_FIELD_INDEXED as u8 } else { 0 }),
         size_source: wire::LICTOR_SOURCE_NONE as u8,
-        size_offset: 0,
-        max_length: if int.is_some() { 8 } else { wire::LICTOR_MAX_BYTES },
+        size_offset: place.steps.index().map_or(0, |(_, shift)| u16::from(shift)),
+        max_length: if int.is_some() { 8 } else { place.steps.text_bytes() },
+        steps: place.steps,
     }
 }
 

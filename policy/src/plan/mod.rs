@@ -60,6 +60,8 @@ mod fields;
 mod layout;
 mod numbers;
 mod place;
+mod probe;
+mod reach;
 mod refusal;
 mod scope;
 #[cfg(any(test, feature = "testing"))]
@@ -74,7 +76,8 @@ mod vectors;
 
 pub use compile::{Compiled, compile};
 pub use facts::{
-    NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem, automatic_kind,
+    NoWay, NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem, Way,
+    automatic_kind,
 };
 pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
 pub use refusal::Refusal;
@@ -278,6 +281,8 @@ pub struct GroupPlan {
     pub event: EventKind,
     /// Arguments of the event, in order.
     pub args: Vec<ArgPlan>,
+    /// What the event tells besides, in order.
+    pub data: Vec<ArgPlan>,
     /// The return value, shown as `return`.
     pub return_arg: Option<ArgPlan>,
     /// Copied into the event.

@@ -5,6 +5,7 @@ use super::columns::{Test, network_keys, text_key};
 use super::facts::NodeFacts;
 use super::fields::{Field, Resolved};
 use super::numbers;
+use super::reach::Ground;
 use super::refusal::{Problem, Refusal};
 use super::user::AskedFiles;
 use super::{ArgPlan, EventKind, HookPoint, RulePlan, UserSite};
@@ -61,6 +62,7 @@ pub(super) struct PlacedGroup {
     pub(super) user: Option<UserSite>,
     pub(super) event: EventKind,
     pub(super) args: Vec<(Option<Field>, ArgPlan)>,
+    pub(super) data: Vec<(Option<Field>, ArgPlan)>,
     pub(super) return_arg: Option<(Option<Field>, ArgPlan)>,
     pub(super) message: Option<String>,
     pub(super) tags: Vec<String>,
@@ -171,20 +173,26 @@ impl Placing<'_> {
             let kind = resolved.kind;
             (resolved.field, ArgPlan { field: None, kind, label: arg.label.clone() })
         };
+        let values = |data: bool| {
+            (hook.args.iter().zip(&args))
+                .filter(|(arg, _)| arg.is_data() == data)
+                .filter_map(|(arg, resolved)| resolved.map(|resolved| shown(arg, resolved)))
+                .filter(|(field, _)| field.is_some())
+                .collect()
+        };
         let group = PlacedGroup {
             at: hook.at.clone(),
             function_name: self.site.function_name.clone(),
             user: self.site.user.clone(),
             event: self.site.event,
-            args: (hook.args.iter().zip(&args))
-                .filter_map(|(arg, resolved)| resolved.map(|resolved| shown(arg, resolved)))
-                .filter(|(field, _)| field.is_some())
-                .collect(),
+            args: values(false),
+            data: values(true),
             return_arg: hook.return_arg.as_ref().zip(returned).map(|(arg, resolved)| shown(arg, resolved)),
             message: hook.message.clone(),
             tags: hook.tags.clone(),
         };
-        let read = group.args.iter().chain(&group.return_arg).filter_map(|(field, _)| *field);
+        let read =
+            group.args.iter().chain(&group.data).chain(&group.return_arg).filter_map(|(field, _)| *field);
         PlacedHook {
             point: self.site.point.clone(),
             reason: self.site.reason.clone(),
@@ -198,7 +206,8 @@ impl Placing<'_> {
     }
 
     fn argument(&mut self, arg: &Arg) -> Option<Resolved> {
-        match self.site.reader.argument(arg) {
+        let ground = Ground { symbols: &*self.facts.symbols, attach: self.site.point.attach };
+        match self.site.reader.argument(arg, ground) {
             Ok(resolved) => Some(resolved),
             Err(problem) => {
                 self.refuse(&arg.at, problem);
@@ -210,6 +219,10 @@ impl Placing<'_> {
     /// The return value. Where the program's own return value decides, that is what is shown: no field.
     fn returned(&mut self, arg: &Arg) -> Option<Resolved> {
         let resolved = match (self.site.point.attach.can_deny(), &self.site.reader) {
+            (true, _) if arg.path.is_some() || arg.cast.is_some() => Err(Problem::new(
+                "the way to a member of the return value",
+                "functions that nobody is asked at: a verdict is 0 or a negative errno",
+            )),
             (true, _) => match arg.kind {
                 ArgKind::Auto => {
                     let kind = ArgKind::Int(IntKind { width: 4, signed: true, shown_as: IntField::Int });
@@ -242,7 +255,10 @@ impl Placing<'_> {
                     Err(Problem::new(found, "integer types: a verdict is 0 or a negative errno"))
                 }
             },
-            (false, reader) => reader.returned(arg),
+            (false, reader) => {
+                let ground = Ground { symbols: &*self.facts.symbols, attach: self.site.point.attach };
+                reader.returned(arg, ground)
+            }
         };
         match resolved {
             Ok(resolved) => Some(resolved),

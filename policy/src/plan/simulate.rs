@@ -4,7 +4,7 @@
 //! difference between oracle and simulation is the compiler's, one between simulation and programs is the engine's.
 
 use super::layout::Tables;
-use crate::model::{CapabilitySet, EndpointsPart, Namespace, Workload};
+use crate::model::{CapabilitySet, EndpointsPart, Namespace, Origin, Workload};
 use crate::oracle::{Event, Process, ProcessId, Reading, Value};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
@@ -63,13 +63,13 @@ impl<'a> Machine<'a> {
         Self { scopes, ..self }
     }
 
-    /// Judges `event` as the program with the constants `shape` does. `argument` tells which argument of the event a
+    /// Judges `event` as the program with the constants `shape` does. `argument` tells which value of the event a
     /// field stands for; it is not asked for return values. `None` = the program leaves without looking at any rule.
     pub fn judge(
         &self,
         shape: &lictor_shape,
         event: &Event,
-        argument: impl Fn(&lictor_field_shape) -> Option<u8>,
+        argument: impl Fn(&lictor_field_shape) -> Option<Origin>,
     ) -> Option<Outcome> {
         let hook = self.tables.hooks.get(usize::from(shape.hook_slot))?;
         if hook.shape_id != shape.id {
@@ -79,7 +79,7 @@ impl<'a> Machine<'a> {
             .iter()
             .map(|field| match u32::from(field.source) {
                 wire::LICTOR_SOURCE_RETURN => event.returned.as_ref(),
-                _ => argument(field).and_then(|index| event.args.get(&index)),
+                _ => argument(field).and_then(|origin| event.args.get(&origin)),
             })
             .collect();
         if let Some(Some(value)) = values.get(usize::from(shape.path_field))

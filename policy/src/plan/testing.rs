@@ -1,9 +1,12 @@
 //! A made-up node for tests: a few functions and tracepoints, written as C.
 
-use super::facts::{NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem};
+use super::facts::{
+    NoWay, NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem, Way,
+};
 use super::fields::c_class;
 use super::user::{FileIdentity, FoundPlace, UserSite};
-use crate::model::{FunctionName, Namespace, UserPlace};
+use crate::btf::{Btf, builder};
+use crate::model::{FunctionName, MemberPath, Namespace, UserPlace};
 use crate::violation::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +18,19 @@ pub struct FakeSymbols {
     probeable: BTreeSet<String>,
     tracepoints: BTreeMap<(String, String), Vec<TracepointField>>,
     raw_tracepoints: BTreeMap<String, Signature>,
+    structures: Structures,
+}
+
+/// Where the made-up node's structures come from.
+#[derive(Debug, Clone, Default)]
+enum Structures {
+    /// It has none.
+    #[default]
+    None,
+    /// Made up as well.
+    MadeUp(Btf<Vec<u8>>),
+    /// Those of a kernel.
+    Of(Arc<dyn Symbols>),
 }
 
 impl FakeSymbols {
@@ -37,6 +53,13 @@ impl FakeSymbols {
     #[must_use]
     pub fn with_probeable(mut self, name: &str) -> Self {
         self.probeable.insert(name.to_owned());
+        self
+    }
+
+    /// Takes the structures from a kernel that exists.
+    #[must_use]
+    pub fn with_structures_of(mut self, symbols: &Arc<dyn Symbols>) -> Self {
+        self.structures = Structures::Of(Arc::clone(symbols));
         self
     }
 
@@ -166,11 +189,20 @@ impl Symbols for FakeSymbols {
         let wanted = format!("{subsystem}/{event}");
         nearest(&wanted, names.iter().map(String::as_str), limit).into_iter().map(str::to_owned).collect()
     }
+
+    fn member(&self, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
+        match &self.structures {
+            Structures::MadeUp(btf) => btf.member(structure, path),
+            Structures::Of(symbols) => symbols.member(structure, path),
+            Structures::None => Err(NoWay::NoStructure { name: structure.to_owned(), nearest: Vec::new() }),
+        }
+    }
 }
 
 /// The functions and tracepoints that tests hook.
 pub fn symbols() -> FakeSymbols {
-    let mut symbols = FakeSymbols::default();
+    let structures = builder::structures().map_or(Structures::None, Structures::MadeUp);
+    let mut symbols = FakeSymbols { structures, ..FakeSymbols::default() };
     for declaration in [
         "int security_file_permission(struct file *file, int mask)",
         "int bpf_lsm_file_permission(struct file *file, int mask)",

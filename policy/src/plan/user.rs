@@ -4,7 +4,7 @@ use super::attach::{Site, Strongest, Wants};
 use super::facts::{NodeFacts, Symbols, UserProblem};
 use super::fields::Reader;
 use super::refusal::Problem;
-use super::{Attach, EventKind, HookPoint};
+use super::{Attach, EventKind, HookPoint, probe};
 use crate::model::{FunctionName, UserPlace};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -135,12 +135,25 @@ pub(super) fn sites(
     } else {
         "rules only report"
     };
-    let site = |FoundPlace { site: user, arguments: _ }: FoundPlace| Site {
+    let reader = |arguments: &str| {
+        let function = format!("{place} of {path}");
+        match place {
+            UserPlace::Function { .. } => Reader::User { function },
+            UserPlace::Probe { .. } => {
+                let arguments = probe::arguments(arguments).into_iter();
+                Reader::Probe {
+                    function,
+                    arguments: arguments.map(|one| one.map_err(str::to_owned)).collect(),
+                }
+            }
+        }
+    };
+    let site = |FoundPlace { site: user, arguments }: FoundPlace| Site {
         point: HookPoint { attach, symbol: user.to_string() },
         reason: format!("{} on {}, {place} of {path}: {wish}", attach.name(), shown(&user.to_string())),
         flags: 0,
         argument_count: 0,
-        reader: Reader::User { function: format!("{place} of {path}") },
+        reader: reader(&arguments),
         denies: false,
         function_name: place.to_string(),
         event,

@@ -5,11 +5,19 @@ use serde::{Deserialize, Serialize};
 
 /// Longest label, bytes: labels are copied into every event.
 pub(crate) const LABEL_BYTES_MAX: usize = 128;
+/// Longest path, bytes: ten members with the longest names that the kernel has.
+const PATH_BYTES_MAX: usize = 512;
+/// A path through structures.
+const PATH: &str = r"^[A-Za-z_][A-Za-z0-9_]*(\[[0-9]+\])*(\.[A-Za-z_][A-Za-z0-9_]*(\[[0-9]+\])*){0,9}$";
+/// Name of a structure.
+const STRUCTURE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+/// Longest name of a structure, bytes.
+const STRUCTURE_BYTES_MAX: usize = 255;
 
 /// One value to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["resolve", "maxData", "source", "btfType", "btfTypeModule"]))]
+#[schemars(extend("x-lictor-later" = ["maxData", "btfTypeModule"]))]
 pub struct ArgSpec {
     /// Which argument of the function, from 0. For tracepoints: which field of the `format` file, from 0.
     #[schemars(range(min = 0, max = 127))]
@@ -28,6 +36,29 @@ pub struct ArgSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = LABEL_BYTES_MAX))]
     pub label: Option<String>,
+    /// The way from the structure that the argument points to, to the value that is meant: `mm.owner.real_parent.comm`,
+    /// `numbers[0].nr`. Pointers on the way are followed. `type` is that of the value. Under `data` the way begins at what
+    /// `source` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = PATH_BYTES_MAX), regex(pattern = PATH))]
+    pub resolve: Option<String>,
+    /// Under `data`: where the way begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceName>,
+    /// The structure that the argument points to, by its name without `struct`, where the kernel says `void *` or another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = STRUCTURE_BYTES_MAX), regex(pattern = STRUCTURE))]
+    pub btf_type: Option<String>,
+}
+
+/// Where data come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceName {
+    /// The kernel's description of the thread that runs: `resolve` begins at its `struct task_struct`, as `cred.uid.val`.
+    CurrentTask,
+    /// The processor's registers: `resolve` names one, as `ax`. At system calls and where a kprobe is attached.
+    PtRegs,
 }
 
 /// How a value is read and shown.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ValueFilter {
-    /// Which value: the `index` of one of the hook's `args`.
+    /// Which value: the `index` of one of the hook's `args`. Under `matchData`: its place in the hook's `data`, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<i64>,
     /// Which value: its place in the hook's `args`, from 0, as a list of one. Instead of `index`.

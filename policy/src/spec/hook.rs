@@ -28,7 +28,6 @@ pub(crate) const ARGS_MAX: usize = lictor_node_worker_ebpf::LICTOR_MAX_FIELDS as
 /// A kernel function or a system call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["data"]))]
 pub struct KprobeSpec {
     /// Name of the kernel function (`fd_install`), or of the system call (`sys_write`) when `syscall` is true.
     #[schemars(length(max = CALL_BYTES_MAX), regex(pattern = r"^(list:.*|(x64/)?[A-Za-z0-9_.$-]+)$"))]
@@ -44,6 +43,11 @@ pub struct KprobeSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = ARGS_MAX))]
     pub args: Vec<ArgSpec>,
+    /// Values to read and report besides the arguments, from what `source` names: of the thread that runs, or registers. With
+    /// the arguments at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = ARGS_MAX))]
+    pub data: Vec<ArgSpec>,
     /// How to read the value that the function returned. Its `index` is 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub return_arg: Option<ArgSpec>,
@@ -95,6 +99,11 @@ pub struct TracepointSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = ARGS_MAX))]
     pub args: Vec<ArgSpec>,
+    /// Values to read and report besides the arguments, from what `source` names: of the thread that runs, or registers. With
+    /// the arguments at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = ARGS_MAX))]
+    pub data: Vec<ArgSpec>,
     /// Which events matter and what to do about them, in order: the first selector that matches decides. Without
     /// selectors every event is reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -24,7 +24,7 @@ mod shape;
 pub use action::{ActionName, ActionSpec, RateLimitScopeName, SocketActionName};
 pub(crate) use action::{DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, URL_BYTES_MAX};
 pub(crate) use argument::LABEL_BYTES_MAX;
-pub use argument::{ArgSpec, TypeName};
+pub use argument::{ArgSpec, SourceName, TypeName};
 pub(crate) use decode::{decode, decode_as};
 pub use document::{ApiVersion, Kind, Metadata, TracingPolicy};
 pub use filter::{

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "matchData", "matchNamespaceChanges", "matchCapabilityChanges", "matchWorkloads",
+    "matchNamespaceChanges", "matchCapabilityChanges", "matchWorkloads",
 ]))]
 pub struct SelectorSpec {
     /// Name of this selector in counters.
@@ -26,6 +26,9 @@ pub struct SelectorSpec {
     /// have an argument with index 0 of a type that is shown as a path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_args: Vec<ValueFilter>,
+    /// Filters on the hook's `data`, by their place there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_data: Vec<ValueFilter>,
     /// Filters on the value that the function returned. Needs `return: true`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_return_args: Vec<ValueFilter>,

@@ -1,7 +1,7 @@
 //! Allow lists from recorded events: a policy that lets a program do what it was seen doing, and nothing else.
 
 use super::line::{Line, Recorded, RecordedValue, denies};
-use crate::model::{Arg, ArgKind, FunctionName, HookTarget, Policy, UserPlace};
+use crate::model::{Arg, ArgKind, FunctionName, HookTarget, Origin, Policy, UserPlace};
 use crate::oracle::same_place;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -107,6 +107,10 @@ impl<'a> AllowList<'a> {
         self.events += 1;
         let place = self.places.entry(place_to_deny(&event.place)).or_default();
         for (arg, value) in layout.iter().zip(&event.args) {
+            // The list is about what is done, not about what lies behind it.
+            if arg.origin() != Origin::from(arg.index) {
+                continue;
+            }
             let (_, seen) = place.entry(arg.index).or_insert_with(|| (arg.kind, Seen::default()));
             match value {
                 RecordedValue::File(Some(path), _) if path.starts_with('/') => {

@@ -3,15 +3,16 @@
 use super::endpoints::{self, GivenEndpoints};
 use super::judge_operation;
 use super::line::{self, Line, Recorded, denies};
+use super::outcome::failures;
 use super::target;
 use crate::model::{
-    ArgKind, CapabilitySet, FieldPath, FileType, Hook, HookTarget, Namespace, PodLabels, Policy, Predicate,
-    Workload,
+    ArgKind, ArgSource, CapabilitySet, FieldPath, FileType, Hook, HookTarget, MemberPath, Namespace, Origin,
+    PodLabels, Policy, Predicate, Workload,
 };
-use crate::oracle::{Endpoints, Event, Judgement, Moment, Process, ProcessId, Reading, Value, same_place};
+use crate::oracle::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value, same_place};
 use crate::parse::{Lines, parse};
 use crate::plan::TypeClass;
-use crate::spec::{decode_as, shape_of};
+use crate::spec::{SourceName, decode_as, shape_of};
 use crate::validate::{CAPABILITIES, FILE_TYPES, file_type, low_bits, parse_number};
 use crate::violation::{Violation, Violations, did_you_mean};
 use schemars::JsonSchema;
@@ -71,6 +72,9 @@ pub struct EventSpec {
     /// Values by argument number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<GivenValue>,
+    /// Values of the hooks' `data`, each with the `source` and the `resolve` that it has there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<GivenValue>,
     /// What the function returns.
     #[serde(default, rename = "return", skip_serializing_if = "Option::is_none")]
     pub returned: Option<String>,
@@ -80,7 +84,7 @@ pub struct EventSpec {
 }
 
 /// A value that a hook reads.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GivenValue {
     /// Argument number, as in the policy.
@@ -97,6 +101,15 @@ pub struct GivenValue {
     /// The addresses and ports of a socket, a packet or a socket address, instead of `value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<GivenEndpoints>,
+    /// The way to the value, where the policy's argument has one, written as there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolve: Option<String>,
+    /// The structure that the argument points to, where the policy's argument names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub btf_type: Option<String>,
+    /// Under `data`: where the way begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceName>,
 }
 
 /// Who does it. What is left out must not be asked for by the policy.
@@ -270,12 +283,12 @@ fn host() -> BTreeMap<Namespace, u32> {
 }
 
 /// An expectation that can be compared.
-struct Expected<'a> {
+pub(super) struct Expected<'a> {
     /// 0, an errno, or any errno.
-    verdict: Option<Result<i16, ()>>,
+    pub(super) verdict: Option<Result<i16, ()>>,
     /// 0 = none.
-    signal: Option<u8>,
-    reports: Option<&'a [ReportSpec]>,
+    pub(super) signal: Option<u8>,
+    pub(super) reports: Option<&'a [ReportSpec]>,
 }
 
 struct Maker<'a> {
@@ -355,16 +368,19 @@ impl Maker<'_> {
         };
         let hooks = self.hooks(&target, at)?;
         let before = self.violations.len();
-        let args = spec.args.iter().enumerate().filter_map(|(place, given)| {
-            let kind = kind_of(&hooks, given.index);
-            let at = at.member("args").index(place);
-            Some((given.index, self.value(given, kind, &at)?))
-        });
-        let args: BTreeMap<u8, Value> = args.collect();
+        let mut args = BTreeMap::new();
+        for (name, list) in [("args", &spec.args), ("data", &spec.data)] {
+            for (place, given) in list.iter().enumerate() {
+                let at = at.member(name).index(place);
+                let Some(origin) = self.origin(given, name == "data", &at) else { continue };
+                let kind = kind_of(&hooks, &origin);
+                args.extend(self.value(given, kind, &at).map(|value| (origin, value)));
+            }
+        }
         let return_kind = hooks.iter().find_map(|hook| hook.return_arg.as_ref()).map(|arg| arg.kind);
         let returned = spec.returned.as_ref().and_then(|text| {
             let value = Some(text.clone());
-            let given = GivenValue { index: 0, value, unresolved: false, file_type: None, endpoints: None };
+            let given = GivenValue { value, ..GivenValue::default() };
             self.value(&given, return_kind, &at.member("return"))
         });
         let process = self.process(&spec.process, &at.member("process"));
@@ -389,7 +405,8 @@ impl Maker<'_> {
 
     fn recorded(&mut self, text: &str, spec: &EventSpec, at: &FieldPath) -> Option<Event> {
         let at = at.member("line");
-        if !spec.args.is_empty() || spec.returned.is_some() || spec.process != ProcessSpec::default() {
+        let values = !spec.args.is_empty() || !spec.data.is_empty();
+        if values || spec.returned.is_some() || spec.process != ProcessSpec::default() {
             self.refuse(&at, "a recorded event and values beside it", "one of the two");
             return None;
         }
@@ -418,6 +435,32 @@ impl Maker<'_> {
             );
         }
         made
+    }
+
+    /// Which value is given.
+    fn origin(&mut self, given: &GivenValue, is_data: bool, at: &FieldPath) -> Option<Origin> {
+        let path = match given.resolve.as_deref().map_or(Ok(MemberPath::default()), MemberPath::parse) {
+            Ok(path) => path,
+            Err(found) => {
+                self.refuse(&at.member("resolve"), found, "the path that the policy has");
+                return None;
+            }
+        };
+        let source = match (is_data, given.source) {
+            (false, None) => ArgSource::Argument,
+            (true, Some(SourceName::CurrentTask)) => ArgSource::CurrentTask,
+            (true, Some(SourceName::PtRegs)) => ArgSource::Registers,
+            (false, Some(_)) => {
+                self.refuse(&at.member("source"), "`source` of an argument", "`source` under `data`");
+                return None;
+            }
+            (true, None) => {
+                self.refuse(&at.member("source"), "nothing", "current_task, pt_regs: what the policy has");
+                return None;
+            }
+        };
+        let index = if is_data { 0 } else { given.index };
+        Some(Origin { source, index, cast: given.btf_type.clone(), path })
     }
 
     fn value(&mut self, given: &GivenValue, kind: Option<ArgKind>, at: &FieldPath) -> Option<Value> {
@@ -555,7 +598,7 @@ impl Maker<'_> {
     fn complete(
         &mut self,
         hook: &Hook,
-        args: &BTreeMap<u8, Value>,
+        args: &BTreeMap<Origin, Value>,
         returned: bool,
         process: &ProcessSpec,
         at: &FieldPath,
@@ -563,11 +606,12 @@ impl Maker<'_> {
         let mut missing: Vec<(FieldPath, String)> = Vec::new();
         for predicate in hook.rules.iter().flat_map(|rule| &rule.predicates) {
             let found = match predicate {
-                Predicate::Arg { arg, .. } => hook
-                    .args
-                    .get(*arg)
-                    .filter(|arg| !args.contains_key(&arg.index))
-                    .map(|arg| (at.member("args"), format!("nothing for argument {}", arg.index))),
+                Predicate::Arg { arg, .. } => {
+                    hook.args.get(*arg).filter(|arg| !args.contains_key(&arg.origin())).map(|arg| {
+                        let list = if arg.is_data() { "data" } else { "args" };
+                        (at.member(list), format!("nothing for {}", arg.origin()))
+                    })
+                }
                 Predicate::Return { .. } => (!returned).then(|| (at.member("return"), "nothing".to_owned())),
                 Predicate::Binary(test) => {
                     let (given, name) = if test.parent {
@@ -596,85 +640,7 @@ impl Maker<'_> {
     }
 }
 
-/// What the policies read an argument as.
-fn kind_of(hooks: &[Hook], index: u8) -> Option<ArgKind> {
-    hooks.iter().flat_map(|hook| &hook.args).find(|arg| arg.index == index).map(|arg| arg.kind)
-}
-
-/// What was expected and did not come.
-fn failures(expected: &Expected<'_>, judgement: &Judgement, policies: &[Policy]) -> Vec<String> {
-    let mut failures = Vec::new();
-    let verdict = match judgement.verdict {
-        0 => "allow".to_owned(),
-        errno => format!("deny with {errno}"),
-    };
-    match expected.verdict {
-        Some(Ok(0)) if judgement.verdict != 0 => {
-            failures.push(format!("verdict: expected allow, found {verdict}"));
-        }
-        Some(Ok(errno)) if judgement.verdict != errno => {
-            failures.push(format!("verdict: expected deny with {errno}, found {verdict}"));
-        }
-        Some(Err(())) if judgement.verdict == 0 => {
-            failures.push("verdict: expected deny, found allow".to_owned());
-        }
-        Some(_) | None => {}
-    }
-    let signal = judgement.signal.unwrap_or(0);
-    if let Some(wanted) = expected.signal.filter(|wanted| *wanted != signal) {
-        let shown = |signal: u8| if signal == 0 { "none".to_owned() } else { signal.to_string() };
-        failures.push(format!("signal: expected {}, found {}", shown(wanted), shown(signal)));
-    }
-    let Some(wanted) = expected.reports else { return failures };
-    let mut found: Vec<Found> =
-        judgement.fired.iter().filter_map(|fired| Found::of(fired, policies)).collect();
-    for report in wanted {
-        match found.iter().position(|found| found.is(report)) {
-            Some(place) => drop(found.remove(place)),
-            None => failures.push(format!("report: expected {}, which did not come", described(report))),
-        }
-    }
-    failures.extend(
-        found
-            .iter()
-            .map(|found| format!("report: found {} {}, which is not expected", found.policy, found.at)),
-    );
-    failures
-}
-
-/// A report that came.
-struct Found {
-    policy: String,
-    at: String,
-    label: Option<String>,
-    unresolved: bool,
-}
-
-impl Found {
-    /// `None` = the rule fires and reports nothing.
-    fn of(fired: &crate::oracle::Fired, policies: &[Policy]) -> Option<Self> {
-        let policy = policies.iter().find(|policy| *policy.key() == fired.policy)?;
-        let rule = policy.hooks().get(fired.hook)?.rules.get(fired.rule)?;
-        rule.actions.post.then(|| Self {
-            policy: policy.key().to_string(),
-            at: rule.at.to_string(),
-            label: rule.label.clone(),
-            unresolved: fired.unresolved,
-        })
-    }
-
-    fn is(&self, wanted: &ReportSpec) -> bool {
-        let selector = |name: &String| *name == self.at || Some(name) == self.label.as_ref();
-        wanted.policy.as_ref().is_none_or(|name| *name == self.policy)
-            && wanted.selector.as_ref().is_none_or(selector)
-            && wanted.unresolved.is_none_or(|unresolved| unresolved == self.unresolved)
-    }
-}
-
-fn described(report: &ReportSpec) -> String {
-    let mut words = vec!["a report".to_owned()];
-    words.extend(report.policy.as_ref().map(|name| format!("of {name}")));
-    words.extend(report.selector.as_ref().map(|name| format!("by {name}")));
-    words.extend(report.unresolved.map(|unresolved| format!("with unresolved: {unresolved}")));
-    words.join(" ")
+/// What the policies read a value as.
+fn kind_of(hooks: &[Hook], origin: &Origin) -> Option<ArgKind> {
+    hooks.iter().flat_map(|hook| &hook.args).find(|arg| arg.origin() == *origin).map(|arg| arg.kind)
 }

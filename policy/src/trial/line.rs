@@ -37,7 +37,7 @@ pub enum Line {
 pub struct Recorded {
     /// Where.
     pub place: HookTarget,
-    /// Values in the order of the policy that reported them.
+    /// Values in the order of the policy that reported them: arguments, then data.
     pub args: Vec<RecordedValue>,
     /// What the function returned.
     pub returned: Option<RecordedValue>,
@@ -128,7 +128,8 @@ pub fn parse(line: &str) -> Result<Line, String> {
         let event = members.keys().any(|name| name.starts_with("process_") || name == "rate_limit_info");
         return if event { Ok(Line::Other) } else { Err("JSON that is no event line".to_owned()) };
     };
-    let args = event.get("args").and_then(Json::as_array).into_iter().flatten();
+    let list = |name: &str| event.get(name).and_then(Json::as_array).into_iter().flatten();
+    let args = list("args").chain(list("data"));
     let own = json.get("lictor");
     let own_text = |member: &str| own.and_then(|own| text(own, member)).map(str::to_owned);
     let monitored = own_text("mode").is_some();
@@ -352,7 +353,7 @@ impl Recorded {
             target: self.place.clone(),
             moment: Moment::Begin,
             denies: denies(&self.place),
-            args: known.map(|(arg, value)| (arg.index, value.read())).collect(),
+            args: known.map(|(arg, value)| (arg.origin(), value.read())).collect(),
             returned: self.returned.as_ref().map(RecordedValue::read),
             process: self.process.judged(ancestors),
         })

@@ -5,6 +5,7 @@ pub mod allow_list;
 pub mod cases;
 mod endpoints;
 pub mod line;
+mod outcome;
 pub mod replay;
 mod target;
 #[cfg(test)]

@@ -259,7 +259,7 @@ fn lack(
     let predicates = hook.rules.iter().flat_map(|rule| &rule.predicates);
     predicates.into_iter().find_map(|predicate| match predicate {
         Predicate::Arg { arg, test, .. } => {
-            let value = hook.args.get(*arg).and_then(|arg| judged.args.get(&arg.index));
+            let value = hook.args.get(*arg).and_then(|arg| judged.args.get(&arg.origin()));
             // Not every writer tells what kind of file it is.
             let known = value.is_some_and(|value| {
                 value.text == Reading::Unresolved

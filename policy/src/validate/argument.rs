@@ -1,8 +1,8 @@
 //! Arguments of a hook.
 
-use super::report::Report;
-use crate::model::{Arg, ArgKind, FieldPath, IntField, IntKind};
-use crate::spec::{ArgSpec, LABEL_BYTES_MAX, TypeName};
+use super::report::{Report, quoted};
+use crate::model::{Arg, ArgKind, ArgSource, FieldPath, IntField, IntKind, MEMBERS_MAX, MemberPath};
+use crate::spec::{ArgSpec, LABEL_BYTES_MAX, SourceName, TypeName};
 
 /// Most arguments of a probe: `sys/sdt.h` has no macro for more.
 const PROBE_ARGUMENTS_MAX: i64 = 12;
@@ -12,6 +12,8 @@ const PROBE_ARGUMENTS_MAX: i64 = 12;
 pub(super) enum Origin {
     /// A function's parameters.
     Function,
+    /// Those of a system call, which are the process's.
+    Syscall,
     /// The parameters of an LSM hook, which runs before the operation that it is asked about.
     Lsm,
     /// A tracepoint's fields.
@@ -29,7 +31,7 @@ impl Origin {
     /// most 128 fields.
     fn last(self) -> i64 {
         match self {
-            Self::Function | Self::Lsm | Self::RawTracepoint | Self::Program => 5,
+            Self::Function | Self::Syscall | Self::Lsm | Self::RawTracepoint | Self::Program => 5,
             Self::Probe => PROBE_ARGUMENTS_MAX - 1,
             Self::Tracepoint => 127,
         }
@@ -37,7 +39,9 @@ impl Origin {
 
     fn allowed(self, first: i64) -> String {
         let why = match self {
-            Self::Function | Self::Lsm | Self::Program => "the first six arguments of a function can be read",
+            Self::Function | Self::Syscall | Self::Lsm | Self::Program => {
+                "the first six arguments of a function can be read"
+            }
             Self::Tracepoint => "a field of the tracepoint's format file",
             Self::RawTracepoint => "the first six arguments of a raw tracepoint can be read",
             Self::Probe => "a probe has at most twelve arguments",
@@ -61,12 +65,134 @@ pub(super) fn argument(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
     if spec.return_copy && kind != ArgKind::CharBuf {
         let found = "`returnCopy` on a type that is not read at the end";
         report.refuse(&at.member("returnCopy"), found, "char_buf only");
-    } else if spec.return_copy && origin != Origin::Function {
+    } else if spec.return_copy && !matches!(origin, Origin::Function | Origin::Syscall) {
         let found = "`returnCopy` where nothing returns";
         report.refuse(&at.member("returnCopy"), found, "kprobes: the buffer is read when the function ends");
     }
+    if spec.source.is_some() {
+        let hint = "write the entry under the hook's `data`";
+        report.refuse_with(&at.member("source"), "`source` of an argument", "`source` under `data`", hint);
+    }
+    structures(spec, origin, at, report);
+    let (path, cast) = (path(spec, at, report), cast(spec, at, report));
     let label = label(spec.label.as_deref(), at, report);
-    let arg = Arg { at: at.clone(), index: index?, kind, label, size_arg, return_copy: spec.return_copy };
+    let arg = Arg {
+        at: at.clone(),
+        source: ArgSource::Argument,
+        index: index?,
+        cast,
+        path,
+        kind,
+        label,
+        size_arg,
+        return_copy: spec.return_copy,
+    };
+    (report.refused == before).then_some(arg)
+}
+
+/// Refuses a way through structures where arguments lead to none of the kernel's.
+fn structures(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &mut Report) {
+    let (found, hint) = match origin {
+        Origin::Function | Origin::Lsm | Origin::RawTracepoint => return,
+        Origin::Syscall => (
+            "of a system call, whose arguments are numbers and addresses of the process's own memory",
+            "for a kernel function, write `syscall: false`",
+        ),
+        Origin::Tracepoint => (
+            "of a tracepoint's record, which has copies",
+            "with `raw: true` the tracepoint's arguments are read, counted from 0",
+        ),
+        Origin::Program | Origin::Probe => (
+            "of a program, which has structures of its own",
+            "read what the function is called with: numbers and texts",
+        ),
+    };
+    let allowed = "arguments of kernel functions, LSM hooks and raw tracepoints";
+    for (name, given) in [("resolve", &spec.resolve), ("btfType", &spec.btf_type)] {
+        if given.is_some() {
+            report.refuse_with(&at.member(name), format!("`{name}` {found}"), allowed, hint);
+        }
+    }
+}
+
+/// The way to a value.
+fn path(spec: &ArgSpec, at: &FieldPath, report: &mut Report) -> Option<MemberPath> {
+    let text = spec.resolve.as_ref()?;
+    let path = MemberPath::parse(text);
+    if let Err(found) = &path {
+        let allowed = format!("at most {MEMBERS_MAX} members, as `mm.owner.comm` or `numbers[0].nr`");
+        report.refuse(&at.member("resolve"), found, allowed);
+    }
+    path.ok()
+}
+
+/// The structure that a pointer is taken to lead to.
+fn cast(spec: &ArgSpec, at: &FieldPath, report: &mut Report) -> Option<String> {
+    let name = spec.btf_type.as_ref()?;
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if name.is_empty() || !name.bytes().all(letter) {
+        let allowed = "the name of a structure without `struct`: letters, digits and `_`";
+        report.refuse(&at.member("btfType"), quoted(name), allowed);
+        return None;
+    }
+    Some(name.clone())
+}
+
+/// An entry of `data` at `place`.
+pub(super) fn data(spec: &ArgSpec, place: usize, at: &FieldPath, report: &mut Report) -> Option<Arg> {
+    let before = report.refused;
+    if spec.index != 0 && usize::try_from(spec.index) != Ok(place) {
+        let hint = "filters under `matchData` name data by their place";
+        let allowed = if place == 0 { "0".to_owned() } else { format!("0, or {place}: its place in `data`") };
+        report.refuse_with(&at.member("index"), format!("`{}`", spec.index), allowed, hint);
+    }
+    let source = match spec.source {
+        Some(SourceName::CurrentTask) => Some(ArgSource::CurrentTask),
+        Some(SourceName::PtRegs) => Some(ArgSource::Registers),
+        None => {
+            let hint = "what the function is called with belongs under `args`";
+            report.refuse_with(&at.member("source"), "nothing", "current_task, pt_regs", hint);
+            None
+        }
+    };
+    if let (None, Some(source)) = (&spec.resolve, source) {
+        let allowed = match source {
+            ArgSource::Registers => "the name of a register, as `ax`",
+            ArgSource::CurrentTask | ArgSource::Argument => {
+                "the way from the task's struct task_struct to the value, as `cred.uid.val`"
+            }
+        };
+        report.refuse(&at.member("resolve"), "nothing", allowed);
+    }
+    if spec.btf_type.is_some() {
+        let found = "`btfType` under `data`";
+        report.refuse(&at.member("btfType"), found, "`btfType` of arguments: where data begin is known");
+    }
+    if spec.size_arg_index.is_some_and(|index| index != 0) {
+        let found = "`sizeArgIndex` under `data`";
+        report.refuse(&at.member("sizeArgIndex"), found, "`sizeArgIndex` of arguments");
+    }
+    if spec.return_copy {
+        report.refuse(&at.member("returnCopy"), "`returnCopy` under `data`", "`returnCopy` of arguments");
+    }
+    let kind = kind(spec.kind);
+    if kind == ArgKind::CharIovec {
+        let found = "char_iovec under `data`";
+        report.refuse(&at.member("type"), found, "types that need no length from an argument");
+    }
+    let path = path(spec, at, report);
+    let label = label(spec.label.as_deref(), at, report);
+    let arg = Arg {
+        at: at.clone(),
+        source: source?,
+        index: 0,
+        cast: None,
+        path,
+        kind,
+        label,
+        size_arg: None,
+        return_copy: false,
+    };
     (report.refused == before).then_some(arg)
 }
 
@@ -108,6 +234,16 @@ fn size(spec: &ArgSpec, kind: ArgKind, origin: Origin, at: &FieldPath, report: &
             );
             None
         }
+        Some(_) if origin == Origin::Probe => {
+            let hint = "without it a char_buf is read to its first zero byte";
+            report.refuse_with(
+                &at,
+                "`sizeArgIndex` of a probe",
+                "nothing: lengths of probes are not read",
+                hint,
+            );
+            None
+        }
         Some(number) => {
             let index = u8::try_from(number - 1).ok().filter(|index| i64::from(*index) <= origin.last());
             if index.is_none() {
@@ -120,6 +256,7 @@ fn size(spec: &ArgSpec, kind: ArgKind, origin: Origin, at: &FieldPath, report: &
 
 /// The value that a function returned; says what is wrong otherwise.
 pub(super) fn returned(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &mut Report) -> Option<Arg> {
+    let before = report.refused;
     let kind = kind(spec.kind);
     if kind == ArgKind::Auto && origin == Origin::Program {
         report.refuse(&at.member("type"), "`auto`", "a type: a program does not tell those of its functions");
@@ -139,8 +276,23 @@ pub(super) fn returned(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
     if spec.return_copy {
         report.warn(&at.member("returnCopy"), "`returnCopy` of a returned value", "it has no effect");
     }
+    if spec.source.is_some() {
+        report.refuse(&at.member("source"), "`source` of a returned value", "`source` under `data`");
+    }
+    let (path, cast) = (path(spec, at, report), cast(spec, at, report));
     let label = label(spec.label.as_deref(), at, report);
-    Some(Arg { at: at.clone(), index: 0, kind, label, size_arg: None, return_copy: false })
+    let arg = Arg {
+        at: at.clone(),
+        source: ArgSource::Argument,
+        index: 0,
+        cast,
+        path,
+        kind,
+        label,
+        size_arg: None,
+        return_copy: false,
+    };
+    (report.refused == before).then_some(arg)
 }
 
 fn kind(name: TypeName) -> ArgKind {

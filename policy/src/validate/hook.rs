@@ -34,9 +34,10 @@ pub(super) fn kprobe(
     let parts = Parts {
         target,
         args: &spec.args,
+        data: &spec.data,
         return_arg,
         on_return: spec.on_return,
-        origin: Origin::Function,
+        origin: if spec.syscall { Origin::Syscall } else { Origin::Function },
         abilities: Abilities { deny, signal: !watches, reason },
         shared,
         selectors: &spec.selectors,
@@ -89,6 +90,7 @@ pub(super) fn tracepoint(
     let parts = Parts {
         target,
         args: &spec.args,
+        data: &spec.data,
         return_arg: None,
         on_return: false,
         origin: if spec.raw { Origin::RawTracepoint } else { Origin::Tracepoint },
@@ -110,6 +112,7 @@ pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &
     let parts = Parts {
         target: lsm_target(&spec.hook, &at.member("hook"), report),
         args: &spec.args,
+        data: &[],
         return_arg: None,
         on_return: false,
         origin: Origin::Lsm,
@@ -145,6 +148,7 @@ pub(super) fn uprobe(
         let parts = Parts {
             target: Some(target),
             args: &spec.args,
+            data: &[],
             return_arg: return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Program, at, report),
             on_return: spec.on_return,
             origin: Origin::Program,
@@ -165,6 +169,7 @@ pub(super) fn usdt(spec: &UsdtSpec, shared: &Shared, at: &FieldPath, report: &mu
     let parts = Parts {
         target: user::probe(spec, at, report),
         args: &spec.args,
+        data: &[],
         return_arg: None,
         on_return: false,
         origin: Origin::Probe,
@@ -189,6 +194,7 @@ const IN_PROGRAMS: Abilities = Abilities {
 struct Parts<'a> {
     target: Option<HookTarget>,
     args: &'a [ArgSpec],
+    data: &'a [ArgSpec],
     return_arg: Option<Arg>,
     on_return: bool,
     origin: Origin,
@@ -208,15 +214,26 @@ impl Parts<'_> {
                 format!("{} arguments", self.args.len()),
                 format!("at most {ARGS_MAX}"),
             );
+        } else if self.args.len() + self.data.len() > ARGS_MAX {
+            report.refuse(
+                &at.member("data"),
+                format!("{} arguments and {} data", self.args.len(), self.data.len()),
+                format!("at most {ARGS_MAX} together"),
+            );
         }
         let each = self.args.iter().enumerate();
-        let args: Vec<Option<Arg>> = each
+        let mut args: Vec<Option<Arg>> = each
             .map(|(place, spec)| {
                 argument::argument(spec, self.origin, &at.member("args").index(place), report)
             })
             .collect();
+        let each = self.data.iter().enumerate();
+        args.extend(
+            each.map(|(place, spec)| argument::data(spec, place, &at.member("data").index(place), report)),
+        );
         let around = Surroundings {
-            args: &args,
+            args: &args[..self.args.len()],
+            data: &args[self.args.len()..],
             return_arg: self.return_arg.as_ref(),
             on_return: self.on_return,
             abilities: self.abilities,

@@ -5,7 +5,7 @@ use super::argument::label;
 use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::{contradiction, process, value};
-use crate::model::{Actions, Arg, ArgKind, FieldPath, Predicate, Rule, SocketAction};
+use crate::model::{Actions, Arg, ArgKind, FieldPath, Origin, Predicate, Rule, SocketAction};
 use crate::spec::{SelectorSpec, ValueFilter};
 use lictor_node_worker_ebpf::LICTOR_MAX_RULES;
 
@@ -13,6 +13,8 @@ use lictor_node_worker_ebpf::LICTOR_MAX_RULES;
 pub(super) struct Surroundings<'a> {
     /// The hook's arguments, by their place; `None` = refused.
     pub(super) args: &'a [Option<Arg>],
+    /// The same of the hook's data.
+    pub(super) data: &'a [Option<Arg>],
     /// The hook's returned value.
     pub(super) return_arg: Option<&'a Arg>,
     /// The hook is at the function's end.
@@ -65,6 +67,11 @@ fn rule(spec: &SelectorSpec, around: &Surroundings, at: &FieldPath, report: &mut
         }
     }
     for Part { spec, at } in &parts {
+        for (filter, at) in numbered(&spec.match_data, at, "matchData") {
+            predicates.extend(data(filter, around, &at, report));
+        }
+    }
+    for Part { spec, at } in &parts {
         for (filter, at) in numbered(&spec.match_return_args, at, "matchReturnArgs") {
             predicates.extend(returned(filter, around, &at, report));
         }
@@ -89,7 +96,7 @@ fn rule(spec: &SelectorSpec, around: &Surroundings, at: &FieldPath, report: &mut
         );
     }
     let kind = |arg: Option<usize>| match arg {
-        Some(arg) => around.args.get(arg)?.as_ref().map(|arg| arg.kind),
+        Some(arg) => around.args.iter().chain(around.data).nth(arg)?.as_ref().map(|arg| arg.kind),
         None => around.return_arg.map(|arg| arg.kind),
     };
     contradiction::refuse(&predicates, kind, report);
@@ -156,9 +163,10 @@ fn parts<'a>(
 type Has = fn(&SelectorSpec) -> bool;
 
 /// The fields that a selector can have from a macro, and whether one has them.
-const FIELDS: [(&str, Has); 10] = [
+const FIELDS: [(&str, Has); 11] = [
     ("label", |spec| spec.label.is_some()),
     ("matchArgs", |spec| !spec.match_args.is_empty()),
+    ("matchData", |spec| !spec.match_data.is_empty()),
     ("matchReturnArgs", |spec| !spec.match_return_args.is_empty()),
     ("matchBinaries", |spec| !spec.match_binaries.is_empty()),
     ("matchParentBinaries", |spec| !spec.match_parent_binaries.is_empty()),
@@ -242,11 +250,54 @@ fn argument(
     Some(Predicate::Arg { at: at.clone(), arg, test })
 }
 
+/// A filter on data. These follow the arguments among a hook's values.
+fn data(
+    filter: &ValueFilter,
+    around: &Surroundings,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<Predicate> {
+    let (given, at_place) = match (filter.index, filter.args.as_slice()) {
+        (Some(place), []) => (place, at.member("index")),
+        (None, [place]) => (*place, at.member("args").index(0)),
+        (None, []) => {
+            report.refuse(&at.member("index"), "nothing", "a place in the hook's `data`, from 0");
+            return None;
+        }
+        (_, [_, ..]) => {
+            report.refuse(at, "`index` and `args`, or several `args`", "one place in the hook's `data`");
+            return None;
+        }
+    };
+    let found = usize::try_from(given).ok().filter(|place| *place < around.data.len());
+    let Some(place) = found else {
+        let allowed = match around.data.len() {
+            0 => "a place in the hook's `data`, which are empty".to_owned(),
+            count => format!("a place in the hook's `data`, 0 to {}", count - 1),
+        };
+        let hint = "add an entry to the hook's `data`: only what is read can be compared";
+        report.refuse_with(&at_place, format!("`{given}`"), allowed, hint);
+        return None;
+    };
+    let test = value::test(filter, around.data[place].as_ref()?, around.shared, at, report)?;
+    Some(Predicate::Arg { at: at.clone(), arg: around.args.len() + place, test })
+}
+
 /// The place of the argument with that `index`.
 fn by_index(index: i64, around: &Surroundings, at: &FieldPath, report: &mut Report) -> Option<usize> {
     let known: Vec<Option<i64>> =
         around.args.iter().map(|arg| arg.as_ref().map(|arg| arg.index.into())).collect();
     let place = known.iter().position(|known| *known == Some(index));
+    // Through structures, one argument leads to several values.
+    let origins = around.args.iter().flatten().filter(|arg| i64::from(arg.index) == index);
+    let mut origins: Vec<Origin> = origins.map(Arg::origin).collect();
+    origins.dedup();
+    if origins.len() > 1 {
+        let hint = "name the value by its place in the hook's `args`, from 0, as `args: [0]`";
+        let found = format!("`{index}`, which {} of the hook's `args` have", origins.len());
+        report.refuse_with(&at.member("index"), found, "an `index` that means one value", hint);
+        return None;
+    }
     // While an argument is refused, its index is not known.
     if place.is_none() && !known.contains(&None) {
         let names: Vec<String> = known.iter().flatten().map(ToString::to_string).collect();

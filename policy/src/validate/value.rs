@@ -268,7 +268,7 @@ fn refuse_operator(
             ("a number", NUMBER_OPERATORS.to_owned())
         }
     };
-    let found = format!("`{}` on argument {}, which is {what}", name(operator), arg.index);
+    let found = format!("`{}` on {}, which is {what}", name(operator), arg.origin());
     report.refuse(&at.member("operator"), found, allowed);
 }
 

@@ -4,9 +4,9 @@ use super::journal::Journal;
 use anyhow::{Context as _, Result, anyhow, bail};
 use lictor_node_worker::kernel::{self, Engine, facts};
 use lictor_node_worker::port::{Applied, ApplyError, KernelPort, RecordSource, RevisionDecoder, error_chain};
-use lictor_policy::model::{Policy, UserPlace};
+use lictor_policy::model::{MemberPath, Policy, UserPlace};
 use lictor_policy::plan::{
-    FoundPlace, NodeFacts, Plan, Signature, Symbols, TracepointField, UserProblem, compile,
+    FoundPlace, NoWay, NodeFacts, Plan, Signature, Symbols, TracepointField, UserProblem, Way, compile,
 };
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +53,10 @@ impl Symbols for Hidden {
 
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {
         self.symbols.nearest_tracepoints(subsystem, event, limit)
+    }
+
+    fn member(&self, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
+        self.symbols.member(structure, path)
     }
 }
 

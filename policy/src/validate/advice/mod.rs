@@ -5,8 +5,8 @@ mod shadow;
 
 use super::report::Report;
 use crate::model::{
-    ArgKind, FieldPath, Hook, HookTarget, OnUnresolved, Policy, Predicate, Rule, TextMatch, TextTest,
-    ValueTest,
+    ArgKind, ArgSource, FieldPath, Hook, HookTarget, OnUnresolved, Origin, Policy, Predicate, Rule,
+    TextMatch, TextTest, ValueTest,
 };
 
 /// `SIGKILL`
@@ -85,18 +85,18 @@ fn user_memory(hook: &Hook, report: &mut Report) {
     }
     let found =
         enforcing(hook).flat_map(|rule| &rule.predicates).find_map(|predicate| in_memory(hook, predicate));
-    let Some((at, index)) = found else { return };
+    let Some((at, origin)) = found else { return };
     let place = better_place(hook).unwrap_or_else(|| "an LSM hook".to_owned());
     report.advise(
         "user-memory",
         at,
-        format!("enforcement decided by argument {index}, which lies in the memory of the process"),
+        format!("enforcement decided by {origin}, which lies in the memory of the process"),
         format!("the process can change it after the check; {place} sees the kernel's own copy"),
     );
 }
 
-/// The place and number of an argument that a filter finds in the memory of the process.
-fn in_memory<'a>(hook: &Hook, predicate: &'a Predicate) -> Option<(&'a FieldPath, u8)> {
+/// The place of a filter on a value that lies in the memory of the process, and which value that is.
+fn in_memory<'a>(hook: &Hook, predicate: &'a Predicate) -> Option<(&'a FieldPath, Origin)> {
     let Predicate::Arg { at, arg, test } = predicate else { return None };
     let described = hook.args.get(*arg)?;
     let text = match described.kind {
@@ -124,7 +124,8 @@ fn in_memory<'a>(hook: &Hook, predicate: &'a Predicate) -> Option<(&'a FieldPath
         | ArgKind::NetDevice
         | ArgKind::Nop => false,
     };
-    (text && !described.return_copy).then_some((at, described.index))
+    let of_process = text && described.source != ArgSource::CurrentTask && !described.return_copy;
+    of_process.then(|| (at, described.origin()))
 }
 
 /// Signals where the operation goes on.

@@ -1,0 +1,110 @@
+# Members of the kernel's structures: behind arguments, behind what a function returned, of the current task; registers.
+cp /usr/bin/cat $W/bin/members
+cp /usr/bin/perl $W/bin/seeker
+cp /usr/bin/true $W/bin/raw-member
+
+# The parent of the process that runs a program, by its name.
+policy member-parent <<-END
+	  lsmhooks:
+	  - hook: bprm_check_security
+	    args:
+	    - {index: 0, type: string, resolve: mm.owner.real_parent.comm}
+	    - {index: 0, type: path, resolve: file.f_path, label: program}
+	    - {index: 0, type: linux_binprm}
+	    selectors:
+	    - matchArgs:
+	      - {args: [0], operator: Equal, values: [sh]}
+	      - {args: [1], operator: Equal, values: [$W/bin/members]}
+END
+# `on_member NAME FILTER`: what lies behind the file that is opened: a number, a text, an array of characters, a file.
+on_member() {
+	policy "$1" <<-END
+		  lsmhooks:
+		  - hook: file_open
+		    args:
+		    - {index: 0, type: file}
+		    - {index: 0, type: auto, resolve: f_inode.i_size}
+		    - {index: 0, type: string, resolve: f_path.dentry.d_name.name}
+		    - {index: 0, type: auto, resolve: f_inode.i_sb.s_id}
+		    - {index: 0, type: uint32, btfType: file, resolve: f_inode.i_uid.val}
+		    selectors:
+		    - matchArgs:
+		      - {args: [0], operator: Equal, values: [$W/$1]}
+		      - {$2}
+	END
+}
+on_member member-number 'args: [1], operator: InRange, values: ["7:9"]'
+on_member member-other-number 'args: [1], operator: NotEqual, values: [8]'
+on_member member-text 'args: [2], operator: Postfix, values: [ber-text]'
+on_member member-array 'args: [3], operator: NotPrefix, values: [ext4]'
+# `on_data NAME FILTERS [MODE]`
+on_data() {
+	policy "$1" <<-END
+		  ${3:-onUnresolved: skip}
+		  kprobes:
+		  - call: fd_install
+		    syscall: false
+		    args: [{index: 1, type: file}]
+		    data:
+		    - {index: 0, type: string, source: current_task, resolve: comm}
+		    - {index: 1, type: uint32, source: current_task, resolve: cred.uid.val, label: uid}
+		    - {index: 2, type: file, source: current_task, resolve: mm.exe_file}
+		    - {index: 3, type: int64, source: current_task, resolve: robust_list.futex_offset}
+		    selectors:
+		    - matchArgs: [{index: 1, operator: Equal, values: [$W/$1]}]
+		      matchData: [$2]
+	END
+}
+on_data data-comm '{index: 0, operator: Equal, values: [members]}, {index: 1, operator: Equal, values: [0]}'
+on_data data-other-comm '{index: 0, operator: NotEqual, values: [members]}'
+on_data data-file "{index: 2, operator: Equal, values: [$W/bin/members]}"
+# The pointer leads into the memory of the process, where nothing is read.
+on_data data-skipped '{index: 3, operator: NotEqual, values: [1]}'
+on_data data-unresolved '{index: 3, operator: NotEqual, values: [1]}' 'onUnresolved: match'
+policy member-returned <<-END
+	  kprobes:
+	  - call: do_filp_open
+	    syscall: false
+	    return: true
+	    args: [{index: 1, type: filename}]
+	    returnArg: {index: 0, type: int64, resolve: f_inode.i_size}
+	    selectors:
+	    - matchArgs: [{index: 1, operator: Equal, values: [$W/member-returned]}]
+	      matchReturnArgs: [{index: 0, operator: Equal, values: [8]}]
+END
+policy member-register <<-END
+	  kprobes:
+	  - call: sys_lseek
+	    args: [{index: 1, type: int64}]
+	    data:
+	    - {index: 0, type: auto, source: pt_regs, resolve: orig_ax}
+	    - {index: 0, type: int32, source: pt_regs, resolve: rsi}
+	    selectors:
+	    - matchArgs: [{index: 1, operator: Equal, values: [4242]}]
+	      matchData: [{index: 0, operator: Equal, values: [8]}]
+END
+policy member-raw <<-END
+	  tracepoints:
+	  - subsystem: sched
+	    event: sched_process_exec
+	    raw: true
+	    args:
+	    - {index: 0, type: string, resolve: comm}
+	    - {index: 2, type: string, resolve: filename}
+	    data: [{index: 0, type: string, source: current_task, resolve: comm}]
+	    selectors:
+	    - matchArgs: [{index: 0, operator: Equal, values: [raw-member]}]
+	      matchData: [{index: 0, operator: Prefix, values: [raw-]}]
+END
+members() {
+	local name
+	for name in member-number member-other-number member-text member-array data-comm data-other-comm data-file \
+		data-skipped data-unresolved member-returned; do
+		check $name-is-read $W/bin/members $W/$name
+	done
+	check data-other-comm-is-read-by-another /usr/bin/cat $W/data-other-comm
+	check member-parent-is-run sh -c "$W/bin/members $W/member-parent; :"
+	check member-register-is-used $W/bin/seeker -e "open F, '<', '$W/member-register'; sysseek F, 4242, 0"
+	check member-raw-is-run $W/bin/raw-member
+}
+workload members

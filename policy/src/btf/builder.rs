@@ -1,0 +1,188 @@
+//! BTF made for tests.
+
+use super::Btf;
+
+/// Builds BTF piece by piece.
+pub(crate) struct Builder {
+    types: Vec<u8>,
+    strings: Vec<u8>,
+    count: u32,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self { types: Vec::new(), strings: vec![0], count: 0 }
+    }
+
+    pub(crate) fn string(&mut self, text: &str) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        let offset = self.strings.len() as u32;
+        self.strings.extend_from_slice(text.as_bytes());
+        self.strings.push(0);
+        offset
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        kind: u32,
+        flag: bool,
+        members: u32,
+        reference: u32,
+        tail: &[u32],
+    ) -> u32 {
+        let name = self.string(name);
+        let info = (u32::from(flag) << 31) | (kind << 24) | members;
+        for word in [name, info, reference].iter().chain(tail) {
+            self.types.extend_from_slice(&word.to_ne_bytes());
+        }
+        self.count += 1;
+        self.count
+    }
+
+    pub(crate) fn int(&mut self, name: &str, bytes: u32, signed: bool) -> u32 {
+        self.add(name, 1, false, 0, bytes, &[(u32::from(signed) << 24) | (bytes * 8)])
+    }
+
+    pub(crate) fn plain(&mut self, name: &str, kind: u32, reference: u32) -> u32 {
+        self.add(name, kind, false, 0, reference, &[])
+    }
+
+    #[cfg(test)]
+    pub(crate) fn structure(&mut self, name: &str) -> u32 {
+        self.add(name, 4, false, 1, 8, &[0, 0, 0])
+    }
+
+    /// A struct or a union with members at these bits, or, with `flag`, at these bits and of so many.
+    pub(crate) fn members(&mut self, head: (&str, u32, bool, u32), members: &[(&str, u32, u32)]) -> u32 {
+        let words: Vec<u32> =
+            members.iter().flat_map(|(name, id, bits)| [self.string(name), *id, *bits]).collect();
+        let (name, kind, flag, bytes) = head;
+        self.add(name, kind, flag, members.len() as u32, bytes, &words)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn function(&mut self, name: &str, returns: u32, parameters: &[(&str, u32)]) -> u32 {
+        let words: Vec<u32> = parameters.iter().flat_map(|(name, id)| [self.string(name), *id]).collect();
+        let count = parameters.len() as u32;
+        let prototype = self.add("", 13, false, count, returns, &words);
+        self.add(name, 12, false, 1, prototype, &[])
+    }
+
+    pub(crate) fn build(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&0xeb9f_u16.to_ne_bytes());
+        bytes.extend_from_slice(&[1, 0]);
+        let (types, strings) = (self.types.len(), self.strings.len());
+        for word in [24, 0, types, types, strings] {
+            bytes.extend_from_slice(&(word as u32).to_ne_bytes());
+        }
+        bytes.extend(self.types);
+        bytes.extend(self.strings);
+        bytes
+    }
+}
+
+/// Numbers of types that structures are made of.
+struct Basic {
+    int: u32,
+    unsigned: u32,
+    long: u32,
+    word: u32,
+    short: u32,
+    char: u32,
+    byte: u32,
+    void: u32,
+    text: u32,
+}
+
+impl Basic {
+    fn new(b: &mut Builder) -> Self {
+        let char = b.int("char", 1, true);
+        let const_char = b.plain("", 10, char);
+        Self {
+            int: b.int("int", 4, true),
+            unsigned: b.int("unsigned int", 4, false),
+            long: b.int("long int", 8, true),
+            word: b.int("long unsigned int", 8, false),
+            short: b.int("short int", 2, true),
+            char,
+            byte: b.int("unsigned char", 1, false),
+            void: b.plain("", 2, 0),
+            text: b.plain("", 2, const_char),
+        }
+    }
+}
+
+/// Structures of a kernel that does not exist.
+pub(crate) fn structures() -> Option<Btf<Vec<u8>>> {
+    const STRUCT: u32 = 4;
+    const UNION: u32 = 5;
+    let mut b = Builder::new();
+    let bits = |bytes: u32| bytes * 8;
+    let Basic { int, unsigned, long, word, short, char, byte, void, text } = Basic::new(&mut b);
+    let array = |b: &mut Builder, of, count| b.add("", 3, false, 0, 0, &[of, int, count]);
+    let id = b.members(("", STRUCT, false, 4), &[("val", unsigned, 0)]);
+    let kuid = b.plain("kuid_t", 8, id);
+    let kgid = b.plain("kgid_t", 8, id);
+    let namespace = b.members(("user_namespace", STRUCT, false, 8), &[("level", int, 0)]);
+    let namespace = b.plain("", 2, namespace);
+    let cred = [("uid", kuid, 0), ("gid", kgid, bits(4)), ("user_ns", namespace, bits(8))];
+    let cred = b.members(("cred", STRUCT, false, 16), &cred);
+    let const_cred = b.plain("", 10, cred);
+    let cred = b.plain("", 2, const_cred);
+    let inode = [("i_mode", short, 0), ("i_size", long, bits(8))];
+    let inode = b.members(("inode", STRUCT, false, 16), &inode);
+    let inode = b.plain("", 2, inode);
+    let dentry = b.members(("dentry", STRUCT, false, 8), &[("d_inode", inode, 0)]);
+    let dentry = b.plain("", 2, dentry);
+    let path = b.members(("path", STRUCT, false, 16), &[("mnt", void, 0), ("dentry", dentry, bits(8))]);
+    let file = [("f_path", path, bits(16)), ("f_inode", inode, bits(32)), ("f_mode", unsigned, bits(40))];
+    let file = b.members(("file", STRUCT, false, 48), &file);
+    let file = b.plain("", 2, file);
+    // Only their names: they hold each other.
+    let task = b.plain("task_struct", 7, 0);
+    let task = b.plain("", 2, task);
+    let inner = [("owner", task, 0), ("exe_file", file, bits(8)), ("root", path, bits(16))];
+    let inner = b.members(("", STRUCT, false, 32), &inner);
+    let mm = b.members(("mm_struct", STRUCT, false, 40), &[("count", long, 0), ("", inner, bits(8))]);
+    let mm = b.plain("", 2, mm);
+    let comm = array(&mut b, char, 16);
+    let numbers = array(&mut b, long, 4);
+    let tag = array(&mut b, byte, 4);
+    let row = array(&mut b, int, 3);
+    let table = array(&mut b, row, 2);
+    let open = array(&mut b, int, 0);
+    let exit = [("exit_code", int, 0), ("exit_state", unsigned, 0)];
+    let exit = b.members(("", UNION, false, 4), &exit);
+    // With the flag: 3 bits at 416, 1 at 419.
+    let flags = [(3 << 24) | bits(52), (1 << 24) | (bits(52) + 3)];
+    let task_members = [
+        ("pid", int, 0),
+        ("tgid", int, bits(4)),
+        ("real_parent", task, bits(8)),
+        ("mm", mm, bits(16)),
+        ("cred", cred, bits(24)),
+        ("comm", comm, bits(32)),
+        ("", exit, bits(48)),
+        ("mode", unsigned, flags[0]),
+        ("in_execve", unsigned, flags[1]),
+        ("numbers", numbers, bits(56)),
+        ("tag", tag, bits(88)),
+        ("nice", short, bits(92)),
+        ("table", table, bits(96)),
+        ("files", file, bits(120)),
+        ("open", open, bits(128)),
+    ];
+    b.members(("task_struct", STRUCT, true, 128), &task_members);
+    let binprm =
+        [("mm", mm, 0), ("file", file, bits(8)), ("filename", text, bits(16)), ("argc", int, bits(24))];
+    b.members(("linux_binprm", STRUCT, false, 32), &binprm);
+    b.members(
+        ("pt_regs", STRUCT, false, 168),
+        &[("r8", word, bits(72)), ("ax", word, bits(80)), ("di", word, bits(112))],
+    );
+    Btf::parse(b.build()).ok()
+}

@@ -1,0 +1,113 @@
+//! The places that made-up policies hook.
+
+use super::{Place, behind, int, of_task, pointer};
+use crate::model::{HookTarget, Origin, UserPlace};
+use crate::plan::TypeClass;
+
+/// Places of the made-up node of [`crate::plan::testing`].
+pub fn places() -> Vec<Place> {
+    [functions(), others()].concat()
+}
+
+fn place(target: HookTarget, arguments: Vec<TypeClass>, returns: Option<TypeClass>, denies: bool) -> Place {
+    Place { target, arguments, returns, denies, members: Vec::new() }
+}
+
+fn with(place: Place, members: Vec<(Origin, TypeClass)>) -> Place {
+    Place { members, ..place }
+}
+
+/// LSM hooks and functions of the kernel.
+fn functions() -> Vec<Place> {
+    let function = |name: &str| HookTarget::Function(name.to_owned());
+    let lsm = |name: &str| HookTarget::Lsm(name.to_owned());
+    vec![
+        place(lsm("file_open"), vec![pointer("file")], None, true),
+        place(lsm("file_permission"), vec![pointer("file"), int(4, true)], None, true),
+        place(
+            function("security_file_permission"),
+            vec![pointer("file"), int(4, true)],
+            Some(int(4, true)),
+            true,
+        ),
+        with(
+            place(function("security_bprm_check"), vec![pointer("linux_binprm")], Some(int(4, true)), true),
+            vec![
+                (behind(0, "mm.owner.comm"), TypeClass::CharPointer),
+                (behind(0, "mm.owner.real_parent.pid"), int(4, true)),
+                (behind(0, "mm.owner.nice"), int(2, true)),
+                (behind(0, "mm.root"), pointer("path")),
+                (of_task("numbers[2]"), int(8, true)),
+            ],
+        ),
+        place(lsm("bprm_committed_creds"), vec![pointer("linux_binprm")], None, false),
+        with(
+            place(function("fd_install"), vec![int(4, false), pointer("file")], None, false),
+            vec![
+                (behind(1, "f_path.dentry.d_inode.i_size"), int(8, true)),
+                (behind(1, "f_path"), pointer("path")),
+                (of_task("comm"), TypeClass::CharPointer),
+                (of_task("real_parent.exit_state"), int(4, false)),
+            ],
+        ),
+        place(
+            function("many"),
+            [
+                vec![TypeClass::CharPointer, int(1, false), int(2, true)],
+                vec![int(4, false), int(8, true)],
+                vec![pointer("path")],
+            ]
+            .concat(),
+            Some(int(4, true)),
+            false,
+        ),
+        place(
+            function("do_filp_open"),
+            vec![int(4, true), pointer("filename"), pointer("open_flags")],
+            Some(pointer("file")),
+            false,
+        ),
+        place(
+            function("sendmsg_of"),
+            vec![pointer("sock"), pointer("sk_buff"), pointer("sockaddr"), pointer("socket")],
+            Some(int(4, true)),
+            false,
+        ),
+        place(function("init_of"), vec![pointer("module"), pointer("net_device")], Some(int(4, true)), false),
+    ]
+}
+
+/// System calls, tracepoints and functions of programs.
+fn others() -> Vec<Place> {
+    let tracepoint = |subsystem: &str, event: &str| HookTarget::Tracepoint {
+        subsystem: subsystem.to_owned(),
+        event: event.to_owned(),
+        raw: false,
+    };
+    let run = HookTarget::User { path: "/bin/program".to_owned(), place: UserPlace::function("run") };
+    let common = || vec![int(2, false), int(1, false), int(1, false), int(4, true)];
+    vec![
+        place(run, vec![int(8, true), TypeClass::CharPointer, int(8, false)], None, false),
+        place(
+            HookTarget::Syscall("write".to_owned()),
+            vec![int(4, false), TypeClass::CharPointer, int(8, false)],
+            Some(int(8, true)),
+            false,
+        ),
+        with(
+            place(
+                tracepoint("sched", "sched_process_exit"),
+                [common(), vec![TypeClass::Other, int(4, true), int(4, true)]].concat(),
+                None,
+                false,
+            ),
+            vec![(of_task("comm"), TypeClass::CharPointer), (of_task("tgid"), int(4, true))],
+        ),
+        place(
+            tracepoint("syscalls", "sys_enter_write"),
+            [common(), vec![int(4, true), int(4, false), TypeClass::CharPointer, int(8, false)]].concat(),
+            None,
+            false,
+        ),
+    ]
+}

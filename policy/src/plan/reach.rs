@@ -1,0 +1,264 @@
+//! From where a value begins to where it stands: through the kernel's structures.
+
+use super::Attach;
+use super::facts::{NoWay, Parameter, Symbols, TypeClass, Way};
+use super::fields::{Place, Reader};
+use super::refusal::Problem;
+use crate::model::{Arg, ArgKind, ArgSource, MEMBERS_MAX, MemberPath};
+use lictor_node_worker_ebpf as wire;
+use std::borrow::Cow;
+
+/// Other names of registers, as processors' manuals have them: name, member of `struct pt_regs`.
+const REGISTERS: [(&str, &str); 10] = [
+    ("rax", "ax"),
+    ("rbx", "bx"),
+    ("rcx", "cx"),
+    ("rdx", "dx"),
+    ("rsi", "si"),
+    ("rdi", "di"),
+    ("rbp", "bp"),
+    ("rsp", "sp"),
+    ("rip", "ip"),
+    ("orig_rax", "orig_ax"),
+];
+
+/// The steps of a field.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Steps {
+    count: u8,
+    is_address: bool,
+    /// Bytes that a text there can have, as far as they are kept.
+    text_bytes: u32,
+    offsets: [i32; MEMBERS_MAX],
+    /// After the first step: a register that is added, and how many bits it is shifted to the left.
+    index: Option<(u16, u8)>,
+}
+
+impl Steps {
+    fn of(way: &Way) -> Self {
+        let mut steps = Self {
+            count: way.steps.len().min(MEMBERS_MAX) as u8,
+            is_address: way.is_address,
+            text_bytes: way.text_bytes.unwrap_or(u32::MAX).min(wire::LICTOR_MAX_BYTES),
+            offsets: [0; MEMBERS_MAX],
+            index: None,
+        };
+        for (step, offset) in steps.offsets.iter_mut().zip(&way.steps) {
+            *step = *offset;
+        }
+        steps
+    }
+
+    /// From the registers to the value that one of them has: its offset among them.
+    pub(super) fn to_register(register: i32) -> Self {
+        let mut steps = Self { count: 1, text_bytes: wire::LICTOR_MAX_BYTES, ..Self::default() };
+        steps.offsets[0] = register;
+        steps
+    }
+
+    /// From the registers to what stands so many bytes behind the address in one of them, another one added (`index`).
+    pub(super) fn to_memory(register: i32, index: Option<(u16, u8)>, displacement: i32) -> Self {
+        let mut steps = Self { count: 2, index, ..Self::to_register(register) };
+        steps.offsets[1] = displacement;
+        steps
+    }
+
+    /// No way at all: the value itself, in two halves.
+    pub(super) fn constant(value: u64) -> Self {
+        let mut steps = Self::default();
+        steps.offsets[0] = (value as u32).cast_signed();
+        steps.offsets[1] = ((value >> 32) as u32).cast_signed();
+        steps
+    }
+
+    /// The register that is added after the first step, by its offset, and its shift.
+    pub(super) fn index(self) -> Option<(u16, u8)> {
+        self.index
+    }
+
+    /// How many there are; none where the source is the value.
+    pub(super) fn count(self) -> u8 {
+        self.count
+    }
+
+    /// What is added at each step.
+    pub(super) fn wire(self) -> [i32; MEMBERS_MAX] {
+        self.offsets
+    }
+
+    /// The last one reads nothing.
+    pub(super) fn is_address(self) -> bool {
+        self.is_address
+    }
+
+    /// Bytes that a text there can have.
+    pub(super) fn text_bytes(self) -> u32 {
+        if self.is_address { self.text_bytes } else { wire::LICTOR_MAX_BYTES }
+    }
+}
+
+/// What a value's way depends on besides the function.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) symbols: &'a dyn Symbols,
+    pub(super) attach: Attach,
+}
+
+impl Ground<'_> {
+    /// The current task.
+    pub(super) fn task(self) -> Place<'static> {
+        Place::at(wire::LICTOR_SOURCE_TASK as u8, Some(Cow::Owned(pointer_to("task_struct"))))
+    }
+
+    /// The registers, where programs get them.
+    pub(super) fn registers(self, reader: &Reader) -> Result<Place<'static>, Problem> {
+        if !matches!(reader, Reader::Syscall { .. }) && self.attach != Attach::Kprobe {
+            let found = format!("source pt_regs of a program that is attached as {}", self.attach.name());
+            let allowed = "system calls, and functions that only a kprobe can attach to: \
+                           other programs are handed arguments and no registers";
+            return Err(Problem::new(found, allowed)
+                .hint("read an argument under `args` instead, or the system call"));
+        }
+        Ok(Place::at(wire::LICTOR_SOURCE_REGISTERS as u8, Some(Cow::Owned(pointer_to("pt_regs")))))
+    }
+
+    /// Where the value of `arg` stands, which begins at `place`.
+    pub(super) fn reach<'b>(
+        self,
+        mut place: Place<'b>,
+        arg: &Arg,
+        reader: &Reader,
+    ) -> Result<Place<'b>, Problem> {
+        if arg.path.is_none() && arg.cast.is_none() {
+            return Ok(place);
+        }
+        let field = if arg.path.is_some() { "resolve" } else { "btfType" };
+        if arg.source == ArgSource::Argument {
+            check_kernel_memory(field, reader)?;
+        }
+        let begins = start(place.parameter.as_deref(), arg.cast.as_deref(), field)?;
+        let path = match (&arg.path, arg.source) {
+            (Some(path), ArgSource::Registers) => register(path),
+            (Some(path), ArgSource::Argument | ArgSource::CurrentTask) => path.clone(),
+            (None, _) => MemberPath::default(),
+        };
+        let way = self.symbols.member(&begins, &path).map_err(|none| no_way(none, arg))?;
+        place.steps = Steps::of(&way);
+        place.parameter = match arg.source {
+            // A register holds anything.
+            ArgSource::Registers if arg.kind != ArgKind::Auto => None,
+            ArgSource::Argument | ArgSource::CurrentTask | ArgSource::Registers => {
+                Some(Cow::Owned(way.value))
+            }
+        };
+        Ok(place)
+    }
+}
+
+fn pointer_to(structure: &str) -> Parameter {
+    Parameter {
+        name: String::new(),
+        type_name: format!("struct {structure} *"),
+        class: TypeClass::StructPointer(structure.to_owned()),
+    }
+}
+
+/// Structures are followed in the kernel's own memory.
+fn check_kernel_memory(field: &str, reader: &Reader) -> Result<(), Problem> {
+    match reader {
+        Reader::Call { .. } => Ok(()),
+        Reader::Syscall { function, .. } => Err(Problem::new(
+            format!("{field} on an argument of {function}"),
+            "arguments of kernel functions: a system call gets numbers and addresses of the process's own memory",
+        )
+        .hint("hook the kernel's function with `syscall: false`, or an LSM hook")),
+        Reader::Record { event, .. } => Err(Problem::new(
+            format!("{field} on a field of {event}"),
+            "arguments: the record of a tracepoint has copies",
+        )
+        .hint("with `raw: true` the tracepoint's arguments can be read")),
+        Reader::User { function } | Reader::Probe { function, .. } => Err(Problem::new(
+            format!("{field} on an argument of {function}"),
+            "arguments of kernel functions: programs have structures of their own",
+        )),
+    }
+}
+
+/// The structure that a way begins at.
+fn start(parameter: Option<&Parameter>, cast: Option<&str>, field: &str) -> Result<String, Problem> {
+    match (parameter.map(|parameter| &parameter.class), cast) {
+        (
+            None
+            | Some(
+                TypeClass::StructPointer(_)
+                | TypeClass::Pointer
+                | TypeClass::CharPointer
+                | TypeClass::Integer { width: 8, .. },
+            ),
+            Some(cast),
+        ) => Ok(cast.to_owned()),
+        (Some(TypeClass::StructPointer(name)), None) => Ok(name.clone()),
+        (None, None) => Err(Problem::new(
+            format!("{field} on a value whose type is not known"),
+            "pointers to structures: this kernel does not tell the types of this function",
+        )
+        .hint("name the structure in `btfType`")),
+        (Some(TypeClass::Pointer | TypeClass::CharPointer), None) => Err(Problem::new(
+            format!("{field} on a value of type {}", parameter.map_or("", |one| &one.type_name)),
+            "pointers to structures",
+        )
+        .hint("name the structure that it points to in `btfType`")),
+        (Some(TypeClass::Integer { .. } | TypeClass::Other), _) => Err(Problem::new(
+            format!("{field} on a value of type {}", parameter.map_or("", |one| &one.type_name)),
+            "pointers",
+        )),
+    }
+}
+
+/// A register as `struct pt_regs` names it.
+fn register(path: &MemberPath) -> MemberPath {
+    let named = path.to_string();
+    let other = REGISTERS.iter().find(|(name, _)| *name == named);
+    other.and_then(|(_, member)| MemberPath::parse(member).ok()).unwrap_or_else(|| path.clone())
+}
+
+/// Why a value cannot be reached, for people.
+fn no_way(none: NoWay, arg: &Arg) -> Problem {
+    match none {
+        NoWay::NoStructure { name, nearest } => {
+            Problem::new(format!("struct {name}"), "structures of this kernel").nearest(&nearest)
+        }
+        NoWay::NoMember { member, nearest, .. } if arg.source == ArgSource::Registers => {
+            Problem::new(format!("register {member}"), "members of struct pt_regs of this kernel")
+                .nearest(&nearest)
+        }
+        NoWay::NoMember { structure, member, nearest } => {
+            Problem::new(format!("the member {member} of {structure}"), "members that this kernel has")
+                .nearest(&nearest)
+        }
+        NoWay::NoMembers { path, type_name, is_array: true } => {
+            Problem::new(format!("{path}, an array ({type_name}), as a whole"), "one of its elements")
+                .hint(format!("write `{path}[0]`"))
+        }
+        NoWay::NoMembers { path, type_name, is_array: false } => Problem::new(
+            format!("a member of {path}, whose type is {type_name}"),
+            "members of structures and of what pointers to structures lead to",
+        ),
+        NoWay::NoElements { path, type_name } => Problem::new(
+            format!("{path}, an element of what is of type {type_name}"),
+            "elements of arrays, and of what pointers lead to",
+        ),
+        NoWay::NoElement { path, element, count } => Problem::new(
+            format!("element {element} in {path}"),
+            format!("0 to {}: the array has {count}", count.saturating_sub(1)),
+        ),
+        NoWay::BitField { structure, member } => Problem::new(
+            format!("the bit field {member} of {structure}"),
+            "members of whole bytes: a bit field has no address",
+        ),
+        NoWay::TooLong => Problem::new(
+            "a way over more pointers than programs follow, or further than 2 GiB",
+            format!("at most {MEMBERS_MAX} pointers"),
+        ),
+    }
+}
