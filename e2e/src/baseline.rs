@@ -1,6 +1,7 @@
 //! Numbers and texts that are committed, and compared with what is found now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -45,7 +46,40 @@ fn updated<T: DeserializeOwned + Serialize + Clone>(
     Ok(true)
 }
 
-/// A committed file of texts, each of which has to be found again as it is.
+/// One case for each value that is found or committed, which `wrong` judges by both; a single one when the file is
+/// written anew. `case` begins their names.
+fn compare<T: DeserializeOwned + Serialize + Clone>(
+    file: &str,
+    case: &str,
+    kernel: KernelName,
+    found: &BTreeMap<String, T>,
+    wrong: impl Fn(Option<&T>, Option<&T>) -> Option<String>,
+) -> Result<Vec<CaseResult>> {
+    if updated(file, kernel, found)? {
+        return Ok(vec![CaseResult { name: format!("{case}-updated"), failure: None }]);
+    }
+    let all: Committed<T> = committed(file)?;
+    let expected = all.get(kernel.as_str());
+    Ok(cases(file, case, found, expected.unwrap_or(&BTreeMap::new()), wrong))
+}
+
+fn cases<T>(
+    file: &str,
+    case: &str,
+    found: &BTreeMap<String, T>,
+    expected: &BTreeMap<String, T>,
+    wrong: impl Fn(Option<&T>, Option<&T>) -> Option<String>,
+) -> Vec<CaseResult> {
+    let names: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+    let of = |name: &String| {
+        let failure = wrong(found.get(name), expected.get(name));
+        let failure = failure.map(|failure| format!("{failure}; {UPDATE}=1 writes e2e/{file} anew"));
+        CaseResult { name: format!("{case} {name}"), failure }
+    };
+    names.into_iter().map(of).collect()
+}
+
+/// A committed file of what has to be found again as it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recorded {
     /// Its name in `e2e/`.
@@ -55,30 +89,21 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// One case for each text that is found or committed; a single one when the file is written anew.
+    /// One case for each value that is found or committed; a single one when the file is written anew.
     ///
     /// # Errors
     /// The file is there and does not parse, or cannot be written.
-    pub(crate) fn compare(
+    pub(crate) fn compare<T: DeserializeOwned + Serialize + Clone + PartialEq + Debug>(
         self,
         kernel: KernelName,
-        found: &BTreeMap<String, String>,
+        found: &BTreeMap<String, T>,
     ) -> Result<Vec<CaseResult>> {
-        if updated(self.file, kernel, found)? {
-            return Ok(vec![CaseResult { name: format!("{}-updated", self.case), failure: None }]);
-        }
-        let all: Committed<String> = committed(self.file)?;
-        let none = BTreeMap::new();
-        let expected = all.get(kernel.as_str()).unwrap_or(&none);
-        let names: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
-        let case = |name: &String| {
-            let (found, expected) = (found.get(name), expected.get(name));
-            CaseResult::new(format!("{} {name}", self.case), found == expected, || {
-                format!("found {found:?}, expected {expected:?}; {UPDATE}=1 writes e2e/{} anew", self.file)
-            })
-        };
-        Ok(names.into_iter().map(case).collect())
+        compare(self.file, self.case, kernel, found, differs)
     }
+}
+
+fn differs<T: PartialEq + Debug>(found: Option<&T>, expected: Option<&T>) -> Option<String> {
+    (found != expected).then(|| format!("found {found:?}, expected {expected:?}"))
 }
 
 /// A committed file of numbers.
@@ -104,28 +129,16 @@ impl Baseline {
         kernel: KernelName,
         measured: &BTreeMap<String, u64>,
     ) -> Result<Vec<CaseResult>> {
-        if updated(self.file, kernel, measured)? {
-            return Ok(vec![CaseResult { name: format!("{}-updated", self.case), failure: None }]);
-        }
-        let expected: Committed<u64> = committed(self.file)?;
-        Ok(self.cases(measured, expected.get(kernel.as_str()).unwrap_or(&BTreeMap::new())))
+        compare(self.file, self.case, kernel, measured, |found, before| self.exceeded(found, before))
     }
 
-    fn cases(self, measured: &BTreeMap<String, u64>, expected: &BTreeMap<String, u64>) -> Vec<CaseResult> {
-        let mut names: Vec<&String> = measured.keys().chain(expected.keys()).collect();
-        names.sort_unstable();
-        names.dedup();
-        let update = format!("{UPDATE}=1 writes e2e/{} anew", self.file);
-        let case = |name: &String| {
-            let failure = match (measured.get(name), expected.get(name)) {
-                (Some(found), Some(before)) if *found <= self.limit(*before) => None,
-                (Some(found), Some(before)) => Some(format!("{found}, {before} before; {update}")),
-                (Some(found), None) => Some(format!("{found}, not known before; {update}")),
-                (None, _) => Some(format!("it was not measured; {update}")),
-            };
-            CaseResult { name: format!("{} {name}", self.case), failure }
-        };
-        names.into_iter().map(case).collect()
+    fn exceeded(self, found: Option<&u64>, before: Option<&u64>) -> Option<String> {
+        match (found, before) {
+            (Some(found), Some(before)) if *found <= self.limit(*before) => None,
+            (Some(found), Some(before)) => Some(format!("{found}, {before} before")),
+            (Some(found), None) => Some(format!("{found}, not known before")),
+            (None, _) => Some("it was not measured".to_owned()),
+        }
     }
 
     fn limit(self, before: u64) -> u64 {
@@ -145,10 +158,25 @@ mod tests {
         let expected = numbers(&[("a", 100), ("b", 100), ("c", 100), ("gone", 5)]);
         let measured = numbers(&[("a", 112), ("b", 113), ("c", 20), ("new", 7)]);
         let baseline = Baseline { file: "none.json", case: "number", growth: 10, slack: 2 };
-        let found = baseline.cases(&measured, &expected);
-        let failed: Vec<&str> =
-            found.iter().filter(|case| case.failure.is_some()).map(|case| case.name.as_str()).collect();
-        assert_eq!(failed, ["number b", "number gone", "number new"]);
+        let found = cases("none.json", "number", &measured, &expected, |found, before| {
+            baseline.exceeded(found, before)
+        });
+        assert_eq!(failed(&found), ["number b", "number gone", "number new"]);
         assert_eq!(found.len(), 5);
+    }
+
+    #[test]
+    fn a_text_that_differs_or_is_missing_is_a_failure() {
+        let texts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+        };
+        let expected = texts(&[("a", "x"), ("b", "x"), ("gone", "x")]);
+        let found = texts(&[("a", "x"), ("b", "y"), ("new", "x")]);
+        let found = cases("none.json", "text", &found, &expected, differs);
+        assert_eq!(failed(&found), ["text b", "text gone", "text new"]);
+    }
+
+    fn failed(cases: &[CaseResult]) -> Vec<&str> {
+        cases.iter().filter(|case| case.failure.is_some()).map(|case| case.name.as_str()).collect()
     }
 }

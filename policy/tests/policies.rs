@@ -6,6 +6,7 @@
 
 use lictor_policy::{Loaded, Violations, load};
 use proptest::prelude::*;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
@@ -90,14 +91,17 @@ fn bad_documents_are_refused_with_everything_that_is_wrong() {
 #[test]
 fn established_policies_are_accepted_or_refused_for_a_named_field() {
     let directory = testdata().join("established");
+    let blanks = fs::read_to_string(directory.join("blanks.txt")).unwrap();
     let documents = documents(&directory);
     assert_eq!(documents.len(), 74);
     let mut summary = String::new();
     for document in documents {
         let name = document.strip_prefix(&directory).unwrap().display().to_string();
-        let text = fs::read_to_string(&document).unwrap();
-        // Two of the test policies are templates.
-        let text = text.replace("{{.MatchedPID}}", "4032").replace("{{.NamespacePID}}", "false");
+        // Some of the test policies are templates.
+        let text = blanks
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .fold(fs::read_to_string(&document).unwrap(), |text, (blank, value)| text.replace(blank, value));
         match load(&text, None) {
             Ok(loaded) => {
                 writeln!(summary, "{name}: accepted").unwrap();
@@ -158,29 +162,64 @@ fn support_table(summary: &str) -> String {
     text
 }
 
-/// Where those that load attach on each kernel of the lab, as a test there has found it.
+/// What the lab has recorded in a file of `e2e/`, by kernel and policy.
+fn recorded<T: serde::de::DeserializeOwned>(file: &str) -> BTreeMap<String, BTreeMap<String, T>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e").join(file);
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Where those that load attach on each kernel of the lab, and what triggered them, as a test there has found it.
 fn attachments() -> String {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e/established.json");
-    let found: BTreeMap<String, BTreeMap<String, String>> =
-        serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
-    let mut by_policy: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
-    for (kernel, policies) in &found {
+    let attached = recorded::<String>("established.json");
+    let triggered = recorded::<Value>("triggered.json");
+    let mut by_policy: BTreeMap<&str, BTreeMap<(&str, String), Vec<&str>>> = BTreeMap::new();
+    let mut counts = Vec::new();
+    for (kernel, policies) in &attached {
+        let trials = &triggered[kernel];
+        let came = trials.values().filter(|trial| trial.is_array()).count();
+        counts.push(format!("{came} on {kernel}"));
         for (policy, outcome) in policies {
-            by_policy.entry(policy).or_default().entry(outcome).or_default().push(kernel);
+            let trial = trials.get(policy).map(trial).unwrap_or_default();
+            by_policy.entry(policy).or_default().entry((outcome, trial)).or_default().push(kernel);
         }
     }
-    let mut text = String::from(
-        "\n## Where they attach\n\nWhat the kernels of the lab make of those that load, found by the lab's test `established`: the hook \
-         points, each with\nthe kind of program, or what the kernel refuses the policy for. sid is Debian's newest kernel.\n\n\
-         | policy | kernels | hook points |\n|---|---|---|\n",
+    let mut text = format!(
+        "\n## Where they attach, and what triggers them\n\nWhat the kernels of the lab make of those that load, found by the \
+         lab's test `established`: the hook points, each with\nthe kind of program, or what the kernel refuses the policy for; \
+         then what a program did while the policy was live, with the\nevents and actions that came of it. sid is Debian's newest \
+         kernel.\nOf {} policies that load, events came of {}. The events' arguments are in\n`e2e/triggered.json`, what was done in \
+         `e2e/src/established/triggers.txt`.\n\n| policy | kernels | hook points | triggered |\n|---|---|---|---|\n",
+        by_policy.len(),
+        counts.join(", "),
     );
     for (policy, outcomes) in &by_policy {
-        for (outcome, kernels) in outcomes {
-            let kernels = if kernels.len() == found.len() { "all".to_owned() } else { kernels.join(", ") };
-            writeln!(text, "| {policy} | {kernels} | {} |", outcome.replace('|', "\\|")).unwrap();
+        for ((outcome, trial), kernels) in outcomes {
+            let kernels = if kernels.len() == attached.len() { "all".to_owned() } else { kernels.join(", ") };
+            let cells = [outcome, trial.as_str()].map(|cell| cell.replace('|', "\\|"));
+            writeln!(text, "| {policy} | {kernels} | {} | {} |", cells[0], cells[1]).unwrap();
         }
     }
     text
+}
+
+/// Each program with the events that came of it, or why none came.
+fn trial(trial: &Value) -> String {
+    let Some(events) = trial.as_array() else { return format!("no: {}", trial.as_str().unwrap()) };
+    let mut programs: Vec<(&str, Vec<String>)> = Vec::new();
+    for event in events {
+        let member = |name: &str| event[name].as_str();
+        let mut told = format!("{} {}", member("place").unwrap(), member("action").unwrap());
+        if let Some(signal) = member("ended_by") {
+            write!(told, " (ended by {signal})").unwrap();
+        }
+        let by = member("by").unwrap();
+        match programs.iter_mut().find(|(program, _)| *program == by) {
+            Some((_, events)) => events.push(told),
+            None => programs.push((by, vec![told])),
+        }
+    }
+    let programs = programs.iter().map(|(by, events)| format!("`{by}`: {}", events.join(", ")));
+    programs.collect::<Vec<_>>().join("; ")
 }
 
 /// No expectation without its document.

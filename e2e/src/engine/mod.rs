@@ -10,7 +10,8 @@ use crate::lab::{
 
 mod verifier;
 
-const DRIVE: &str = include_str!("drive.sh");
+/// Functions for scripts that drive the engine by `lictor-lab`.
+pub(crate) const DRIVE: &str = include_str!("drive.sh");
 
 /// The tests.
 pub(crate) const TESTS: &[LabTest] = &[

@@ -39,20 +39,13 @@ policy act-return <<-END
 	      matchReturnActions: [{action: Sigkill}]
 END
 content=content
-# By a shell that waits for it and says nothing.
-status_of() { sh -c '"$@" >/dev/null 2>&1; echo $?' sh "$@" 2>/dev/null; }
 lookups_counted() { [ "$(metric 'lictor_dns_lookup_total{result="ok"}')" = 1 ]; }
-# The node worker asks whom this machine asks.
 lookups() {
-	echo 'hosts: files dns' >/etc/nsswitch.conf
-	echo 'nameserver 127.0.0.1' >/etc/resolv.conf
-	lictor-lab tool names "$WORK/names" &
-	local server=$!
-	check act-dns-server-runs eventually 20 test -e "$WORK/names"
+	names_begin
 	expect act-dns-passes $content cat $W/act-dns
 	check act-dns-asks eventually 60 grep -x canary.lictor.example "$WORK/names"
 	check act-dns-is-counted eventually 60 lookups_counted
-	kill $server
+	names_end
 }
 actions() {
 	expect act-post-passes $content cat $W/act-post
@@ -91,13 +84,11 @@ workload rates
 on_open restart 'matchActions: [{action: Post}]'
 opened_by_both() {
 	old ": <$W/restart"
-	echo ": <$W/restart; echo done >$W/new.done" >$W/new.pipe
-	eventually 30 test -e $W/new.done
-	rm $W/new.done
+	shell_does $W/new ": <$W/restart"
 }
 restart() {
-	mkfifo $W/new.pipe $W/quiet.pipe
-	bash -c 'while read -r line; do eval "$line"; done <>'$W/new.pipe newer &
+	mkfifo $W/quiet.pipe
+	shell_begin bash $W/new
 	local newer=$!
 	opened_by_both
 	# Until it has read that it has written: its successor would tell of that as of somebody else. Without a program, whose

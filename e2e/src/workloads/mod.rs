@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::lab::{CASE_FUNCTIONS, CaseResult, KernelName, LabContext, LabTest, Options, recorded_cases};
+use crate::lab::{CASE_FUNCTIONS, CaseResult, KernelName, Lab, LabContext, LabTest, Options, recorded_cases};
 use crate::tour::FUNCTIONS;
 
 mod normal;
 
-use normal::Normal;
+pub(crate) use normal::Normal;
 
 /// The tests.
 pub(crate) const TESTS: &[LabTest] =
@@ -49,14 +49,26 @@ fn probed(context: &LabContext) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {
+/// The script after what other scripts know too: cases, the node worker, and what tests do beside it.
+pub(crate) fn script(parts: &[&str]) -> String {
+    [&[CASE_FUNCTIONS, FUNCTIONS, include_str!("common.sh")], parts].concat().join("\n")
+}
+
+/// A guest for such a script, with a dummy network interface's module.
+pub(crate) fn lab(context: &LabContext, options: Options) -> Lab {
     let modules = vec!["dummy".to_owned()];
-    let options = Options { timeout: Duration::from_mins(10), modules, ..context.options.clone() };
-    let lab = context.lab_with(options).file(context.programs.join("lictor-lab"), "/usr/bin/lictor-lab");
-    // The one interpreter that makes any system call, and is on every Debian machine.
-    let lab = lab.file("/usr/bin/perl", "/usr/bin/perl");
-    let lab = lab.file(probed(context)?, "/usr/bin/probed");
-    let outcome = lab.run(&format!("{CASE_FUNCTIONS}\n{FUNCTIONS}\n{}", SCRIPT.join("\n")))?;
+    context
+        .lab_with(Options { modules, ..options })
+        .file(context.programs.join("lictor-lab"), "/usr/bin/lictor-lab")
+        // The one interpreter that makes any system call, and is on every Debian machine.
+        .file("/usr/bin/perl", "/usr/bin/perl")
+        .text("/lab/objects.pl", 0o644, include_str!("objects.pl"))
+}
+
+fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {
+    let options = Options { timeout: Duration::from_mins(10), ..context.options.clone() };
+    let lab = lab(context, options).file(probed(context)?, "/usr/bin/probed");
+    let outcome = lab.run(&script(&SCRIPT))?;
     let mut cases = recorded_cases(&outcome);
     let file = |name: &str| {
         let bytes = outcome

@@ -16,44 +16,72 @@ const NEW_NAMESPACE: u64 = 0xf000_0000;
 
 /// An event as it is compared.
 #[derive(Debug)]
-pub(super) struct Normal {
+pub(crate) struct Normal {
     event: Value,
+    parts: Parts,
     text: String,
+}
+
+/// What is told of an event, in this order.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    /// `kprobe` of `process_kprobe`.
+    pub(crate) kind: String,
+    /// The function, or the tracepoint.
+    pub(crate) place: String,
+    /// The program with its arguments.
+    pub(crate) program: String,
+    /// `POST` of `KPROBE_ACTION_POST`.
+    pub(crate) action: String,
+    /// Every other member that a policy decides about, as JSON.
+    pub(crate) members: String,
 }
 
 impl Normal {
     /// Reads a line of the event file.
-    pub(super) fn read(line: &str) -> Result<Self> {
+    pub(crate) fn read(line: &str) -> Result<Self> {
         let event: Value = serde_json::from_str(line).with_context(|| format!("the line {line}"))?;
         let kind = event.as_object().and_then(|event| event.keys().find(|name| name.starts_with("process_")));
-        let text = kind.map(|kind| text(kind, &event[kind], &event["lictor"])).unwrap_or_default();
-        let inside = kind.map(|kind| event[kind].clone()).unwrap_or_default();
-        Ok(Self { event: inside, text })
+        let Some(kind) = kind else {
+            return Ok(Self { event: Value::Null, parts: Parts::default(), text: String::new() });
+        };
+        let parts = parts(kind, &event[kind], &event["lictor"]);
+        let Parts { kind: of, place, program, action, members } = &parts;
+        let text = format!("{of} {place} [{program}] {action} {members}");
+        Ok(Self { event: event[kind].clone(), parts, text })
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    pub(super) fn policy(&self) -> Option<&str> {
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub(crate) fn policy(&self) -> Option<&str> {
         self.event["policy_name"].as_str()
     }
 
-    pub(super) fn exec_id(&self) -> &str {
+    pub(crate) fn exec_id(&self) -> &str {
         self.event["process"]["exec_id"].as_str().unwrap_or_default()
     }
 
-    pub(super) fn program(&self) -> &str {
+    pub(crate) fn program(&self) -> &str {
         self.event["process"]["binary"].as_str().unwrap_or_default()
     }
 
-    pub(super) fn pid(&self) -> i64 {
+    pub(crate) fn pid(&self) -> i64 {
         self.event["process"]["pid"].as_i64().unwrap_or_default()
+    }
+
+    /// The signal that ended the process, when this is its end.
+    pub(crate) fn signal(&self) -> Option<&str> {
+        self.event["signal"].as_str()
     }
 }
 
-/// The event's kind and place, then its program, then every other member that a policy decides about.
-fn text(kind: &str, inside: &Value, lictor: &Value) -> String {
+fn parts(kind: &str, inside: &Value, lictor: &Value) -> Parts {
     let place = match inside["subsys"].as_str() {
         Some(subsystem) => format!("{subsystem}/{}", inside["event"].as_str().unwrap_or_default()),
         None => {
@@ -93,8 +121,13 @@ fn text(kind: &str, inside: &Value, lictor: &Value) -> String {
     if !did.is_empty() {
         rest.insert("lictor".to_owned(), did.into());
     }
-    let kind = kind.trim_start_matches("process_");
-    format!("{kind} {place} [{program}] {action} {}", Value::from(rest))
+    Parts {
+        kind: kind.trim_start_matches("process_").to_owned(),
+        place,
+        program,
+        action: action.to_owned(),
+        members: Value::from(rest).to_string(),
+    }
 }
 
 /// The namespaces of the process that are not the node's own.

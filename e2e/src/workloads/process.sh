@@ -5,15 +5,9 @@ cp /usr/bin/bash $W/bin/oldshell
 cp /usr/bin/cat $W/bin/reader
 cp /usr/bin/cat $W/bin/reader2
 cp /usr/bin/cat $W/more/reader
-mkfifo $W/old.pipe
-$W/bin/oldshell -c 'while read -r line; do eval "$line"; echo done >'$W/old.done'; done <>'$W/old.pipe old &
+shell_begin $W/bin/oldshell $W/old
 OLD=$!
-told() { [ -e $W/old.done ]; }
-old() {
-	rm -f $W/old.done
-	echo "$1" >$W/old.pipe
-	eventually 30 told || echo "the old shell does not answer" >&2
-}
+old() { shell_does $W/old "$1"; }
 
 on_open pid-in "matchPIDs: [{operator: In, values: [$OLD, 4000000]}]"
 on_open pid-not-in "matchPIDs: [{operator: NotIn, values: [$OLD]}]"
@@ -71,7 +65,6 @@ namespaces() {
 } >/dev/null
 workload namespaces
 
-user='setpriv --reuid 1000 --regid 1000 --clear-groups'
 on_function cap-effective-in fd_install 1 "matchCapabilities: [{type: Effective, operator: In, values: [CAP_SYS_ADMIN, CAP_CHOWN]}]"
 on_function cap-effective-not-in fd_install 1 "matchCapabilities: [{operator: NotIn, values: [CAP_SYS_ADMIN]}]"
 on_function cap-permitted-in fd_install 1 "matchCapabilities: [{type: Permitted, operator: In, values: [CAP_NET_RAW]}]"
