@@ -146,7 +146,8 @@ __noinline int follow_steps(struct event *e, __u32 field)
 	value = e->raw[i];
 	count = shape.fields[i].step_count;
 	for (__u32 step = 0; step < LICTOR_MAX_STEPS && step < count; step++) {
-		if (!value)
+		/* NULL, or an error in place of a pointer: nothing that has failed here. */
+		if (value + MAX_ERRNO <= MAX_ERRNO)
 			goto unread;
 		at = value + (__s64)shape.fields[i].steps[step];
 		last = step + 1 == count;
@@ -160,14 +161,15 @@ __noinline int follow_steps(struct event *e, __u32 field)
 		    (shape.fields[i].kind == LICTOR_FIELD_NUMBER || shape.fields[i].kind == LICTOR_FIELD_FD))
 			length = ((shape.fields[i].width - 1) & 7) + 1;
 		value = 0;
-		if (bpf_probe_read_kernel(&value, length, (void *)at))
+		if (bpf_probe_read_kernel(&value, length, (void *)at)) {
+			count_site(LICTOR_SITE_READ);
 			goto unread;
+		}
 	}
 	e->raw[i] = value;
 	e->unread &= ~(1U << i);
 	return 0;
 unread:
-	count_site(LICTOR_SITE_READ);
 	e->raw[i] = 0;
 	e->unread |= 1U << i;
 	return 0;
@@ -396,7 +398,8 @@ __noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
 			return (result - 1) | TEXT_CUT;
 	} else {
 		/* One more than the longest that counts, to tell it from one that was cut; an array's end ends the text. */
-		result = read_string(s->text, (shape.fields[i & 7].max_length & TEXT_MASK) + 1, raw);
+		result = read_string(s->text,
+				     (shape.fields[i & 7].max_length & (LICTOR_PATH_MAX * 2 - 1)) + 1, raw);
 		if (result > LICTOR_PATH_MAX)
 			return -1;
 	}

@@ -4,11 +4,14 @@
 //! one another, texts around the chunk length of the kernel's trie, integers at the ends of their types.
 
 mod endpoints;
+mod members;
+
+pub use members::of_task;
 
 use super::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value};
 use crate::model::{
     Actions, Arg, ArgKind, ArgSource, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType,
-    FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, MemberPath, Mode, Namespace, NamespaceTest,
+    FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace, NamespaceTest,
     NamespaceValue, NodeSelector, NumberTest, OnUnresolved, Origin, PidTest, PodLabels, PodSelector, Policy,
     PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement, Rule, Scope, ShownAction, TextMatch,
     TextTest, ValueTest, Workload,
@@ -74,16 +77,6 @@ impl Place {
     }
 }
 
-/// A member behind an argument.
-fn behind(index: u8, path: &str) -> Origin {
-    Origin { path: MemberPath::parse(path).unwrap_or_default(), ..Origin::from(index) }
-}
-
-/// A member of the current task.
-pub fn of_task(path: &str) -> Origin {
-    Origin { source: ArgSource::CurrentTask, ..behind(0, path) }
-}
-
 fn int(width: u8, signed: bool) -> TypeClass {
     TypeClass::Integer { width, signed }
 }
@@ -94,14 +87,10 @@ fn pointer(name: &str) -> TypeClass {
 
 /// Places of the made-up node of [`crate::plan::testing`].
 pub fn places() -> Vec<Place> {
-    let place = |target, arguments, returns, denies| Place {
-        target,
-        arguments,
-        returns,
-        denies,
-        members: Vec::new(),
+    let place = |target: HookTarget, arguments, returns, denies| {
+        let members = members::of(&target);
+        Place { target, arguments, returns, denies, members }
     };
-    let with = |place: Place, members: Vec<(Origin, TypeClass)>| Place { members, ..place };
     let function = |name: &str| HookTarget::Function(name.to_owned());
     let tracepoint = |subsystem: &str, event: &str| HookTarget::Tracepoint {
         subsystem: subsystem.to_owned(),
@@ -118,26 +107,9 @@ pub fn places() -> Vec<Place> {
             Some(int(4, true)),
             true,
         ),
-        with(
-            place(function("security_bprm_check"), vec![pointer("linux_binprm")], Some(int(4, true)), true),
-            vec![
-                (behind(0, "mm.owner.comm"), TypeClass::CharPointer),
-                (behind(0, "mm.owner.real_parent.pid"), int(4, true)),
-                (behind(0, "mm.owner.nice"), int(2, true)),
-                (behind(0, "mm.root"), pointer("path")),
-                (of_task("numbers[2]"), int(8, true)),
-            ],
-        ),
+        place(function("security_bprm_check"), vec![pointer("linux_binprm")], Some(int(4, true)), true),
         place(HookTarget::Lsm("bprm_committed_creds".to_owned()), vec![pointer("linux_binprm")], None, false),
-        with(
-            place(function("fd_install"), vec![int(4, false), pointer("file")], None, false),
-            vec![
-                (behind(1, "f_path.dentry.d_inode.i_size"), int(8, true)),
-                (behind(1, "f_path"), pointer("path")),
-                (of_task("comm"), TypeClass::CharPointer),
-                (of_task("real_parent.exit_state"), int(4, false)),
-            ],
-        ),
+        place(function("fd_install"), vec![int(4, false), pointer("file")], None, false),
         place(
             function("many"),
             vec![
@@ -170,14 +142,11 @@ pub fn places() -> Vec<Place> {
             Some(int(8, true)),
             false,
         ),
-        with(
-            place(
-                tracepoint("sched", "sched_process_exit"),
-                [common(), vec![TypeClass::Other, int(4, true), int(4, true)]].concat(),
-                None,
-                false,
-            ),
-            vec![(of_task("comm"), TypeClass::CharPointer), (of_task("tgid"), int(4, true))],
+        place(
+            tracepoint("sched", "sched_process_exit"),
+            [common(), vec![TypeClass::Other, int(4, true), int(4, true)]].concat(),
+            None,
+            false,
         ),
         place(
             tracepoint("syscalls", "sys_enter_write"),
