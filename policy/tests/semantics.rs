@@ -241,9 +241,7 @@ const LINES: [(&str, &str, Answer); 58] = [
     (
         "network",
         "socket tracking: the process of packets that arrive",
-        Otherwise(
-            "refused by name: a packet that arrives is told with the process that runs meanwhile; filter by address and port",
-        ),
+        Test("e2e/src/workloads/network.sh", "policy sock-owner"),
     ),
     ("matchBinaries", "`In`, `NotIn`", Cases("binaries", &["In", "not In", "NotIn", "NotIn, and listed"])),
     (
@@ -371,7 +369,7 @@ const LINES: [(&str, &str, Answer); 58] = [
     ("actions", "two hooks of one place", Cases("actions", &["two hooks of one place"])),
     (
         "actions",
-        "stack traces, enforcers, socket tracking, `imaHash`",
+        "stack traces, enforcers, `imaHash`",
         Otherwise("refused by name in this version"),
     ),
     (

@@ -153,6 +153,10 @@ fn make_members(event: &mut Event) -> Result<()> {
     {
         text = bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
         text.truncate(NAME_BYTES_MAX);
+        // Status files have it, which are read as text.
+        while std::str::from_utf8(&text).is_err() {
+            text.pop();
+        }
     }
     let name_class = TypeClass::CharPointer;
     let unnamed = Value {

@@ -50,8 +50,9 @@ as_kernel() {
 # Answers one request for a page, which is then in $WORK/page.
 page_begin() { printf 'HTTP/1.0 200 OK\r\n\r\n' | nc -l -p 80 >"$WORK/page" & }
 
-# Each policy is live, or rejected, and no other is known.
+# Each policy is live, or rejected, and no other is known. Asking all the time would slow down what is waited for.
 settled() {
+	sleep 0.5
 	states >"$WORK/states"
 	[ "$(awk '$2 == "live" || $2 == "rejected" { print $1 }' "$WORK/states")" = "$(ls "$POLICIES")" ]
 }

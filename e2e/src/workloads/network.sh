@@ -79,3 +79,44 @@ network() {
 nc -ll -p 8102 -e /usr/bin/cat &
 SERVER=$!
 workload network
+
+# Whose a packet is that arrives while somebody else runs: the one who has the socket.
+cp /usr/bin/perl $W/bin/owner
+cat >$W/owner.pl <<-'END2'
+	socket my $socket, 2, 2, 17;
+	bind $socket, pack("S n a4 x8", 2, 8163, "\x7f\0\0\1");
+	open my $ready, ">", "/tmp/w/owner.ready";
+	close $ready;
+	recv $socket, my $data, 99, 0;
+END2
+policy sock-owner <<-END2
+	  kprobes:
+	  - call: sk_alloc
+	    syscall: false
+	    return: true
+	    args: [{index: 1, type: int}]
+	    returnArg: {index: 0, type: sock}
+	    returnArgAction: TrackSock
+	    selectors:
+	    - matchArgs: [{index: 1, operator: Equal, values: ['2']}]
+	      matchBinaries: [{operator: In, values: [$W/bin/owner]}]
+	      matchActions: [{action: NoPost}]
+	  - call: sk_free
+	    syscall: false
+	    args: [{index: 0, type: sock}]
+	    selectors:
+	    - matchBinaries: [{operator: In, values: [$W/bin/owner]}]
+	      matchActions: [{action: UntrackSock, argSock: 0}, {action: NoPost}]
+	  - call: sk_filter_trim_cap
+	    syscall: false
+	    args: [{index: 0, type: sock}, {index: 1, type: skb}]
+	    selectors:
+	    - matchArgs: [{index: 1, operator: DPort, values: ['8163']}]
+END2
+sockets_of_others() {
+	$W/bin/owner $W/owner.pl &
+	check owner-is-ready eventually 30 test -e $W/owner.ready
+	bash -c 'echo question >/dev/udp/127.0.0.1/8163'
+	wait $!
+}
+workload sockets_of_others

@@ -99,7 +99,7 @@ fn parts(kind: &str, inside: &Value, lictor: &Value) -> Parts {
         program = format!("{program} {arguments}");
     }
     let mut rest = Map::new();
-    for member in ["args", "return", "message", "tags"] {
+    for member in ["args", "data", "return", "message", "tags"] {
         if let Some(value) = inside.get(member) {
             rest.insert(member.to_owned(), shortened(value));
         }

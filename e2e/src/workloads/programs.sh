@@ -68,3 +68,30 @@ replaced_programs() {
 	$W/bin/comes-later three
 }
 workload replaced_programs
+
+# Probes of programs: in registers, in memory, constants; two places of one probe, and the program counts that it is watched.
+usdt() {
+	policy "$1" <<-END2
+		  usdts:
+		  - path: $W/bin/probed
+		    provider: lab
+		    name: $2
+		    args: [$3]
+		    selectors:
+		    - {$4}
+	END2
+}
+usdt usdt-arguments step '{index: 0, type: int32}, {index: 1, type: string, label: text}, {index: 2}, {index: 3, type: int64}, {index: 4, type: uint8}' \
+	'matchArgs: [{index: 1, operator: Prefix, values: [probe]}]'
+usdt usdt-numbers step '{index: 2, type: int64}, {index: 3, type: int64}' \
+	"matchArgs: [{index: 2, operator: Equal, values: ['33']}, {index: 3, operator: Equal, values: ['33']}], matchBinaries: [{operator: In, values: [$W/bin/probed]}], matchActions: [{action: Post, rateLimit: 1h}]"
+usdt usdt-constant plain '{index: 0, type: int8}' \
+	"matchArgs: [{index: 0, operator: Equal, values: ['-3']}], matchActions: [{action: Post, rateLimit: 1h}]"
+usdt usdt-kill step '{index: 1, type: string}' \
+	'matchArgs: [{index: 1, operator: Equal, values: [doomed]}], matchActions: [{action: Sigkill}]'
+probes_in_programs() {
+	$W/bin/probed probe-one probe-two >$W/counted
+	check probes-are-counted grep ' 1$' $W/counted
+	$W/bin/probed doomed && echo alive
+}
+workload probes_in_programs

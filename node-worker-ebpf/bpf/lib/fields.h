@@ -159,7 +159,8 @@ __noinline int follow_steps(struct event *e, __u32 field)
 	value = registers = e->raw[i];
 	count = shape.fields[i].step_count;
 	for (__u32 step = 0; step < LICTOR_MAX_STEPS && step < count; step++) {
-		if (!value)
+		/* NULL, or an error in place of a pointer: nothing that has failed here. */
+		if (value + MAX_ERRNO <= MAX_ERRNO)
 			goto unread;
 		at = value + (__s64)shape.fields[i].steps[step];
 		last = step + 1 == count;
@@ -174,8 +175,10 @@ __noinline int follow_steps(struct event *e, __u32 field)
 			length = ((shape.fields[i].width - 1) & 7) + 1;
 		value = 0;
 		/* Of a program, all but its registers is in its own memory. */
-		if (read_memory(&value, length, at))
+		if (read_memory(&value, length, at)) {
+			count_site(LICTOR_SITE_READ);
 			goto unread;
+		}
 		if (!step && shape.fields[i].flags & LICTOR_FIELD_INDEXED) {
 			if (bpf_probe_read_kernel(&index, sizeof(index),
 						  (void *)(registers + shape.fields[i].offset)))
@@ -187,7 +190,6 @@ __noinline int follow_steps(struct event *e, __u32 field)
 	e->unread &= ~(1U << i);
 	return 0;
 unread:
-	count_site(LICTOR_SITE_READ);
 	e->raw[i] = 0;
 	e->unread |= 1U << i;
 	return 0;
@@ -409,7 +411,8 @@ __noinline long text_of_field(struct event *e, struct scratch *s, __u32 i)
 			return (result - 1) | TEXT_CUT;
 	} else {
 		/* One more than the longest that counts, to tell it from one that was cut; an array's end ends the text. */
-		result = read_string(s->text, (shape.fields[i & 7].max_length & TEXT_MASK) + 1, raw);
+		result = read_string(s->text,
+				     (shape.fields[i & 7].max_length & (LICTOR_PATH_MAX * 2 - 1)) + 1, raw);
 		if (result > LICTOR_PATH_MAX)
 			return -1;
 	}

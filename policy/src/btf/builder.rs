@@ -85,51 +85,28 @@ impl Builder {
     }
 }
 
-/// Numbers of types that structures are made of.
-struct Basic {
-    int: u32,
-    unsigned: u32,
-    long: u32,
-    word: u32,
-    short: u32,
-    char: u32,
-    byte: u32,
-    void: u32,
-    text: u32,
-}
+const STRUCT: u32 = 4;
+const UNION: u32 = 5;
 
-impl Basic {
-    fn new(b: &mut Builder) -> Self {
-        let char = b.int("char", 1, true);
-        let const_char = b.plain("", 10, char);
-        Self {
-            int: b.int("int", 4, true),
-            unsigned: b.int("unsigned int", 4, false),
-            long: b.int("long int", 8, true),
-            word: b.int("long unsigned int", 8, false),
-            short: b.int("short int", 2, true),
-            char,
-            byte: b.int("unsigned char", 1, false),
-            void: b.plain("", 2, 0),
-            text: b.plain("", 2, const_char),
-        }
-    }
+fn bits(bytes: u32) -> u32 {
+    bytes * 8
 }
 
 /// Structures of a kernel that does not exist.
 pub(crate) fn structures() -> Option<Btf<Vec<u8>>> {
-    const STRUCT: u32 = 4;
-    const UNION: u32 = 5;
     let mut b = Builder::new();
-    let bits = |bytes: u32| bytes * 8;
-    let Basic { int, unsigned, long, word, short, char, byte, void, text } = Basic::new(&mut b);
-    let array = |b: &mut Builder, of, count| b.add("", 3, false, 0, 0, &[of, int, count]);
+    let int = b.int("int", 4, true);
+    let unsigned = b.int("unsigned int", 4, false);
+    let long = b.int("long int", 8, true);
+    let word = b.int("long unsigned int", 8, false);
+    let short = b.int("short int", 2, true);
+    let void = b.plain("", 2, 0);
     let id = b.members(("", STRUCT, false, 4), &[("val", unsigned, 0)]);
-    let kuid = b.plain("kuid_t", 8, id);
-    let kgid = b.plain("kgid_t", 8, id);
+    let user = b.plain("kuid_t", 8, id);
+    let group = b.plain("kgid_t", 8, id);
     let namespace = b.members(("user_namespace", STRUCT, false, 8), &[("level", int, 0)]);
     let namespace = b.plain("", 2, namespace);
-    let cred = [("uid", kuid, 0), ("gid", kgid, bits(4)), ("user_ns", namespace, bits(8))];
+    let cred = [("uid", user, 0), ("gid", group, bits(4)), ("user_ns", namespace, bits(8))];
     let cred = b.members(("cred", STRUCT, false, 16), &cred);
     let const_cred = b.plain("", 10, cred);
     let cred = b.plain("", 2, const_cred);
@@ -142,24 +119,37 @@ pub(crate) fn structures() -> Option<Btf<Vec<u8>>> {
     let file = [("f_path", path, bits(16)), ("f_inode", inode, bits(32)), ("f_mode", unsigned, bits(40))];
     let file = b.members(("file", STRUCT, false, 48), &file);
     let file = b.plain("", 2, file);
-    // Only their names: they hold each other.
+    // Only the name of the task: they hold each other.
     let task = b.plain("task_struct", 7, 0);
     let task = b.plain("", 2, task);
     let inner = [("owner", task, 0), ("exe_file", file, bits(8)), ("root", path, bits(16))];
     let inner = b.members(("", STRUCT, false, 32), &inner);
     let mm = b.members(("mm_struct", STRUCT, false, 40), &[("count", long, 0), ("", inner, bits(8))]);
     let mm = b.plain("", 2, mm);
-    let comm = array(&mut b, char, 16);
-    let numbers = array(&mut b, long, 4);
-    let tag = array(&mut b, byte, 4);
-    let row = array(&mut b, int, 3);
-    let table = array(&mut b, row, 2);
-    let open = array(&mut b, int, 0);
+    let binprm = [("mm", mm, 0), ("file", file, bits(8)), ("argc", int, bits(16))];
+    b.members(("linux_binprm", STRUCT, false, 24), &binprm);
+    let registers = [("r8", word, bits(72)), ("ax", word, bits(80)), ("di", word, bits(112))];
+    b.members(("pt_regs", STRUCT, false, 168), &registers);
+    add_task(&mut b, [int, unsigned, long, short], [task, mm, cred, file]);
+    Btf::parse(b.build()).ok()
+}
+
+/// Every form that a member can have.
+fn add_task(b: &mut Builder, numbers: [u32; 4], pointers: [u32; 4]) {
+    let [int, unsigned, long, short] = numbers;
+    let [task, mm, cred, file] = pointers;
+    let char = b.int("char", 1, true);
+    let byte = b.int("unsigned char", 1, false);
+    let array = |b: &mut Builder, of, count| b.add("", 3, false, 0, 0, &[of, int, count]);
+    let comm = array(b, char, 16);
+    let numbers = array(b, long, 4);
+    let tag = array(b, byte, 4);
+    let row = array(b, int, 3);
+    let table = array(b, row, 2);
+    let open = array(b, int, 0);
     let exit = [("exit_code", int, 0), ("exit_state", unsigned, 0)];
     let exit = b.members(("", UNION, false, 4), &exit);
-    // With the flag: 3 bits at 416, 1 at 419.
-    let flags = [(3 << 24) | bits(52), (1 << 24) | (bits(52) + 3)];
-    let task_members = [
+    let members = [
         ("pid", int, 0),
         ("tgid", int, bits(4)),
         ("real_parent", task, bits(8)),
@@ -167,8 +157,9 @@ pub(crate) fn structures() -> Option<Btf<Vec<u8>>> {
         ("cred", cred, bits(24)),
         ("comm", comm, bits(32)),
         ("", exit, bits(48)),
-        ("mode", unsigned, flags[0]),
-        ("in_execve", unsigned, flags[1]),
+        // With the flag, three bits and one more.
+        ("mode", unsigned, 3 << 24 | bits(52)),
+        ("in_execve", unsigned, 1 << 24 | (bits(52) + 3)),
         ("numbers", numbers, bits(56)),
         ("tag", tag, bits(88)),
         ("nice", short, bits(92)),
@@ -176,13 +167,5 @@ pub(crate) fn structures() -> Option<Btf<Vec<u8>>> {
         ("files", file, bits(120)),
         ("open", open, bits(128)),
     ];
-    b.members(("task_struct", STRUCT, true, 128), &task_members);
-    let binprm =
-        [("mm", mm, 0), ("file", file, bits(8)), ("filename", text, bits(16)), ("argc", int, bits(24))];
-    b.members(("linux_binprm", STRUCT, false, 32), &binprm);
-    b.members(
-        ("pt_regs", STRUCT, false, 168),
-        &[("r8", word, bits(72)), ("ax", word, bits(80)), ("di", word, bits(112))],
-    );
-    Btf::parse(b.build()).ok()
+    b.members(("task_struct", STRUCT, true, 128), &members);
 }

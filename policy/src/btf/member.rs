@@ -106,14 +106,16 @@ impl<B: AsRef<[u8]>> Btf<B> {
         let mut id = pointer.reference;
         for _ in 0..CHAIN_MAX {
             let found = self.raw.get(id)?;
-            match found.kind {
-                Kind::Struct | Kind::Union => return Some(id),
-                Kind::Forward => {
-                    return self.structure_id(std::str::from_utf8(self.raw.string(found.name)).ok()?);
-                }
-                kind if kind.is_modifier() => id = found.reference,
-                _ => return None,
+            if matches!(found.kind, Kind::Struct | Kind::Union) {
+                return Some(id);
             }
+            if found.kind == Kind::Forward {
+                return self.structure_id(std::str::from_utf8(self.raw.string(found.name)).ok()?);
+            }
+            if !found.kind.is_modifier() {
+                return None;
+            }
+            id = found.reference;
         }
         None
     }
@@ -232,18 +234,20 @@ impl<B: AsRef<[u8]>> Btf<B> {
         let mut count = 1_i64;
         for _ in 0..CHAIN_MAX {
             let found = self.resolve(id)?;
-            let size = match found.kind {
-                Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Struct | Kind::Union | Kind::Float => {
-                    i64::from(found.reference)
-                }
-                Kind::Ptr => POINTER_BYTES,
-                Kind::Array => {
-                    let (of, length) = self.array(&found)?;
-                    count = count.checked_mul(i64::from(length))?;
-                    id = of;
-                    continue;
-                }
-                _ => return None,
+            if found.kind == Kind::Array {
+                let (of, length) = self.array(&found)?;
+                count = count.checked_mul(i64::from(length))?;
+                id = of;
+                continue;
+            }
+            let has_size = matches!(
+                found.kind,
+                Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Struct | Kind::Union | Kind::Float
+            );
+            let size = match has_size {
+                true => i64::from(found.reference),
+                false if found.kind == Kind::Ptr => POINTER_BYTES,
+                false => return None,
             };
             return size.checked_mul(count).filter(|size| *size <= i64::from(u32::MAX));
         }
@@ -274,7 +278,11 @@ impl<B: AsRef<[u8]>> Btf<B> {
                 value.class = match element.class {
                     TypeClass::Integer { width: 1, .. } if name == b"char" => TypeClass::CharPointer,
                     TypeClass::Integer { width: 1, .. } => TypeClass::Pointer,
-                    _ => {
+                    TypeClass::Integer { .. }
+                    | TypeClass::CharPointer
+                    | TypeClass::StructPointer(_)
+                    | TypeClass::Pointer
+                    | TypeClass::Other => {
                         return Err(NoWay::NoMembers {
                             path: path.clone(),
                             type_name: value.type_name,

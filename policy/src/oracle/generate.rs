@@ -4,14 +4,16 @@
 //! one another, texts around the chunk length of the kernel's trie, integers at the ends of their types.
 
 mod endpoints;
+mod members;
 mod places;
 
+pub use members::of_task;
 pub use places::places;
 
 use super::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value};
 use crate::model::{
     Actions, Arg, ArgKind, ArgSource, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType,
-    FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, MemberPath, Mode, Namespace, NamespaceTest,
+    FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace, NamespaceTest,
     NamespaceValue, NodeSelector, NumberTest, OnUnresolved, Origin, PidTest, PodLabels, PodSelector, Policy,
     PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement, Rule, Scope, ShownAction, TextMatch,
     TextTest, ValueTest, Workload,
@@ -75,16 +77,6 @@ impl Place {
         let member = self.members.iter().find(|(origin, _)| *origin == arg.origin());
         member.map_or_else(|| &self.arguments[usize::from(arg.index)], |(_, class)| class)
     }
-}
-
-/// A member behind an argument.
-fn behind(index: u8, path: &str) -> Origin {
-    Origin { path: MemberPath::parse(path).unwrap_or_default(), ..Origin::from(index) }
-}
-
-/// A member of the current task.
-pub fn of_task(path: &str) -> Origin {
-    Origin { source: ArgSource::CurrentTask, ..behind(0, path) }
 }
 
 fn int(width: u8, signed: bool) -> TypeClass {

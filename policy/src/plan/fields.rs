@@ -143,7 +143,7 @@ impl Reader {
     pub(super) fn argument(&self, arg: &Arg, ground: Ground<'_>) -> Result<Resolved, Problem> {
         let place = match arg.source {
             ArgSource::Argument => self.place(arg.index, "index")?,
-            ArgSource::CurrentTask => ground.task(),
+            ArgSource::CurrentTask => Ground::task(),
             ArgSource::Registers => ground.registers(self)?,
         };
         let mut place = ground.reach(place, arg, self)?;

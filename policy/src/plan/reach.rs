@@ -106,7 +106,7 @@ pub(super) struct Ground<'a> {
 
 impl Ground<'_> {
     /// The current task.
-    pub(super) fn task(self) -> Place<'static> {
+    pub(super) fn task() -> Place<'static> {
         Place::at(wire::LICTOR_SOURCE_TASK as u8, Some(Cow::Owned(pointer_to("task_struct"))))
     }
 

@@ -1,7 +1,7 @@
 //! The places that made-up policies hook.
 
-use super::{Place, behind, int, of_task, pointer};
-use crate::model::{HookTarget, Origin, UserPlace};
+use super::{Place, int, members, pointer};
+use crate::model::{HookTarget, UserPlace};
 use crate::plan::TypeClass;
 
 /// Places of the made-up node of [`crate::plan::testing`].
@@ -10,11 +10,8 @@ pub fn places() -> Vec<Place> {
 }
 
 fn place(target: HookTarget, arguments: Vec<TypeClass>, returns: Option<TypeClass>, denies: bool) -> Place {
-    Place { target, arguments, returns, denies, members: Vec::new() }
-}
-
-fn with(place: Place, members: Vec<(Origin, TypeClass)>) -> Place {
-    Place { members, ..place }
+    let members = members::of(&target);
+    Place { target, arguments, returns, denies, members }
 }
 
 /// LSM hooks and functions of the kernel.
@@ -30,26 +27,9 @@ fn functions() -> Vec<Place> {
             Some(int(4, true)),
             true,
         ),
-        with(
-            place(function("security_bprm_check"), vec![pointer("linux_binprm")], Some(int(4, true)), true),
-            vec![
-                (behind(0, "mm.owner.comm"), TypeClass::CharPointer),
-                (behind(0, "mm.owner.real_parent.pid"), int(4, true)),
-                (behind(0, "mm.owner.nice"), int(2, true)),
-                (behind(0, "mm.root"), pointer("path")),
-                (of_task("numbers[2]"), int(8, true)),
-            ],
-        ),
+        place(function("security_bprm_check"), vec![pointer("linux_binprm")], Some(int(4, true)), true),
         place(lsm("bprm_committed_creds"), vec![pointer("linux_binprm")], None, false),
-        with(
-            place(function("fd_install"), vec![int(4, false), pointer("file")], None, false),
-            vec![
-                (behind(1, "f_path.dentry.d_inode.i_size"), int(8, true)),
-                (behind(1, "f_path"), pointer("path")),
-                (of_task("comm"), TypeClass::CharPointer),
-                (of_task("real_parent.exit_state"), int(4, false)),
-            ],
-        ),
+        place(function("fd_install"), vec![int(4, false), pointer("file")], None, false),
         place(
             function("many"),
             [
@@ -94,14 +74,11 @@ fn others() -> Vec<Place> {
             Some(int(8, true)),
             false,
         ),
-        with(
-            place(
-                tracepoint("sched", "sched_process_exit"),
-                [common(), vec![TypeClass::Other, int(4, true), int(4, true)]].concat(),
-                None,
-                false,
-            ),
-            vec![(of_task("comm"), TypeClass::CharPointer), (of_task("tgid"), int(4, true))],
+        place(
+            tracepoint("sched", "sched_process_exit"),
+            [common(), vec![TypeClass::Other, int(4, true), int(4, true)]].concat(),
+            None,
+            false,
         ),
         place(
             tracepoint("syscalls", "sys_enter_write"),

@@ -5,8 +5,8 @@ use crate::plan::Compiled;
 
 /// What a policy with these hooks compiles to.
 fn compiled(spec: &str) -> Compiled {
-    let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
-    compile(&[policy("p", &spec)], &facts())
+    let spec: Vec<String> = spec.lines().map(|line| format!("  {line}")).collect();
+    compile(&[policy("p", &format!("{}\n", spec.join("\n")))], &facts())
 }
 
 /// The fields of the first hook of a policy with these hooks.
