@@ -367,11 +367,7 @@ const LINES: [(&str, &str, Answer); 58] = [
         ),
     ),
     ("actions", "two hooks of one place", Cases("actions", &["two hooks of one place"])),
-    (
-        "actions",
-        "stack traces, enforcers, `imaHash`",
-        Otherwise("refused by name in this version"),
-    ),
+    ("actions", "stack traces, enforcers, `imaHash`", Otherwise("refused by name in this version")),
     (
         "lifecycle",
         "policies of a namespace, labels that change",

@@ -203,7 +203,8 @@ impl Policy {
     /// Below the directory of all of them, with an ending that the node worker reads.
     fn guest_file(&self) -> String {
         let file = self.trigger.file.replace('/', "-");
-        format!("{}/{}", self.trigger.round, file.trim_end_matches(".tmpl"))
+        let stem = file.trim_end_matches(".tmpl").trim_end_matches(".yaml").trim_end_matches(".yml");
+        format!("{}/{stem}.yaml", self.trigger.round)
     }
 
     /// Its file in the folder of the node worker.

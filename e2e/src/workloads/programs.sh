@@ -91,7 +91,7 @@ usdt usdt-kill step '{index: 1, type: string}' \
 	'matchArgs: [{index: 1, operator: Equal, values: [doomed]}], matchActions: [{action: Sigkill}]'
 probes_in_programs() {
 	$W/bin/probed probe-one probe-two >$W/counted
-	check probes-are-counted grep ' 1$' $W/counted
+	check probes-are-counted grep ' 2$' $W/counted
 	$W/bin/probed doomed && echo alive
 }
 workload probes_in_programs

@@ -19,4 +19,15 @@ static __always_inline void record_head(struct lictor_record *head, __u32 kind, 
 	head->revision = 0;
 }
 
+/* The same of a task that has a socket. */
+static __always_inline void owner_of_task(struct lictor_owner *owner, struct task_struct *task)
+{
+	owner->tgid = task->tgid;
+	owner->tid = task->pid;
+	owner->start_boot_ns = task->group_leader->start_boottime;
+	owner->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
+	owner->exec_id = task->self_exec_id;
+	owner->pad = 0;
+}
+
 #endif

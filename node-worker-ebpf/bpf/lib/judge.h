@@ -297,7 +297,7 @@ __noinline int rule_matches(struct scratch *s, __u32 number)
 		ADD(counts->unresolved);
 	rule_enforces(o, rule, counts);
 	if (rule->flags & (LICTOR_RULE_TRACK | LICTOR_RULE_UNTRACK))
-		track_socket(s, rule->flags);
+		track_socket(s->event.raw[rule->flags >> LICTOR_RULE_FIELD_SHIFT & 7], rule->flags);
 	if (rule->flags & LICTOR_RULE_RECORD)
 		rule_reports(s, rule, number, counts);
 	return 0;

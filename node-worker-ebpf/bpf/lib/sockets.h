@@ -5,34 +5,20 @@
 
 #include "head.h"
 
-/* Remembers who has the socket of a field, or forgets it. In scratch memory, since the stack is nearly used up. */
-__noinline int track_socket(struct scratch *s, __u32 flags)
+/* Remembers who has a socket, or forgets it. Key and value are on the stack: 6.1 takes none from memory that is handed on. */
+__noinline int track_socket(__u64 address, __u32 flags)
 {
-	struct lictor_record *head;
-	struct lictor_owner *owner;
-	__u64 *address;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct lictor_owner owner;
 
-	if (!s)
-		return 0;
-	/* No record has been begun yet. */
-	address = (__u64 *)s->record;
-	head = (struct lictor_record *)(s->record + sizeof(*address));
-	owner = (struct lictor_owner *)(s->record + sizeof(*address) + sizeof(*head));
-	*address = s->event.raw[flags >> LICTOR_RULE_FIELD_SHIFT & 7];
-	if (!*address)
+	if (!address)
 		return 0;
 	if (flags & LICTOR_RULE_UNTRACK) {
-		bpf_map_delete_elem(&sockets, address);
+		bpf_map_delete_elem(&sockets, &address);
 		return 0;
 	}
-	record_head(head, LICTOR_RECORD_HOOK, bpf_get_current_task_btf());
-	owner->tgid = head->tgid;
-	owner->tid = head->tid;
-	owner->start_boot_ns = head->start_boot_ns;
-	owner->cgroup_id = head->cgroup_id;
-	owner->exec_id = head->exec_id;
-	owner->pad = 0;
-	if (bpf_map_update_elem(&sockets, address, owner, BPF_ANY))
+	owner_of_task(&owner, task);
+	if (bpf_map_update_elem(&sockets, &address, &owner, BPF_ANY))
 		count_site(LICTOR_SITE_SOCKETS);
 	return 0;
 }
