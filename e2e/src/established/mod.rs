@@ -296,12 +296,20 @@ fn is_refused(said: &str) -> bool {
     said.starts_with(REFUSED) || said == NOTHING
 }
 
+/// A hook point; in a program without its place there, which is another in each build of the program.
+fn anywhere(hook_point: &str) -> String {
+    match hook_point.rsplit_once(":0x").filter(|_| hook_point.starts_with('u')) {
+        Some((file, _)) => format!("{file}:OFFSET"),
+        None => hook_point.to_owned(),
+    }
+}
+
 /// Of each policy its hook points, or why the kernel refuses it.
 fn said(policies: &[&Policy], explanation: &Explanation, refusals: &str) -> BTreeMap<String, String> {
     let of = |policy: &Policy| {
         let points = explanation.hook_points.iter();
         let points = points.filter(|point| point.rules.iter().any(|rule| rule.policy == policy.name));
-        let mut points: Vec<&str> = points.map(|point| point.hook_point.as_str()).collect();
+        let mut points: Vec<String> = points.map(|point| anywhere(&point.hook_point)).collect();
         points.sort_unstable();
         if !points.is_empty() {
             return points.join(", ");

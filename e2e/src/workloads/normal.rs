@@ -82,16 +82,15 @@ impl Normal {
 }
 
 fn parts(kind: &str, inside: &Value, lictor: &Value) -> Parts {
-    let place = match inside["subsys"].as_str() {
-        Some(subsystem) => format!("{subsystem}/{}", inside["event"].as_str().unwrap_or_default()),
-        None => {
-            let members = ["function_name", "path", "provider", "name", "symbol"];
-            // Where a place is that has no name, the compiler decides.
-            let named = |text| if str::starts_with(text, "0x") { "OFFSET" } else { text };
-            let parts = members.iter().filter_map(|member| inside[*member].as_str().map(named));
-            let parts: Vec<&str> = parts.collect();
-            parts.join(":")
-        }
+    let place = if let Some(subsystem) = inside["subsys"].as_str() {
+        format!("{subsystem}/{}", inside["event"].as_str().unwrap_or_default())
+    } else {
+        let members = ["function_name", "path", "provider", "name", "symbol"];
+        // Where a place is that has no name, the compiler decides.
+        let named = |text| if str::starts_with(text, "0x") { "OFFSET" } else { text };
+        let parts = members.iter().filter_map(|member| inside[*member].as_str().map(named));
+        let parts: Vec<&str> = parts.collect();
+        parts.join(":")
     };
     let process = &inside["process"];
     let mut program = process["binary"].as_str().unwrap_or_default().to_owned();
