@@ -133,17 +133,6 @@ static __always_inline bool in_32_bit_call(void)
 	return BPF_CORE_READ(bpf_get_current_task_btf(), thread_info.status) & TS_COMPAT;
 }
 
-static __always_inline bool is_kernel_address(__u64 address)
-{
-	return (__s64)address < 0;
-}
-
-static __always_inline long read_memory(void *to, __u32 length, __u64 from)
-{
-	return is_kernel_address(from) ? bpf_probe_read_kernel(to, length, (void *)from)
-				       : bpf_probe_read_user(to, length, (void *)from);
-}
-
 /*
  * Goes from a field's raw value the steps that lead to what it stands for. By index, so that the programs have this once; the
  * last step reads no more than the value has, since nothing need be behind it.
@@ -152,6 +141,7 @@ __noinline int follow_steps(struct event *e, __u32 field)
 {
 	__u32 i = field & 7, count, length;
 	__u64 value, at, registers, index;
+	long failed;
 	bool last;
 
 	if (!e)
@@ -174,8 +164,15 @@ __noinline int follow_steps(struct event *e, __u32 field)
 		    (shape.fields[i].kind == LICTOR_FIELD_NUMBER || shape.fields[i].kind == LICTOR_FIELD_FD))
 			length = ((shape.fields[i].width - 1) & 7) + 1;
 		value = 0;
-		/* Of a program, all but its registers is in its own memory. */
-		if (read_memory(&value, length, at)) {
+		/*
+		 * Of a program, all but its registers is in its own memory. What the kernel's structures point to there is no value of
+		 * the kernel's.
+		 */
+		if (step && shape.fields[i].source == LICTOR_SOURCE_REGISTERS)
+			failed = bpf_probe_read_user(&value, length, (void *)at);
+		else
+			failed = bpf_probe_read_kernel(&value, length, (void *)at);
+		if (failed) {
 			count_site(LICTOR_SITE_READ);
 			goto unread;
 		}
@@ -278,6 +275,17 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 		if (size_source == LICTOR_SOURCE_NONE || (__u64)returned < e->size[i])
 			e->size[i] = returned;
 	}
+}
+
+static __always_inline bool is_kernel_address(__u64 address)
+{
+	return (__s64)address < 0;
+}
+
+static __always_inline long read_memory(void *to, __u32 length, __u64 from)
+{
+	return is_kernel_address(from) ? bpf_probe_read_kernel(to, length, (void *)from)
+				       : bpf_probe_read_user(to, length, (void *)from);
 }
 
 /* Bytes read, the NUL included; negative when it cannot be read. */
