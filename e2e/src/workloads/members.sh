@@ -76,13 +76,13 @@ on_null data-skipped skip
 on_null data-unresolved match
 policy member-returned <<-END
 	  kprobes:
-	  - call: do_filp_open
+	  - call: path_openat
 	    syscall: false
 	    return: true
-	    args: [{index: 1, type: filename}]
+	    args: [{index: 0, type: filename, resolve: name}]
 	    returnArg: {index: 0, type: int64, resolve: f_inode.i_size}
 	    selectors:
-	    - matchArgs: [{index: 1, operator: Equal, values: [$W/member-returned]}]
+	    - matchArgs: [{index: 0, operator: Equal, values: [$W/member-returned]}]
 	      matchReturnArgs: [{index: 0, operator: Equal, values: [8]}]
 END
 policy member-register <<-END

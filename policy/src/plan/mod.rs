@@ -31,6 +31,11 @@
 //! length value in `width`; on tracepoints `size_source` tells only that there is a length. Where a program's own
 //! verdict is the return value, no field is read.
 //!
+//! **Members.** The way through structures is a list of offsets, each but the last one followed by a read; structures within
+//! structures are sums within one offset. A structure or an array of characters at its end is the address itself, and a text
+//! there ends with its array. Members are looked up by the name of the structure; of several of that name in BTF, the first
+//! one counts. A value behind a pointer is neither the file whose class is cached nor the number that enters the memo.
+//!
 //! **Tests.** A missing file or pointer is the empty text: nothing begins or ends with a value, and all `Not` tests
 //! hold. What could not be read is decided by the policy's `onUnresolved`, and without it by whether the rule has an
 //! enforcing action, in monitor mode as well. `isNamespaceCapability` adds "the user namespace is not the host's" to
