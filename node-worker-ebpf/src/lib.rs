@@ -66,6 +66,7 @@ wire!(
     lictor_bpf_attr,
     lictor_bpf_map,
     lictor_perf_event,
+    lictor_image,
     lictor_cgroup,
     lictor_cgroup_record,
     lictor_pod_uid,

@@ -77,16 +77,42 @@ pub trait RecordSource: Send {
     }
 
     /// Asks the kernel about processes, apart from the records; `None` = this source cannot.
-    fn images(&self) -> Option<Arc<dyn ImageClock>> {
+    fn images(&self) -> Option<Arc<dyn ImageTable>> {
         None
     }
 }
 
-/// Knows since when a process runs what it runs.
-pub trait ImageClock: std::fmt::Debug + Send + Sync {
+/// What the kernel remembers of processes.
+pub trait ImageTable: std::fmt::Debug + Send + Sync {
     /// Boot clock of the process's start, and of its fork or last execve; `None` = neither was seen, or the process
     /// is gone.
     fn began(&self, pid: u32) -> Option<ImageBegin>;
+
+    /// Tells of a process that began before the engine did, or descends from one that the kernel knows nothing of. Whether
+    /// that was news.
+    ///
+    /// # Errors
+    /// The kernel refuses to remember it: there are too many processes.
+    fn remember(&self, process: &OlderProcess) -> io::Result<bool>;
+}
+
+/// A process that began before the engine did, as far as it can be known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OlderProcess {
+    /// Its id.
+    pub pid: u32,
+    /// Paths of what it and those that it descends from run.
+    pub binaries: Vec<Vec<u8>>,
+    /// All of these could be read.
+    pub complete: bool,
+    /// Capabilities, bit sets.
+    pub effective: u64,
+    /// The same.
+    pub permitted: u64,
+    /// The same.
+    pub inheritable: u64,
+    /// Inode numbers of its namespaces, in the order of `LICTOR_FROM_NS_*`; 0 = unknown.
+    pub namespaces: [u32; 10],
 }
 
 /// When a process began, and what it runs.

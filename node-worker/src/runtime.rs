@@ -11,6 +11,7 @@ use crate::cluster::client::{self, Parts as ClientParts};
 use crate::cluster::report::Constant;
 use crate::control::{COMMANDS_MAX, Command, Control, Health, Parts as ControlParts, Pods, Source};
 use crate::enrich::clock::{BootOffset, boot_now_ns};
+use crate::enrich::older;
 use crate::enrich::pods::{PodTexts, SharedPods};
 use crate::enrich::proc_scan::ProcFs;
 use crate::enrich::process::ProcessTable;
@@ -412,6 +413,15 @@ fn pipeline<S: RecordSource>(
     let proc = ProcFs::new(&prepared.args.procfs)
         .with_images(source.images())
         .with_cgroups(&prepared.args.cgroup_root);
+    if let Some(images) = source.images()
+        && let Err(error) = older::remember(&proc, &*images)
+    {
+        tracing::error!(
+            %error,
+            "the kernel cannot be told of all processes that already run: rules that ask what they come from, or what \
+             they have changed, find nothing known of them, which `onUnresolved` decides"
+        );
+    }
     let processes = scan(&prepared, &proc, offset);
     let stdout: Option<Box<dyn Write + Send>> =
         if prepared.args.no_stdout { None } else { Some(Box::new(io::stdout())) };

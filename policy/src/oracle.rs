@@ -10,9 +10,10 @@ pub mod generate;
 pub use endpoints::Endpoints;
 
 use crate::model::{
-    Arg, ArgKind, BinaryTest, CapabilitySet, CapabilityTest, FileType, Hook, HookTarget, Mode, Namespace,
-    NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, Origin, PidTest, Policy, PolicyKey, Predicate,
-    Rule, TextMatch, TextTest, ValueTest, Workload,
+    Arg, ArgKind, BinaryOf, BinaryTest, CapabilityChangeTest, CapabilitySet, CapabilityTest, FileType, Hook,
+    HookTarget, Mode, Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest,
+    OnUnresolved, Origin, PidTest, Policy, PolicyKey, Predicate, Rule, TextMatch, TextTest, ValueTest,
+    Workload,
 };
 use crate::plan::{TypeClass, automatic_kind};
 use lictor_node_worker_ebpf::{LICTOR_MAX_ANCESTORS, LICTOR_PATH_MAX};
@@ -83,12 +84,38 @@ pub struct Process {
     pub id: ProcessId,
     /// Its ancestors, the parent first.
     pub ancestors: Vec<ProcessId>,
+    /// What it and those it descends from have run.
+    pub lineage: Lineage,
+    /// What it has.
+    pub now: Privileges,
+    /// What it had when it began what it runs; `None` = not known.
+    pub beginning: Option<Privileges>,
+    /// The pod that it is of.
+    pub workload: Workload,
+}
+
+/// What a process can do, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Privileges {
     /// Capability sets, one bit per number.
     pub capabilities: BTreeMap<CapabilitySet, u64>,
     /// Inode numbers of its namespaces.
     pub namespaces: BTreeMap<Namespace, u32>,
-    /// The pod that it is of.
-    pub workload: Workload,
+}
+
+impl Privileges {
+    fn capabilities(&self, set: CapabilitySet) -> u64 {
+        self.capabilities.get(&set).copied().unwrap_or(0)
+    }
+}
+
+/// Executables that a process and those it descends from run or have run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lineage {
+    /// Their paths, in any order.
+    pub binaries: Vec<Vec<u8>>,
+    /// There was no other one.
+    pub complete: bool,
 }
 
 /// Id of a process.
@@ -267,13 +294,27 @@ fn matches(
                 Some(arg) => value(arg, event.returned.as_ref(), test, when_unresolved),
                 None => false.into(),
             },
-            Predicate::Binary(BinaryTest { test, parent, .. }) => {
-                let binary = if *parent { &process.parent_binary } else { &process.binary };
-                text(binary, test, when_unresolved)
-            }
+            Predicate::Binary(BinaryTest { test, of, .. }) => match of {
+                BinaryOf::Process => text(&process.binary, test, when_unresolved),
+                BinaryOf::Parent => text(&process.parent_binary, test, when_unresolved),
+                BinaryOf::Lineage => lineage(&process.lineage, test, when_unresolved),
+            },
             Predicate::Pid(test) => pid(process, test).into(),
             Predicate::Namespace(test) => namespace(process, test, host).into(),
             Predicate::Capability(test) => capability(process, test, host).into(),
+            Predicate::NamespaceChange(test) => match &process.beginning {
+                Some(beginning) => {
+                    namespace_change(&beginning.namespaces, &process.now.namespaces, test).into()
+                }
+                None => Answer { holds: when_unresolved, unresolved: true },
+            },
+            Predicate::CapabilityChange(test) => match &process.beginning {
+                Some(beginning) => capability_change(beginning, process, test, host).into(),
+                None => {
+                    let holds = when_unresolved && !(test.in_namespace && is_at_home(process, host));
+                    Answer { holds, unresolved: true }
+                }
+            },
         };
         all.holds &= answer.holds;
         all.unresolved |= answer.unresolved;
@@ -366,7 +407,7 @@ fn pid(process: &Process, test: &PidTest) -> bool {
 }
 
 fn namespace(process: &Process, test: &NamespaceTest, host: &BTreeMap<Namespace, u32>) -> bool {
-    let here = process.namespaces.get(&test.namespace);
+    let here = process.now.namespaces.get(&test.namespace);
     let any = test.values.iter().any(|value| match value {
         NamespaceValue::Inode(inode) => here == Some(inode),
         NamespaceValue::Host => here == host.get(&test.namespace),
@@ -375,9 +416,47 @@ fn namespace(process: &Process, test: &NamespaceTest, host: &BTreeMap<Namespace,
 }
 
 fn capability(process: &Process, test: &CapabilityTest, host: &BTreeMap<Namespace, u32>) -> bool {
-    let set = process.capabilities.get(&test.set).copied().unwrap_or(0);
-    let at_home = process.namespaces.get(&Namespace::User) == host.get(&Namespace::User);
-    (set & test.mask != 0) != test.negated && !(test.in_namespace && at_home)
+    let set = process.now.capabilities(test.set);
+    (set & test.mask != 0) != test.negated && !(test.in_namespace && is_at_home(process, host))
+}
+
+/// Whether a process is in the node's first user namespace.
+fn is_at_home(process: &Process, host: &BTreeMap<Namespace, u32>) -> bool {
+    process.now.namespaces.get(&Namespace::User) == host.get(&Namespace::User)
+}
+
+/// What is found is certain; what is not found may have run before anybody looked.
+fn lineage(line: &Lineage, test: &TextTest, when_unresolved: bool) -> Answer {
+    let found = line.binaries.iter().any(|path| test.values.iter().any(|value| value.as_bytes() == path));
+    if found || line.complete {
+        return (found != test.negated).into();
+    }
+    Answer { holds: when_unresolved, unresolved: true }
+}
+
+fn namespace_change(
+    then: &BTreeMap<Namespace, u32>,
+    now: &BTreeMap<Namespace, u32>,
+    test: &NamespaceChangeTest,
+) -> bool {
+    let inode = |of: &BTreeMap<Namespace, u32>, namespace| of.get(namespace).copied().unwrap_or(0);
+    test.any_of.iter().any(|namespace| {
+        // A process that ends has none; that is no change.
+        let (then, now) = (inode(then, namespace), inode(now, namespace));
+        then != 0 && now != 0 && then != now
+    })
+}
+
+fn capability_change(
+    then: &Privileges,
+    process: &Process,
+    test: &CapabilityChangeTest,
+    host: &BTreeMap<Namespace, u32>,
+) -> bool {
+    let changed = then.capabilities(test.set) ^ process.now.capabilities(test.set);
+    let named = changed & test.mask != 0;
+    let passes = if test.negated { !named && changed != 0 } else { named };
+    passes && !(test.in_namespace && is_at_home(process, host))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ struct Section {
     example: &'static str,
 }
 
-const SECTIONS: [Section; 28] = [
+const SECTIONS: [Section; 29] = [
     Section {
         path: "",
         title: "The document",
@@ -98,7 +98,7 @@ const SECTIONS: [Section; 28] = [
     Section {
         path: "spec.lsmhooks[].selectors[]",
         title: "selectors",
-        example: "spec:\n  selectorsMacros:\n    unprivileged:\n      matchCapabilities:\n      - {operator: NotIn, values: [CAP_SYS_ADMIN]}\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: comm}\n    selectors:\n    - label: high descriptors\n      macros: [unprivileged]\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchData:\n      - {index: 0, operator: NotEqual, values: [worker]}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres]}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchParentBinaries:\n      - {operator: In, values: [/usr/sbin/cron]}\n      matchActions:\n      - {action: Post}\n      matchReturnActions:\n      - {action: Signal, argSig: 10}\n",
+        example: "spec:\n  selectorsMacros:\n    unprivileged:\n      matchCapabilities:\n      - {operator: NotIn, values: [CAP_SYS_ADMIN]}\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: comm}\n    selectors:\n    - label: high descriptors\n      macros: [unprivileged]\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchData:\n      - {index: 0, operator: NotEqual, values: [worker]}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres], followChildren: true}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchParentBinaries:\n      - {operator: In, values: [/usr/sbin/cron]}\n      matchNamespaceChanges:\n      - {operator: In, values: [Mnt]}\n      matchCapabilityChanges:\n      - {operator: In, values: [CAP_SYS_ADMIN]}\n      matchActions:\n      - {action: Post}\n      matchReturnActions:\n      - {action: Signal, argSig: 10}\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchArgs[]",
@@ -108,7 +108,7 @@ const SECTIONS: [Section; 28] = [
     Section {
         path: "spec.lsmhooks[].selectors[].matchBinaries[]",
         title: "matchBinaries, matchParentBinaries",
-        example: "spec:\n  lsmhooks:\n  - hook: file_open\n    selectors:\n    - matchBinaries:\n      - operator: Prefix\n        values: [/usr/local/bin/]\n",
+        example: "spec:\n  lsmhooks:\n  - hook: file_open\n    selectors:\n    - matchBinaries:\n      - operator: NotIn\n        values: [/usr/sbin/sshd]\n        followChildren: true\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchPIDs[]",
@@ -122,8 +122,13 @@ const SECTIONS: [Section; 28] = [
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchCapabilities[]",
-        title: "matchCapabilities",
+        title: "matchCapabilities, matchCapabilityChanges",
         example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchCapabilities:\n      - type: Effective\n        operator: In\n        isNamespaceCapability: true\n        values: [CAP_SYS_ADMIN]\n",
+    },
+    Section {
+        path: "spec.lsmhooks[].selectors[].matchNamespaceChanges[]",
+        title: "matchNamespaceChanges",
+        example: "spec:\n  lsmhooks:\n  - hook: file_open\n    selectors:\n    - matchNamespaceChanges:\n      - operator: In\n        values: [Mnt, User]\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchActions[]",
@@ -369,7 +374,8 @@ fn every_object_has_a_section() {
             .replace("matchReturnArgs", "matchArgs")
             .replace("matchData", "matchArgs")
             .replace("matchReturnActions", "matchActions")
-            .replace("matchParentBinaries", "matchBinaries");
+            .replace("matchParentBinaries", "matchBinaries")
+            .replace("matchCapabilityChanges", "matchCapabilities");
         if !SECTIONS.iter().any(|section| section.path == common) {
             missing.push(path.to_owned());
         }

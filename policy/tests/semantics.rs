@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 58] = [
+const LINES: [(&str, &str, Answer); 63] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -275,7 +275,32 @@ const LINES: [(&str, &str, Answer); 58] = [
     (
         "matchBinaries",
         "`followChildren`",
-        Otherwise("refused by name in this version; `matchPIDs` has `followForks`"),
+        Cases(
+            "lineage",
+            &[
+                "the program itself",
+                "a child of it",
+                "a grandchild whose parent runs something else by now",
+                "a process that was the program before its second execve",
+                "a stranger to the program",
+                "NotIn of a line",
+                "NotIn of a line, and a child of it",
+                "several entries on a line hold",
+                "one of several entries on a line fails",
+            ],
+        ),
+    ),
+    (
+        "matchBinaries",
+        "`followChildren` of processes that began before the policy, or before the engine",
+        Test("e2e/src/workloads/lineage.sh", "on_open line-old"),
+    ),
+    (
+        "matchBinaries",
+        "`followChildren` without numbers that run out or are used again",
+        Otherwise(
+            "no numbers are given out: each process carries the hashes of up to 32 programs of its line; of a longer line, what is not found is *unresolved*, which `onUnresolved` decides",
+        ),
     ),
     (
         "matchBinaries",
@@ -310,9 +335,23 @@ const LINES: [(&str, &str, Answer); 58] = [
     ),
     (
         "namespaces",
-        "`matchNamespaceChanges`, `matchCapabilityChanges`, `CapabilitiesGained`",
+        "`matchNamespaceChanges`",
+        Cases(
+            "changes",
+            &[
+                "a namespace that has changed",
+                "a namespace of its own from the beginning",
+                "another namespace has changed",
+                "NotIn, and one that is not listed has changed",
+                "NotIn, and nothing but the listed one has changed",
+            ],
+        ),
+    ),
+    (
+        "namespaces",
+        "a change is reported once",
         Otherwise(
-            "refused by name in this version: they need what a process had before, which the kernel does not keep",
+            "each event counts as long as the process has something else than when its program began: otherwise the report of one policy, or of something harmless, would hide it from the next; `rateLimit` makes them fewer",
         ),
     ),
     (
@@ -327,6 +366,29 @@ const LINES: [(&str, &str, Answer); 58] = [
                 "without a capability",
                 "with it",
             ],
+        ),
+    ),
+    (
+        "capabilities",
+        "`matchCapabilityChanges`",
+        Cases(
+            "changes",
+            &[
+                "a capability gained",
+                "a capability lost",
+                "a capability kept",
+                "NotIn, and another capability has changed",
+                "NotIn, and the listed capability has changed, too",
+                "a capability gained in a user namespace of its own",
+                "a capability gained in the node's user namespace",
+            ],
+        ),
+    ),
+    (
+        "capabilities",
+        "`CapabilitiesGained`",
+        Otherwise(
+            "refused by name in this version; `matchCapabilityChanges` compares with what the process had when its program began",
         ),
     ),
     (

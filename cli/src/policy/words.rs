@@ -7,8 +7,8 @@ use lictor_node_worker_ebpf::{
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
 use lictor_policy::CAPABILITIES;
 use lictor_policy::model::{
-    Actions, Arg, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues, Hook, NamespaceValue,
-    NumberTest, Predicate, RateLimitScope, TextMatch, TextTest, ValueTest,
+    Actions, Arg, BinaryOf, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues, Hook,
+    NamespaceValue, NumberTest, Predicate, RateLimitScope, TextMatch, TextTest, ValueTest,
 };
 use lictor_policy::plan::{Attach, ColumnTable, HookPlan};
 
@@ -99,12 +99,18 @@ pub(super) fn lookup(shape: lictor_column_shape) -> String {
         from::LICTOR_FROM_NS_TIME_FOR_CHILDREN => "time namespace for children".to_owned(),
         from::LICTOR_FROM_NS_CGROUP => "cgroup namespace".to_owned(),
         from::LICTOR_FROM_NS_USER => "user namespace".to_owned(),
+        from::LICTOR_FROM_LINEAGE => "programs that it comes from".to_owned(),
+        from::LICTOR_FROM_NAMESPACE_CHANGES => "changed namespaces".to_owned(),
+        from::LICTOR_FROM_CAP_EFFECTIVE_CHANGES => "changed effective capabilities".to_owned(),
+        from::LICTOR_FROM_CAP_PERMITTED_CHANGES => "changed permitted capabilities".to_owned(),
+        from::LICTOR_FROM_CAP_INHERITABLE_CHANGES => "changed inheritable capabilities".to_owned(),
         _ => "unknown".to_owned(),
     };
     let how = match u32::from(shape.kind) {
         column::LICTOR_COLUMN_NUMBER => "by number",
         column::LICTOR_COLUMN_MASK => "by bit",
         column::LICTOR_COLUMN_ANCESTORS => "with its ancestors",
+        column::LICTOR_COLUMN_LINEAGE => "by whole path",
         column::LICTOR_COLUMN_PATH_PREFIX | column::LICTOR_COLUMN_TEXT_PREFIX => "by beginning",
         column::LICTOR_COLUMN_PATH_SUFFIX | column::LICTOR_COLUMN_TEXT_SUFFIX => "by end",
         column::LICTOR_COLUMN_SCOPE => "by the policies that select its pod",
@@ -122,6 +128,7 @@ pub(super) fn entries(table: &ColumnTable) -> String {
         }
         ColumnTable::Mask(bits) => counted(bits.len(), "bit"),
         ColumnTable::Ancestors(pids) => counted(pids.len(), "process id"),
+        ColumnTable::Lineage(paths) => counted(paths.len(), "program"),
         // The first class is that of all other paths.
         ColumnTable::PathClasses(classes) => counted(classes.len().saturating_sub(1), "kind of path"),
         ColumnTable::Scope => "as many as the node's pods need".to_owned(),
@@ -167,7 +174,11 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
         }
         Predicate::Return { test, .. } => format!("the returned value {}", value_test(test)),
         Predicate::Binary(binary) => {
-            let whose = if binary.parent { "the parent's program" } else { "the program" };
+            let whose = match binary.of {
+                BinaryOf::Process => "the program",
+                BinaryOf::Parent => "the parent's program",
+                BinaryOf::Lineage => "the program, one before it or one of those it descends from",
+            };
             format!("{whose} {}", text_test(&binary.test))
         }
         Predicate::Pid(pid) => {
@@ -183,19 +194,33 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
             format!("the {:?} namespace {}", test.namespace, is(test.negated, values))
         }
         Predicate::Capability(test) => {
-            let set = match test.set {
-                CapabilitySet::Effective => "effective",
-                CapabilitySet::Permitted => "permitted",
-                CapabilitySet::Inheritable => "inheritable",
-            };
             let has = if test.negated { "have no" } else { "have" };
-            let scope = if test.in_namespace { " (in a user namespace of its own)" } else { "" };
-            let bits: Vec<usize> = (0..64).filter(|bit| test.mask >> bit & 1 != 0).collect();
-            let name =
-                |bit: &usize| CAPABILITIES.get(*bit).map_or_else(|| bit.to_string(), ToString::to_string);
-            format!("the {set} capabilities {has} {}{scope}", list(bits.iter().map(name)))
+            let (set, names, scope) = capabilities(test.set, test.mask, test.in_namespace);
+            format!("the {set} capabilities {has} {names}{scope}")
+        }
+        Predicate::NamespaceChange(test) => {
+            let names = list(test.any_of.iter().map(|namespace| format!("{namespace:?}")));
+            format!("since it began, the namespace {names} has changed")
+        }
+        Predicate::CapabilityChange(test) => {
+            let (set, names, scope) = capabilities(test.set, test.mask, test.in_namespace);
+            let but = if test.negated { "one other than " } else { "" };
+            format!("since it began, {but}{names} of the {set} capabilities has changed{scope}")
         }
     }
+}
+
+/// The name of a set, the capabilities of a mask, and where it counts.
+fn capabilities(set: CapabilitySet, mask: u64, in_namespace: bool) -> (&'static str, String, &'static str) {
+    let set = match set {
+        CapabilitySet::Effective => "effective",
+        CapabilitySet::Permitted => "permitted",
+        CapabilitySet::Inheritable => "inheritable",
+    };
+    let scope = if in_namespace { " (in a user namespace of its own)" } else { "" };
+    let bits: Vec<usize> = (0..64).filter(|bit| mask >> bit & 1 != 0).collect();
+    let name = |bit: usize| CAPABILITIES.get(bit).map_or_else(|| bit.to_string(), ToString::to_string);
+    (set, list(bits.into_iter().map(name)), scope)
 }
 
 fn value_test(test: &ValueTest) -> String {

@@ -3,21 +3,26 @@
 //! Events are arguments of a raw tracepoint program, the one type that the kernel runs with arguments of one's own.
 //! The process that events are about is this one, so filters on the process are brought to what it really is.
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+mod me;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use lictor_node_worker::enrich::older;
+use lictor_node_worker::enrich::proc_scan::ProcFs;
 use lictor_node_worker::kernel::{self, Engine, facts};
 use lictor_node_worker::port::{CgroupOwner, KernelPort, RecordSource, error_chain};
 use lictor_node_worker_ebpf::{
     self as wire, lictor_fired, lictor_hook_record, lictor_record, lictor_record_kind::LICTOR_RECORD_HOOK,
 };
 use lictor_policy::model::{
-    ArgKind, CapabilitySet, Hook, HookTarget, Namespace, NamespaceValue, Origin, PodLabels, Policy,
-    PolicyKey, Predicate, Workload,
+    ArgKind, BinaryOf, Hook, HookTarget, NamespaceValue, Origin, PodLabels, Policy, PolicyKey, Predicate,
+    Workload,
 };
 use lictor_policy::oracle::generate::{self, Place, Random};
-use lictor_policy::oracle::{Endpoints, Event, Judgement, Moment, Process, ProcessId, Reading, Value, judge};
+use lictor_policy::oracle::{
+    Endpoints, Event, Judgement, Moment, Privileges, Process, ProcessId, Reading, Value, judge,
+};
 use lictor_policy::plan::testing::FakeSymbols;
 use lictor_policy::plan::{Attach, HookPlan, HookPoint, NodeFacts, Plan, TypeClass, compile};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
@@ -53,8 +58,14 @@ pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
     let system = facts::gather()?;
     let (engine, ring) = kernel::open(kernel::Options::default(), system.symbols.clone())
         .map_err(|error| anyhow::anyhow!(error_chain(&error)))?;
+    if let Some(images) = ring.images() {
+        older::remember(&ProcFs::new("/proc"), &*images)?;
+    }
+    let began = me::privileges()?;
+    me::change()?;
     let mut bench = Bench {
         engine,
+        began,
         ring: Box::new(ring),
         facts: made_up_facts(&system.facts),
         cgroup: own_cgroup()?,
@@ -204,6 +215,8 @@ struct Bench {
     facts: NodeFacts,
     /// Of this process.
     cgroup: u64,
+    /// What this process had when it began.
+    began: Privileges,
     seen: Seen,
 }
 
@@ -219,7 +232,7 @@ struct Outcome {
 impl Bench {
     fn set(&mut self, set: u64, events: u64) -> Result<()> {
         let places = places();
-        let me = process()?;
+        let me = me::process(&self.began)?;
         let mut random = Random::new(set ^ 0x5eed);
         let policies: Vec<Policy> = generate::policies(set, &places)
             .iter()
@@ -435,8 +448,15 @@ fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
         for predicate in &mut rule.predicates {
             match predicate {
                 Predicate::Binary(test) => {
-                    let binary = if test.parent { &me.parent_binary } else { &me.binary };
-                    if let (true, Reading::Text(binary)) = (random.chance(60), binary.clone()) {
+                    let binary = match test.of {
+                        BinaryOf::Process => me.binary.clone(),
+                        BinaryOf::Parent => me.parent_binary.clone(),
+                        BinaryOf::Lineage => {
+                            let line = &me.lineage.binaries;
+                            Reading::Text(line[random.below(line.len())].clone())
+                        }
+                    };
+                    if let (true, Reading::Text(binary)) = (random.chance(60), binary) {
                         let binary = String::from_utf8_lossy(&binary);
                         let cut = random.below(binary.len());
                         let value = match test.test.part {
@@ -456,66 +476,20 @@ fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
                 }
                 Predicate::Namespace(test) => {
                     if random.chance(50) {
-                        test.values[0] = NamespaceValue::Inode(me.namespaces[&test.namespace]);
+                        test.values[0] = NamespaceValue::Inode(me.now.namespaces[&test.namespace]);
                     }
                 }
-                Predicate::Capability(_) | Predicate::Arg { .. } | Predicate::Return { .. } => {}
+                Predicate::CapabilityChange(test) => {
+                    let changed = me::changed_capabilities(me, test.set);
+                    if random.chance(50) && changed != 0 {
+                        test.mask = changed;
+                    }
+                }
+                Predicate::NamespaceChange(_)
+                | Predicate::Capability(_)
+                | Predicate::Arg { .. }
+                | Predicate::Return { .. } => {}
             }
         }
     }
-}
-
-/// This process, as the oracle wants to know it.
-fn process() -> Result<Process> {
-    let binary = std::fs::read_link("/proc/self/exe")?;
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        line.map(str::to_owned).with_context(|| format!("no {name} in a status file"))
-    };
-    let set = |name| Ok::<u64, anyhow::Error>(u64::from_str_radix(&field(&status, name)?, 16)?);
-    let mut ancestors = Vec::new();
-    let mut parent: u32 = field(&status, "PPid:")?.parse()?;
-    while parent != 0 {
-        ancestors.push(ProcessId { global: parent, own: parent });
-        let status = std::fs::read_to_string(format!("/proc/{parent}/status"))?;
-        parent = field(&status, "PPid:")?.parse()?;
-    }
-    let pid = std::process::id();
-    let mut namespaces = BTreeMap::new();
-    for (namespace, name) in [
-        (Namespace::Uts, "uts"),
-        (Namespace::Ipc, "ipc"),
-        (Namespace::Mnt, "mnt"),
-        (Namespace::Pid, "pid"),
-        (Namespace::PidForChildren, "pid_for_children"),
-        (Namespace::Net, "net"),
-        (Namespace::Time, "time"),
-        (Namespace::TimeForChildren, "time_for_children"),
-        (Namespace::Cgroup, "cgroup"),
-        (Namespace::User, "user"),
-    ] {
-        let link = std::fs::read_link(format!("/proc/self/ns/{name}"))?;
-        let link = link.to_string_lossy().into_owned();
-        let number = link.split(['[', ']']).nth(1).context("namespace link")?.parse()?;
-        namespaces.insert(namespace, number);
-    }
-    let parent_binary = match ancestors.first() {
-        Some(parent) => std::fs::read_link(format!("/proc/{}/exe", parent.global))?,
-        None => bail!("this process has no parent"),
-    };
-    let text = |path: std::path::PathBuf| Reading::Text(path.to_string_lossy().into_owned().into_bytes());
-    Ok(Process {
-        binary: text(binary),
-        parent_binary: text(parent_binary),
-        id: ProcessId { global: pid, own: pid },
-        ancestors,
-        capabilities: BTreeMap::from([
-            (CapabilitySet::Effective, set("CapEff:")?),
-            (CapabilitySet::Permitted, set("CapPrm:")?),
-            (CapabilitySet::Inheritable, set("CapInh:")?),
-        ]),
-        namespaces,
-        workload: Workload::Host,
-    })
 }

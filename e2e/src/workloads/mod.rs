@@ -24,9 +24,10 @@ pub(crate) const TESTS: &[LabTest] =
 /// policy whose line has no event reports nothing.
 const EXPECTED: &str = include_str!("expected.txt");
 
-const SCRIPT: [&str; 9] = [
+const SCRIPT: [&str; 10] = [
     include_str!("policies.sh"),
     include_str!("process.sh"),
+    include_str!("lineage.sh"),
     include_str!("arguments.sh"),
     include_str!("actions.sh"),
     include_str!("network.sh"),

@@ -13,7 +13,7 @@
 #endif
 
 /* Changes whenever the meaning or the layout of anything below changes; part of the pin directory's name. */
-#define LICTOR_ABI_VERSION 3
+#define LICTOR_ABI_VERSION 4
 
 /* ---- limits ---------------------------------------------------------------------------------------------- */
 
@@ -44,6 +44,8 @@
 #define LICTOR_MAX_RECORD 24576
 /* Ancestors that `followForks` looks at, the process itself included. */
 #define LICTOR_MAX_ANCESTORS 32
+/* Different executables that are remembered of a process and of those it descends from. */
+#define LICTOR_MAX_LINEAGE 32
 /* Bytes of arguments kept from one execve. */
 #define LICTOR_MAX_EXEC_ARGS 4096
 /* Pod numbers are below this: eight times the pods that a node has by Kubernetes' recommendation. */
@@ -70,6 +72,11 @@ struct lictor_live {
 	__u64 revision_slot;
 	__u32 fs_generation;
 	__u32 flags;
+	/*
+	 * Key of the hashes of paths in struct lictor_image: random, and written before the first program is attached, so that
+	 * nobody can choose a path that has another one's hash.
+	 */
+	__u64 path_key[2];
 };
 
 /* What is live in a table slot: read back for status, never consulted for a verdict but for the two path tables. */
@@ -107,7 +114,7 @@ struct lictor_column {
 	__u32 default_vector;
 	/* Vector for a value that could not be read. */
 	__u32 unresolved_vector;
-	/* NUMBER and ANCESTORS: `column` of the keys in the number table; 0 = no exact values. */
+	/* NUMBER, ANCESTORS and LINEAGE: `column` of the keys in the number table; 0 = no exact values. */
 	__u32 number_id;
 	__u32 pad;
 	/* MASK: bits that some rule asks for. */
@@ -191,8 +198,8 @@ struct lictor_number_key {
 	__u64 value;
 };
 /*
- * Value of the number table, and a word of a MASK column: NUMBER: the vector; ANCESTORS and MASK: low half the vector
- * of rules that want this element, high half the vector of rules that must not have it (0 = none in both halves).
+ * Value of the number table, and a word of a MASK column: NUMBER: the vector; ANCESTORS, LINEAGE and MASK: low half the
+ * vector of rules that want this element, high half the vector of rules that must not have it (0 = none in both halves).
  */
 
 /* ---- pods and scopes -------------------------------------------------------------------------------------- */
@@ -341,6 +348,8 @@ enum lictor_column_kind {
 	LICTOR_COLUMN_TEXT_SUFFIX,
 	/* Which rules hold for the workload; always FROM_CGROUP. */
 	LICTOR_COLUMN_SCOPE,
+	/* Which executables the process and those it descends from have run; always FROM_LINEAGE. */
+	LICTOR_COLUMN_LINEAGE,
 };
 
 enum lictor_column_source {
@@ -375,6 +384,13 @@ enum lictor_column_source {
 	/* TEXT_PREFIX: of the endpoints behind the field, spelled in LICTOR_DIGIT_*; empty where there is none. */
 	LICTOR_FROM_SOURCE_ADDRESS,
 	LICTOR_FROM_DESTINATION_ADDRESS,
+	LICTOR_FROM_LINEAGE,
+	/* MASK: namespaces that are others than when the process began what it runs: bit n is LICTOR_FROM_NS_UTS + n. */
+	LICTOR_FROM_NAMESPACE_CHANGES,
+	/* MASK: capabilities that it had then and has not now, or the other way round. */
+	LICTOR_FROM_CAP_EFFECTIVE_CHANGES,
+	LICTOR_FROM_CAP_PERMITTED_CHANGES,
+	LICTOR_FROM_CAP_INHERITABLE_CHANGES,
 };
 #define LICTOR_NAMESPACES 10
 /* What a number column of endpoints looks up where there is no value: no table names it. */
@@ -570,13 +586,31 @@ struct lictor_owner {
 #define LICTOR_EXEC_SETUID 16
 #define LICTOR_EXEC_SETGID 32
 
-/* When a process began what it runs: by this the next node worker names it as the last one did. */
+/*
+ * What is known of a process since its fork or its last execve. By the two times the next node worker names it as the
+ * last one did.
+ */
 struct lictor_image {
-	/* The process's own start. */
+	/* The process's own start; 0 = it began before the engine did. */
 	__u64 start_boot_ns;
-	/* head.boot_ns of the last record of its fork or execve. */
+	/* head.boot_ns of the last record of its fork or execve; 0 = the same. */
 	__u64 boot_ns;
+	/* What it had at that time. */
+	__u64 cap_effective, cap_permitted, cap_inheritable;
+	__u32 namespaces[LICTOR_NAMESPACES];
+	__u32 lineage_length;
+	/* LICTOR_IMAGE_* */
+	__u32 flags;
+	/*
+	 * The executables that it and those it descends from have run: SipHash-2-4 of their paths under the key of struct
+	 * lictor_live, each once, the first ones that there were.
+	 */
+	__u64 lineage[LICTOR_MAX_LINEAGE];
 };
+/* Some executable is not among `lineage`: there were more, or its path could not be read. */
+#define LICTOR_IMAGE_INCOMPLETE 1
+/* It descends from a process that began before the engine did, and of which nobody has told yet. */
+#define LICTOR_IMAGE_ORIGIN_UNKNOWN 2
 
 /* Followed by file name, working directory and arguments (NUL-separated), of the lengths given, without padding. */
 struct lictor_exec_record {

@@ -5,6 +5,7 @@
 #define LICTOR_COLUMNS_H
 
 #include "endpoints.h"
+#include "images.h"
 #include "scope.h"
 #include "vectors.h"
 
@@ -86,6 +87,40 @@ __noinline __u32 namespace_of(__u64 task_address, __u32 source)
 	}
 }
 
+/* Bit n: the current process has another namespace LICTOR_FROM_NS_UTS + n than when it began. */
+static __always_inline __u64 namespace_changes(const struct lictor_image *image)
+{
+	__u64 task = bpf_get_current_task(), changes = 0;
+
+	for (int i = 0; i < LICTOR_NAMESPACES; i++) {
+		__u32 now = namespace_of(task, LICTOR_FROM_NS_UTS + i), then = image->namespaces[i];
+
+		/* A process that ends has none; that is no change. */
+		if (now && then && now != then)
+			changes |= 1ULL << i;
+	}
+	return changes;
+}
+
+/* What the current process has else than when it began; nothing where that is not known, see is_unknown(). */
+__noinline __u64 changes_of(__u32 source)
+{
+	struct lictor_image *image = current_image();
+
+	if (!image)
+		return 0;
+	switch (source) {
+	case LICTOR_FROM_CAP_EFFECTIVE_CHANGES:
+		return capability_set(LICTOR_FROM_CAP_EFFECTIVE) ^ image->cap_effective;
+	case LICTOR_FROM_CAP_PERMITTED_CHANGES:
+		return capability_set(LICTOR_FROM_CAP_PERMITTED) ^ image->cap_permitted;
+	case LICTOR_FROM_CAP_INHERITABLE_CHANGES:
+		return capability_set(LICTOR_FROM_CAP_INHERITABLE) ^ image->cap_inheritable;
+	default:
+		return namespace_changes(image);
+	}
+}
+
 /* Process id of the thread group in its own PID namespace. */
 static __always_inline __u32 namespace_pid(struct task_struct *task)
 {
@@ -148,6 +183,11 @@ static __always_inline __u64 column_number(struct event *e, __u32 i)
 	case LICTOR_FROM_CAP_PERMITTED:
 	case LICTOR_FROM_CAP_INHERITABLE:
 		return capability_set(source);
+	case LICTOR_FROM_NAMESPACE_CHANGES:
+	case LICTOR_FROM_CAP_EFFECTIVE_CHANGES:
+	case LICTOR_FROM_CAP_PERMITTED_CHANGES:
+	case LICTOR_FROM_CAP_INHERITABLE_CHANGES:
+		return changes_of(source);
 	default:
 		return namespace_of(bpf_get_current_task(), source);
 	}
@@ -299,19 +339,59 @@ __noinline int fold_ancestors(struct event *e, struct scratch *s, const struct l
 	return 0;
 }
 
-/* Mask and ancestors: left &= (default | wanted) & ~unwanted. */
+struct lineage_loop {
+	struct scratch *s;
+	struct lictor_image *image;
+	__u32 slot;
+	__u32 number_id;
+};
+
+static long lineage_step(__u32 index, struct lineage_loop *loop)
+{
+	struct lictor_image *image = loop->image;
+	__u64 *found;
+
+	if (index >= LICTOR_MAX_LINEAGE || index >= image->lineage_length)
+		return 1;
+	found = number_get(loop->slot, loop->number_id, image->lineage[index]);
+	if (found)
+		fold_element(loop->s, loop->slot, *found);
+	return 0;
+}
+
+/* Whether all of the line is known: otherwise what is not found may have been there. */
+__noinline bool fold_lineage(struct event *e, struct scratch *s, const struct lictor_column *column)
+{
+	struct lineage_loop loop = {.s = s, .image = current_image()};
+
+	if (!e || !s || !column || !loop.image)
+		return false;
+	loop.slot = e->at.slot;
+	loop.number_id = column->number_id;
+	bpf_loop(LICTOR_MAX_LINEAGE, lineage_step, &loop, 0);
+	return !(loop.image->flags & (LICTOR_IMAGE_INCOMPLETE | LICTOR_IMAGE_ORIGIN_UNKNOWN));
+}
+
+/* Mask, ancestors and lineage: left &= (rest | wanted) & ~unwanted. */
 static __always_inline bool narrow_by_set(struct event *e, struct scratch *s,
 					  const struct lictor_column *column, __u32 i)
 {
-	struct lictor_vector *rest = vector_get(e->at.slot, column->default_vector);
+	__u32 number = column->default_vector;
+	struct lictor_vector *rest;
 
-	if (!rest)
-		return false;
 	s->folded.summary = 0;
 	if (shape.columns[i].kind == LICTOR_COLUMN_MASK)
 		fold_mask(e, s, column, column_number(e, i));
-	else
+	else if (shape.columns[i].kind == LICTOR_COLUMN_LINEAGE) {
+		if (!fold_lineage(e, s, column)) {
+			e->unresolved |= 1 << i;
+			number = column->unresolved_vector;
+		}
+	} else
 		fold_ancestors(e, s, column, shape.columns[i].source == LICTOR_FROM_NAMESPACE_PID);
+	rest = vector_get(e->at.slot, number);
+	if (!rest)
+		return false;
 	vector_or(&s->folded, rest);
 	vector_and(&s->left, &s->folded);
 	return true;
@@ -439,6 +519,15 @@ static __always_inline bool asks_unread(const struct event *e, __u32 i)
 	       is_unread(e, shape.columns[i].field & 7);
 }
 
+/* Whether column i asks what has changed of a process of which nothing is remembered. */
+static __always_inline bool is_unknown(__u32 i)
+{
+	__u32 source = shape.columns[i].source;
+
+	return source >= LICTOR_FROM_NAMESPACE_CHANGES && source <= LICTOR_FROM_CAP_INHERITABLE_CHANGES &&
+	       !current_image();
+}
+
 /* Narrows s->left by column i; `i` is known to the verifier. False when no rule is left. */
 static __always_inline bool narrow(struct event *e, struct scratch *s, const struct lictor_hook *hook,
 				   __u32 i)
@@ -448,7 +537,7 @@ static __always_inline bool narrow(struct event *e, struct scratch *s, const str
 	struct lictor_scope *scope;
 	__u32 number;
 
-	switch (asks_unread(e, i) ? LICTOR_COLUMN_NONE : shape.columns[i].kind) {
+	switch (asks_unread(e, i) || is_unknown(i) ? LICTOR_COLUMN_NONE : shape.columns[i].kind) {
 	case LICTOR_COLUMN_NONE:
 		e->unresolved |= 1 << i;
 		number = column->unresolved_vector;
@@ -467,6 +556,7 @@ static __always_inline bool narrow(struct event *e, struct scratch *s, const str
 		break;
 	case LICTOR_COLUMN_MASK:
 	case LICTOR_COLUMN_ANCESTORS:
+	case LICTOR_COLUMN_LINEAGE:
 		return narrow_by_set(e, s, column, i) && s->left.summary;
 	case LICTOR_COLUMN_PATH_PREFIX:
 	case LICTOR_COLUMN_PATH_SUFFIX:

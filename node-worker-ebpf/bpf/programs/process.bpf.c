@@ -14,14 +14,36 @@ static __always_inline void output(void *record, __u32 length, __u32 lost_site)
 		count_site(lost_site);
 }
 
-/* The next node worker is to name the process as this one does. */
-static __always_inline void image_began(const struct lictor_record *head)
+/* Of a process that began before the engine did. */
+static const struct lictor_image unknown_image = {.flags = LICTOR_IMAGE_ORIGIN_UNKNOWN};
+
+/* The entry of the process that `head` names, made from `origin`, or from nothing known; NULL = the table is full. */
+static __always_inline struct lictor_image *image_from(const struct lictor_record *head,
+						       const struct lictor_image *origin)
 {
-	struct lictor_image image = {.start_boot_ns = head->start_boot_ns, .boot_ns = head->boot_ns};
 	__u32 tgid = head->tgid;
 
-	if (bpf_map_update_elem(&images, &tgid, &image, BPF_ANY))
+	if (bpf_map_update_elem(&images, &tgid, origin ?: &unknown_image, BPF_ANY))
 		count_site(LICTOR_SITE_IMAGE_TABLE);
+	return bpf_map_lookup_elem(&images, &tgid);
+}
+
+/* Since when it runs this, which is how the next node worker names it, and what it has now. */
+static __always_inline void image_began(struct lictor_image *image, const struct lictor_record *head,
+					struct task_struct *task)
+{
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+	/* The task itself, as a number: a pointer with a type is none to functions that are verified by themselves. */
+	__u64 leader = (__u64)BPF_CORE_READ(task, group_leader);
+
+	image->start_boot_ns = head->start_boot_ns;
+	image->boot_ns = head->boot_ns;
+	image->cap_effective = capabilities_of(cred, LICTOR_FROM_CAP_EFFECTIVE);
+	image->cap_permitted = capabilities_of(cred, LICTOR_FROM_CAP_PERMITTED);
+	image->cap_inheritable = capabilities_of(cred, LICTOR_FROM_CAP_INHERITABLE);
+#pragma unroll
+	for (int i = 0; i < LICTOR_NAMESPACES; i++)
+		image->namespaces[i] = namespace_of(leader, LICTOR_FROM_NS_UTS + i);
 }
 
 static __always_inline void parent_of(struct task_struct *task, __u32 *tgid, __u64 *start_boot_ns)
@@ -37,6 +59,7 @@ SEC("tp_btf/sched_process_fork") int lictor_fork(__u64 *ctx)
 {
 	struct task_struct *parent = (struct task_struct *)ctx[0], *child = (struct task_struct *)ctx[1];
 	struct lictor_fork_record record = {};
+	struct lictor_image *image;
 
 	/* A thread of a process that is known. */
 	if (child->pid != child->tgid)
@@ -46,7 +69,9 @@ SEC("tp_btf/sched_process_fork") int lictor_fork(__u64 *ctx)
 	record.parent_tgid = parent->tgid;
 	record.parent_start_boot_ns = BPF_CORE_READ(parent, group_leader, start_boottime);
 	record.namespace_pid = namespace_pid(child);
-	image_began(&record.head);
+	image = image_from(&record.head, current_image());
+	if (image)
+		image_began(image, &record.head, child);
 	output(&record, sizeof(record), LICTOR_SITE_FORK_LOST);
 	return 0;
 }
@@ -208,6 +233,21 @@ static __always_inline void exec_fill(struct lictor_exec_record *record, struct 
 	record->head.length = c.at;
 }
 
+/* The executable's path, which exec_fill() walked last, ends where the text's first half does. */
+static __always_inline void exec_image(const struct lictor_exec_record *record, struct scratch *s,
+				       struct task_struct *task)
+{
+	struct lictor_image *image = current_image();
+	__u32 length = record->exe_length;
+
+	if (!image)
+		image = image_from(&record->head, NULL);
+	if (!image)
+		return;
+	image_began(image, &record->head, task);
+	image_add(image, length ? hash_of_path(s, LICTOR_PATH_MAX - length) : 0);
+}
+
 /* sched_process_exec(task, old_pid, binprm) */
 SEC("tp_btf/sched_process_exec") int lictor_exec(__u64 *ctx)
 {
@@ -223,7 +263,7 @@ SEC("tp_btf/sched_process_exec") int lictor_exec(__u64 *ctx)
 	}
 	record = (struct lictor_exec_record *)s->record;
 	exec_fill(record, s, task, binprm);
-	image_began(&record->head);
+	exec_image(record, s, task);
 	length = record->head.length;
 	if (length > LICTOR_MAX_RECORD)
 		length = LICTOR_MAX_RECORD;

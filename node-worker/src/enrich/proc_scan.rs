@@ -3,7 +3,7 @@
 use super::image::{Credentials, SecurityIds};
 use super::names;
 use super::process::{ProcessFacts, ProcessReader, TICK_NS};
-use crate::port::ImageClock;
+use crate::port::ImageTable;
 use lictor_node_worker_ebpf::LICTOR_MAX_EXEC_ARGS;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -24,7 +24,7 @@ const FILE_BYTES_MAX: u64 = 16 * 1024;
 #[derive(Debug, Clone)]
 pub struct ProcFs {
     root: PathBuf,
-    images: Option<Arc<dyn ImageClock>>,
+    images: Option<Arc<dyn ImageTable>>,
     /// The default cgroup hierarchy.
     cgroups: PathBuf,
 }
@@ -37,7 +37,7 @@ impl ProcFs {
 
     /// The same, asking `images` for what `/proc` does not tell: since when a process runs its program.
     #[must_use]
-    pub fn with_images(self, images: Option<Arc<dyn ImageClock>>) -> Self {
+    pub fn with_images(self, images: Option<Arc<dyn ImageTable>>) -> Self {
         Self { images, ..self }
     }
 
@@ -280,9 +280,13 @@ mod tests {
     #[derive(Debug)]
     struct Clock(u64);
 
-    impl ImageClock for Clock {
+    impl ImageTable for Clock {
         fn began(&self, _: u32) -> Option<crate::port::ImageBegin> {
             Some(crate::port::ImageBegin { start_boot_ns: self.0, boot_ns: 77 })
+        }
+
+        fn remember(&self, _: &crate::port::OlderProcess) -> io::Result<bool> {
+            Ok(false)
         }
     }
 

@@ -1,6 +1,7 @@
 //! Revisions: a plan becomes tables in the slot that is not live, then one store makes them live.
 
 use super::attach;
+use super::images::PathKey;
 use super::maps::{SharedMaps, memory_bytes};
 use super::memory::{LiveWord, wait_for_programs};
 use super::object::Template;
@@ -14,8 +15,8 @@ use crate::port::{
     RevisionDecoder, ScopeFacts,
 };
 use lictor_node_worker_ebpf::{
-    self as wire, LICTOR_MAX_HOOKS, LICTOR_MAX_POLICIES, LICTOR_MAX_SOCKETS, bytes_of, lictor_policy_counts,
-    lictor_revision,
+    self as wire, LICTOR_MAX_HOOKS, LICTOR_MAX_POLICIES, LICTOR_MAX_SOCKETS, bytes_of, lictor_number_key,
+    lictor_policy_counts, lictor_revision,
 };
 use lictor_policy::model::{PodLabels, PolicyKey};
 use lictor_policy::plan::{HookPlan, HookPoint, Plan, Tables, layout, shape as shape_constants};
@@ -51,6 +52,8 @@ pub struct Engine {
     pub(super) templates: BTreeMap<String, Template>,
     pub(super) programs_spec: MapSpec,
     pub(super) live: LiveWord,
+    /// Of the hashes of paths in the tables.
+    pub(super) path_key: PathKey,
     pub(super) slots: Slots,
     pub(super) attached: BTreeMap<u16, Attached>,
     /// Links of the process life cycle and of invalidation.
@@ -242,6 +245,10 @@ impl Engine {
         let policies: Vec<u32> = plan.policies.iter().map(|policy| policies[&policy.key]).collect();
         let mut tables = layout(plan, &slots, &shapes, &policies)
             .map_err(|error| KernelError::new("lay out", "tables", counts::invalid(error.to_string())))?;
+        for (column, path, value) in tables.paths.drain(..) {
+            let key = lictor_number_key { column, pad: 0, value: self.path_key.hash(path.as_bytes()) };
+            tables.numbers.push((key, value));
+        }
         for (hook, at) in plan.hooks.iter().zip(placed) {
             let attached = self.slots.entries.get(&at.slot).and_then(SlotEntry::attached_path_source);
             if attached != path_source(hook) {

@@ -91,6 +91,20 @@ impl LiveWord {
         Ok((word as u32, (word >> 32) as u32))
     }
 
+    /// The key of the hashes of paths; zero = there is none yet.
+    pub(super) fn path_key(&self) -> io::Result<[u64; 2]> {
+        let at = std::mem::offset_of!(lictor_live, path_key);
+        Ok([self.0.word(at)?.load(Ordering::SeqCst), self.0.word(at + 8)?.load(Ordering::SeqCst)])
+    }
+
+    /// Sets it, once.
+    pub(super) fn set_path_key(&self, key: [u64; 2]) -> io::Result<()> {
+        let at = std::mem::offset_of!(lictor_live, path_key);
+        self.0.word(at)?.store(key[0], Ordering::SeqCst);
+        self.0.word(at + 8)?.store(key[1], Ordering::SeqCst);
+        Ok(())
+    }
+
     /// Makes `slot` live as `revision`, by one store.
     pub(super) fn set(&self, revision: u32, slot: u32) -> io::Result<()> {
         self.word()?.store(u64::from(slot) << 32 | u64::from(revision), Ordering::SeqCst);

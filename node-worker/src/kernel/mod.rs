@@ -10,6 +10,7 @@ mod binaries;
 mod counts;
 mod engine;
 pub mod facts;
+mod images;
 #[cfg(feature = "measure")]
 mod inspect;
 mod instruction;
@@ -33,6 +34,7 @@ pub use object::ObjectError;
 use crate::port::{KernelError, RecordSource};
 use ::object::Endianness as ElfEndianness;
 use aya_obj::btf::Btf;
+use images::PathKey;
 use lictor_node_worker_ebpf::{LICTOR_ABI_VERSION, objects};
 use maps::SharedMaps;
 use memory::LiveWord;
@@ -169,13 +171,14 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
         templates.append(&mut object.templates(shared.all())?);
     }
     let live = LiveWord::new(shared.get("live")?).map_err(|error| KernelError::new("map", "live", error))?;
+    let path_key = PathKey::of(&live).map_err(|error| KernelError::new("make", "path key", error))?;
     let slots = Slots::open(&root)?;
     let pods = scopes::Pods::open(&shared)?;
     let base_links = base::attach(&templates, types.as_ref(), &root, &options)?;
     let own = |map: &'static str| {
         shared.get(map)?.try_clone_to_owned().map_err(|error| KernelError::new("open", map, error))
     };
-    let ring = ring::Ring::new(own("ring")?, own("images")?)?;
+    let ring = ring::Ring::new(own("ring")?, images::Images::new(own("images")?, path_key))?;
     let mut engine = Engine {
         root,
         options,
@@ -184,6 +187,7 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
         templates,
         programs_spec,
         live,
+        path_key,
         slots,
         attached: BTreeMap::new(),
         base_links,

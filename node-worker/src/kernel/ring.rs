@@ -4,13 +4,12 @@
 //! the producer's, then the data twice in a row, so that a record which wraps is still in one piece. Each record
 //! begins with eight bytes: its length with a busy and a discard bit, and a word for the kernel.
 
+use super::images::Images;
 use super::memory::{Mapping, PAGE_BYTES, wait_readable};
 use super::sys;
-use crate::port::{BATCH_RECORDS, Batch, ImageBegin, ImageClock, KernelError, RecordSource};
+use crate::port::{BATCH_RECORDS, Batch, ImageTable, KernelError, RecordSource};
 use crate::sinks::note::Records;
-use lictor_node_worker_ebpf as wire;
 use std::io;
-use std::mem::offset_of;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,7 +38,7 @@ pub(super) struct Ring {
 
 impl Ring {
     /// Maps the ring `map`. `images` is the table of what processes run.
-    pub(super) fn new(map: OwnedFd, images: OwnedFd) -> Result<Self, KernelError> {
+    pub(super) fn new(map: OwnedFd, images: Images) -> Result<Self, KernelError> {
         let fail = |error| KernelError::new("map", "ring", error);
         // struct bpf_map_info: type, id, key size, value size, max_entries.
         let mut info = [0u8; 20];
@@ -50,7 +49,7 @@ impl Ring {
         let length = PAGE_BYTES + 2 * data_bytes as usize;
         let producer = Mapping::new(map.as_fd(), PAGE_BYTES, length, false).map_err(fail)?;
         let position = consumer.word(0).map_err(fail)?.load(Ordering::Acquire);
-        Ok(Self { map, images: Arc::new(Images(images)), id, consumer, producer, data_bytes, position })
+        Ok(Self { map, images: Arc::new(images), id, consumer, producer, data_bytes, position })
     }
 
     fn produced(&self) -> Result<u64, KernelError> {
@@ -77,22 +76,6 @@ impl Ring {
         }
         self.position += (u64::from(length) + HEAD_BYTES + 7) & !7;
         Some(handed_out)
-    }
-}
-
-/// The map of `struct lictor_image`.
-#[derive(Debug)]
-struct Images(OwnedFd);
-
-impl ImageClock for Images {
-    fn began(&self, pid: u32) -> Option<ImageBegin> {
-        let mut value = [0u8; size_of::<wire::lictor_image>()];
-        sys::map_lookup(self.0.as_fd(), &pid.to_ne_bytes(), &mut value).ok()?;
-        let word = |at: usize| Some(u64::from_ne_bytes(*value.get(at..)?.first_chunk()?));
-        Some(ImageBegin {
-            start_boot_ns: word(offset_of!(wire::lictor_image, start_boot_ns))?,
-            boot_ns: word(offset_of!(wire::lictor_image, boot_ns))?,
-        })
     }
 }
 
@@ -135,7 +118,7 @@ impl RecordSource for Ring {
         Some(Records { ring: self.id, position, count: 0 })
     }
 
-    fn images(&self) -> Option<Arc<dyn ImageClock>> {
+    fn images(&self) -> Option<Arc<dyn ImageTable>> {
         Some(Arc::<Images>::clone(&self.images))
     }
 }

@@ -137,6 +137,20 @@ fn element(map: BorrowedFd<'_>, key: &[u8], value: u64) -> ElementAttribute {
     ElementAttribute { map_fd: number(map.as_fd()), pad: 0, key: address(key), value, flags: 0 }
 }
 
+/// Sets one element where there is none (`AlreadyExists` otherwise).
+pub(super) fn map_insert(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    const BPF_NOEXIST: u64 = 1;
+    let mut attribute = ElementAttribute { flags: BPF_NOEXIST, ..element(map, key, address(value)) };
+    bpf(MAP_UPDATE_ELEM, &mut attribute).map(drop)
+}
+
+/// Sets one element where there is one (`NotFound` otherwise).
+pub(super) fn map_replace(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    const BPF_EXIST: u64 = 2;
+    let mut attribute = ElementAttribute { flags: BPF_EXIST, ..element(map, key, address(value)) };
+    bpf(MAP_UPDATE_ELEM, &mut attribute).map(drop)
+}
+
 /// Sets one element. `key` and `value` are as long as the map's.
 pub(super) fn map_update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
     bpf(MAP_UPDATE_ELEM, &mut element(map, key, address(value))).map(drop)

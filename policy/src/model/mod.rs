@@ -13,8 +13,9 @@ mod user;
 pub use endpoints::{EndpointsPart, EndpointsTest, EndpointsValues, Network};
 pub use member::{ArgSource, MEMBERS_MAX, Member, MemberPath, Origin};
 pub use predicate::{
-    BinaryTest, CapabilitySet, CapabilityTest, FileType, FileTypeTest, Namespace, NamespaceTest,
-    NamespaceValue, NumberTest, PidTest, Predicate, TextMatch, TextTest, ValueTest,
+    BinaryOf, BinaryTest, CapabilityChangeTest, CapabilitySet, CapabilityTest, FileType, FileTypeTest,
+    Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest, PidTest, Predicate, TextMatch,
+    TextTest, ValueTest,
 };
 pub use scope::{
     LabelTest, NAMESPACE_LABEL, NodeSelector, PodLabels, PodSelector, Requirement, Scope, Workload,

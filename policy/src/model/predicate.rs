@@ -21,7 +21,7 @@ pub enum Predicate {
         /// What must hold.
         test: ValueTest,
     },
-    /// `matchBinaries`, `matchParentBinaries`: the path of the executable that the process runs, or its parent.
+    /// `matchBinaries`, `matchParentBinaries`: the path of an executable.
     Binary(BinaryTest),
     /// `matchPIDs`.
     Pid(PidTest),
@@ -29,6 +29,10 @@ pub enum Predicate {
     Namespace(NamespaceTest),
     /// `matchCapabilities`.
     Capability(CapabilityTest),
+    /// `matchNamespaceChanges`.
+    NamespaceChange(NamespaceChangeTest),
+    /// `matchCapabilityChanges`.
+    CapabilityChange(CapabilityChangeTest),
 }
 
 /// A test as written, before the type of the value is certain (`auto` is resolved with a kernel's BTF).
@@ -158,10 +162,22 @@ pub struct TextTest {
 pub struct BinaryTest {
     /// Where in the document.
     pub at: FieldPath,
-    /// The executable of the parent, as it is now.
-    pub parent: bool,
-    /// The test on the executable's path.
+    /// Whose executable.
+    pub of: BinaryOf,
+    /// The test on the executable's path. [`TextMatch::Equal`] for [`BinaryOf::Lineage`], where one of several is meant
+    /// (none of them when negated).
     pub test: TextTest,
+}
+
+/// Whose executable a filter asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BinaryOf {
+    /// What the process runs.
+    Process,
+    /// What its parent runs now.
+    Parent,
+    /// `followChildren`: what it, and those it descends from, run or have run.
+    Lineage,
 }
 
 /// `matchPIDs`: the process id (of the thread group).
@@ -250,6 +266,30 @@ pub struct CapabilityTest {
     /// Which set.
     pub set: CapabilitySet,
     /// One bit per capability number: `In` = any of them is in the set, `NotIn` = none is. Not 0.
+    pub mask: u64,
+    /// `NotIn`
+    pub negated: bool,
+    /// Only for processes in a user namespace other than the node's first one.
+    pub in_namespace: bool,
+}
+
+/// `matchNamespaceChanges`: what has changed since the process's fork or its last execve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceChangeTest {
+    /// Where in the document.
+    pub at: FieldPath,
+    /// At least one of these has changed. `NotIn` leaves the others. Empty = nothing passes.
+    pub any_of: Vec<Namespace>,
+}
+
+/// `matchCapabilityChanges`: what has been gained or lost since the process's fork or its last execve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapabilityChangeTest {
+    /// Where in the document.
+    pub at: FieldPath,
+    /// Which set.
+    pub set: CapabilitySet,
+    /// One bit per capability number: `In` = any of them has changed, `NotIn` = none of them, but another one. Not 0.
     pub mask: u64,
     /// `NotIn`
     pub negated: bool,

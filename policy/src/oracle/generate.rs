@@ -10,13 +10,13 @@ mod places;
 pub use members::of_task;
 pub use places::places;
 
-use super::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value};
+use super::{Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value};
 use crate::model::{
-    Actions, Arg, ArgKind, ArgSource, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType,
-    FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace, NamespaceTest,
-    NamespaceValue, NodeSelector, NumberTest, OnUnresolved, Origin, PidTest, PodLabels, PodSelector, Policy,
-    PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement, Rule, Scope, ShownAction, TextMatch,
-    TextTest, ValueTest, Workload,
+    Actions, Arg, ArgKind, ArgSource, BinaryOf, BinaryTest, CapabilityChangeTest, CapabilitySet,
+    CapabilityTest, FieldPath, FileType, FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, Mode,
+    Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NodeSelector, NumberTest, OnUnresolved,
+    Origin, PidTest, PodLabels, PodSelector, Policy, PolicyKey, Predicate, RateLimit, RateLimitScope,
+    Requirement, Rule, Scope, ShownAction, TextMatch, TextTest, ValueTest, Workload,
 };
 use crate::plan::testing::HOST_NAMESPACE;
 use crate::plan::{TypeClass, automatic_kind};
@@ -354,8 +354,17 @@ impl Maker {
 
     fn process_filter(&mut self, filter: usize, at: &FieldPath) -> Predicate {
         if filter == 0 {
-            let parent = self.random.chance(30);
-            return Predicate::Binary(BinaryTest { at: at.clone(), parent, test: self.text_test() });
+            let of = self.random.pick(&[
+                BinaryOf::Process,
+                BinaryOf::Process,
+                BinaryOf::Parent,
+                BinaryOf::Lineage,
+            ]);
+            let mut test = self.text_test();
+            if of == BinaryOf::Lineage {
+                test.part = TextMatch::Equal;
+            }
+            return Predicate::Binary(BinaryTest { at: at.clone(), of, test });
         }
         let random = &mut self.random;
         let negated = random.chance(35);
@@ -382,10 +391,21 @@ impl Maker {
                     .collect(),
                 negated,
             }),
+            6 => {
+                let any_of = Namespace::ALL.into_iter().filter(|_| random.chance(20)).collect::<Vec<_>>();
+                let any_of = if any_of.is_empty() { vec![Namespace::Mnt] } else { any_of };
+                Predicate::NamespaceChange(NamespaceChangeTest { at: at.clone(), any_of })
+            }
+            7 => Predicate::CapabilityChange(CapabilityChangeTest {
+                at: at.clone(),
+                set: random.pick(&SETS),
+                mask: (0..count).fold(0, |mask, _| mask | 1 << random.below(64)),
+                negated,
+                in_namespace: random.chance(40),
+            }),
             _ => Predicate::Capability(CapabilityTest {
                 at: at.clone(),
-                set: [CapabilitySet::Effective, CapabilitySet::Permitted, CapabilitySet::Inheritable]
-                    [filter % 3],
+                set: SETS[filter % 3],
                 mask: (0..count).fold(0, |mask, _| mask | 1 << random.below(64)),
                 negated,
                 in_namespace: random.chance(40),
@@ -496,13 +516,44 @@ fn process(random: &mut Random) -> Process {
     let ancestors = (0..length)
         .map(|place| if length > 4 && place < 26 { fill } else { line[place % line.len()] })
         .collect();
-    let sets = [CapabilitySet::Effective, CapabilitySet::Permitted, CapabilitySet::Inheritable];
+    let (binary, parent_binary) = (reading(random), reading(random));
+    let lineage = Lineage {
+        binaries: (0..random.below(4)).map(|_| text(random).into_bytes()).collect(),
+        complete: random.chance(80),
+    };
+    let now = privileges(random);
+    // Mostly little has changed.
+    let then = Privileges {
+        capabilities: SETS
+            .map(|set| (set, now.capabilities[&set] ^ (random.number() & random.number() & random.number())))
+            .into(),
+        namespaces: now
+            .namespaces
+            .iter()
+            .map(|(namespace, inode)| (*namespace, if random.chance(80) { *inode } else { inode ^ 1 }))
+            .collect(),
+    };
     Process {
-        binary: reading(random),
-        parent_binary: reading(random),
+        binary,
+        parent_binary,
+        lineage,
         id: own,
         ancestors,
-        capabilities: sets.map(|set| (set, random.number() & random.number() & random.number())).into(),
+        now,
+        beginning: random.chance(90).then_some(then),
+        workload: {
+            let stock = workloads();
+            stock[random.below(stock.len())].clone()
+        },
+    }
+}
+
+const SETS: [CapabilitySet; 3] =
+    [CapabilitySet::Effective, CapabilitySet::Permitted, CapabilitySet::Inheritable];
+
+fn privileges(random: &mut Random) -> Privileges {
+    Privileges {
+        capabilities: SETS.map(|set| (set, random.number() & random.number() & random.number())).into(),
         namespaces: (0..)
             .zip(Namespace::ALL)
             .map(|(place, namespace): (u32, _)| {
@@ -510,10 +561,6 @@ fn process(random: &mut Random) -> Process {
                 (namespace, HOST_NAMESPACE + if random.chance(50) { place } else { other })
             })
             .collect(),
-        workload: {
-            let stock = workloads();
-            stock[random.below(stock.len())].clone()
-        },
     }
 }
 

@@ -127,7 +127,7 @@ fn cost(column: &ColumnKey, path_field: Option<Field>) -> u8 {
         kind::LICTOR_COLUMN_NUMBER if u32::from(column.source) == from::LICTOR_FROM_FILE_TYPE => 3,
         kind::LICTOR_COLUMN_NUMBER => 1,
         kind::LICTOR_COLUMN_MASK => 2,
-        kind::LICTOR_COLUMN_ANCESTORS => 3,
+        kind::LICTOR_COLUMN_ANCESTORS | kind::LICTOR_COLUMN_LINEAGE => 3,
         kind::LICTOR_COLUMN_PATH_PREFIX | kind::LICTOR_COLUMN_PATH_SUFFIX => match column.field {
             Some(_) if column.field == path_field => 4,
             None => 5,
@@ -186,7 +186,10 @@ fn memo(columns: &[ColumnKey], path_field: Option<Field>) -> Option<Option<Field
             Some(_) => return None,
             None => {
                 let source = u32::from(column.source);
-                if source != from::LICTOR_FROM_BINARY && source != from::LICTOR_FROM_CGROUP {
+                // What the process runs and comes from changes with its exec id, which the memo has.
+                let remembered =
+                    [from::LICTOR_FROM_BINARY, from::LICTOR_FROM_LINEAGE, from::LICTOR_FROM_CGROUP];
+                if !remembered.contains(&source) {
                     return None;
                 }
             }
@@ -225,6 +228,7 @@ fn column_plans(
                 kind::LICTOR_COLUMN_NUMBER => columns::number(&asking, vectors),
                 kind::LICTOR_COLUMN_MASK => columns::mask(&asking, vectors),
                 kind::LICTOR_COLUMN_ANCESTORS => columns::ancestors(&asking, vectors),
+                kind::LICTOR_COLUMN_LINEAGE => columns::lineage(&asking, vectors),
                 kind::LICTOR_COLUMN_SCOPE => columns::scope(&asking, vectors),
                 kind::LICTOR_COLUMN_PATH_PREFIX => columns::path(&asking, vectors, &paths.prefixes),
                 kind::LICTOR_COLUMN_PATH_SUFFIX => columns::path(&asking, vectors, &paths.suffixes),

@@ -79,7 +79,9 @@ impl Wants {
                 | Predicate::Binary(_)
                 | Predicate::Pid(_)
                 | Predicate::Namespace(_)
-                | Predicate::Capability(_) => None,
+                | Predicate::Capability(_)
+                | Predicate::NamespaceChange(_)
+                | Predicate::CapabilityChange(_) => None,
             });
         let late = hook.rules.iter().find(|rule| rule.actions.late);
         let late = late.map(|rule| rule.at.member("matchReturnActions"));

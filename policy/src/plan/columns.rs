@@ -23,6 +23,8 @@ pub(super) enum Test {
     Mask { bits: u64, negated: bool },
     /// ANCESTORS: one of these processes is among them.
     Ancestors { pids: Vec<u64>, negated: bool },
+    /// LINEAGE: one of these executables is among those of its line.
+    Lineage { paths: Vec<String>, negated: bool },
     /// SCOPE: the process is of a workload that the rule's policy selects.
     Scope,
     /// PATH and TEXT: begins with one of these keys (see [`text_key`]).
@@ -46,7 +48,22 @@ impl Test {
     pub(super) fn interval_ends(&self) -> usize {
         match self {
             Self::Numbers { ranges, .. } => 2 * ranges.len(),
-            Self::Mask { .. } | Self::Ancestors { .. } | Self::Scope | Self::Text { .. } => 0,
+            Self::Mask { .. }
+            | Self::Ancestors { .. }
+            | Self::Lineage { .. }
+            | Self::Scope
+            | Self::Text { .. } => 0,
+        }
+    }
+
+    /// Whether no other test of the same rule on the same value that does so can share its column. "None of these" twice
+    /// is one list; "one of these" twice is two questions. Of an incomplete lineage, "none of these" may be unresolved
+    /// while "one of these" holds.
+    pub(super) fn stands_alone(&self) -> bool {
+        match self {
+            Self::Mask { negated, .. } | Self::Ancestors { negated, .. } => !negated,
+            Self::Lineage { .. } => true,
+            Self::Numbers { .. } | Self::Scope | Self::Text { .. } => false,
         }
     }
 
@@ -55,6 +72,7 @@ impl Test {
             Self::Numbers { negated, .. }
             | Self::Mask { negated, .. }
             | Self::Ancestors { negated, .. }
+            | Self::Lineage { negated, .. }
             | Self::Text { negated, .. } => *negated,
             Self::Scope => false,
         }
@@ -243,7 +261,11 @@ fn number_changes(asking: &[Asking<'_>], board: &Switchboard) -> (Changes<u64>, 
                     values.entry(*value).or_default().push((*switch, !negated));
                 }
             }
-            Test::Mask { .. } | Test::Ancestors { .. } | Test::Scope | Test::Text { .. } => {}
+            Test::Mask { .. }
+            | Test::Ancestors { .. }
+            | Test::Lineage { .. }
+            | Test::Scope
+            | Test::Text { .. } => {}
         }
     }
     (edges, values)
@@ -251,7 +273,7 @@ fn number_changes(asking: &[Asking<'_>], board: &Switchboard) -> (Changes<u64>, 
 
 /// Vectors of the rules that want an element and of those that refuse it, by element; and the default vector: the
 /// rules that want none.
-fn elements<K: Ord + Copy>(
+fn elements<K: Ord + Clone>(
     asking: &[Asking<'_>],
     vectors: &mut VectorSet,
     named: impl Fn(&Test) -> Vec<K>,
@@ -277,7 +299,7 @@ fn elements<K: Ord + Copy>(
         vectors.number(&bits)
     };
     let table =
-        rules.iter().map(|(element, [want, refuse])| (*element, (vector_of(want), vector_of(refuse))));
+        rules.iter().map(|(element, [want, refuse])| (element.clone(), (vector_of(want), vector_of(refuse))));
     (default, table.collect())
 }
 
@@ -285,7 +307,11 @@ fn elements<K: Ord + Copy>(
 pub(super) fn mask(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
     let named = |test: &Test| match test {
         Test::Mask { bits, .. } => (0..64).filter(|bit| bits >> bit & 1 == 1).collect(),
-        Test::Numbers { .. } | Test::Ancestors { .. } | Test::Scope | Test::Text { .. } => Vec::new(),
+        Test::Numbers { .. }
+        | Test::Ancestors { .. }
+        | Test::Lineage { .. }
+        | Test::Scope
+        | Test::Text { .. } => Vec::new(),
     };
     let (default_vector, table) = elements(asking, vectors, named);
     let unresolved_vector = unresolved(asking, vectors);
@@ -296,11 +322,28 @@ pub(super) fn mask(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan
 pub(super) fn ancestors(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
     let named = |test: &Test| match test {
         Test::Ancestors { pids, .. } => pids.clone(),
-        Test::Numbers { .. } | Test::Mask { .. } | Test::Scope | Test::Text { .. } => Vec::new(),
+        Test::Numbers { .. } | Test::Mask { .. } | Test::Lineage { .. } | Test::Scope | Test::Text { .. } => {
+            Vec::new()
+        }
     };
     let (default_vector, table) = elements(asking, vectors, named);
     let unresolved_vector = unresolved(asking, vectors);
     ColumnPlan { default_vector, unresolved_vector, table: ColumnTable::Ancestors(table) }
+}
+
+/// A LINEAGE column.
+pub(super) fn lineage(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
+    let named = |test: &Test| match test {
+        Test::Lineage { paths, .. } => paths.clone(),
+        Test::Numbers { .. }
+        | Test::Mask { .. }
+        | Test::Ancestors { .. }
+        | Test::Scope
+        | Test::Text { .. } => Vec::new(),
+    };
+    let (default_vector, table) = elements(asking, vectors, named);
+    let unresolved_vector = unresolved(asking, vectors);
+    ColumnPlan { default_vector, unresolved_vector, table: ColumnTable::Lineage(table) }
 }
 
 /// A SCOPE column: where a workload's class is not known, the rules that do not ask.
@@ -339,7 +382,11 @@ pub(super) fn text(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan
 pub(super) fn test_keys(test: &Test) -> impl Iterator<Item = &[u8]> {
     let keys = match test {
         Test::Text { keys, .. } => keys.as_slice(),
-        Test::Numbers { .. } | Test::Mask { .. } | Test::Ancestors { .. } | Test::Scope => &[],
+        Test::Numbers { .. }
+        | Test::Mask { .. }
+        | Test::Ancestors { .. }
+        | Test::Lineage { .. }
+        | Test::Scope => &[],
     };
     keys.iter().map(Vec::as_slice)
 }

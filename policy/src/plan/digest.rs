@@ -206,6 +206,14 @@ fn write_table(canonical: &mut Canonical, table: &ColumnTable) {
                 canonical.number(*negative);
             }
         }
+        ColumnTable::Lineage(paths) => {
+            canonical.length(paths.len());
+            for (path, (positive, negative)) in paths {
+                canonical.bytes(path.as_bytes());
+                canonical.number(*positive);
+                canonical.number(*negative);
+            }
+        }
         ColumnTable::Scope => {}
         ColumnTable::PathClasses(classes) => {
             canonical.length(classes.len());

@@ -23,6 +23,9 @@ pub struct Tables {
     pub lpm: Vec<(lictor_lpm_key, lictor_lpm_value)>,
     /// Single numbers and process ids.
     pub numbers: Vec<(lictor_number_key, u64)>,
+    /// Entries of the number table whose value is the hash of a path, which only whoever has the key can make: the
+    /// column, the path, and the entry's value.
+    pub paths: Vec<(u32, String, u64)>,
     /// `number` and `applied_boot_ns` are left to whoever makes the tables live.
     pub revision: lictor_revision,
 }
@@ -131,7 +134,7 @@ pub fn memory_estimate(tables: &Tables) -> u64 {
         + size_of_val(tables.words.as_slice())
         + size_of_val(tables.rules.as_slice())
         + tables.lpm.len() * TRIE_NODE
-        + tables.numbers.len() * HASH_ELEMENT
+        + (tables.numbers.len() + tables.paths.len()) * HASH_ELEMENT
         + size_of::<lictor_revision>();
     bytes as u64
 }
@@ -242,6 +245,12 @@ impl<'a> Writer<'a> {
                 let values = pids.iter().map(|(pid, vectors)| (*pid, pair(*vectors)));
                 to.number_id = self.numbers(values);
             }
+            ColumnTable::Lineage(paths) => {
+                to.number_id = self.number_column();
+                let column = to.number_id;
+                let entries = paths.iter().map(|(path, vectors)| (column, path.clone(), pair(*vectors)));
+                self.tables.paths.extend(entries);
+            }
             ColumnTable::PathClasses(classes) => {
                 to.base = self.tables.words.len() as u32;
                 to.length = classes.len() as u32;
@@ -260,11 +269,17 @@ impl<'a> Writer<'a> {
         if values.len() == 0 {
             return 0;
         }
-        let column = self.next_number_id;
-        self.next_number_id += 1;
+        let column = self.number_column();
         self.tables
             .numbers
             .extend(values.map(|(value, answer)| (lictor_number_key { column, pad: 0, value }, answer)));
+        column
+    }
+
+    /// The number of a further column in the number table.
+    fn number_column(&mut self) -> u32 {
+        let column = self.next_number_id;
+        self.next_number_id += 1;
         column
     }
 

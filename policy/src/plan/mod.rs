@@ -41,7 +41,10 @@
 //! enforcing action, in monitor mode as well. `isNamespaceCapability` adds "the user namespace is not the host's" to
 //! `In` and to `NotIn` alike. `followForks` looks at the process and its ancestors, 32 in all, by their ids in the
 //! first or in their own PID namespace. Several MASK or ANCESTORS tests of one rule on one value take a column each
-//! when they are positive and share one when they are negated.
+//! when they are positive and share one when they are negated. `followChildren` looks at all executables that the process
+//! and those it descends from have run; each of its tests in a rule takes a column, since of an incomplete line what is
+//! found is certain and what is not found is unresolved. Changes are those since the process's fork or last execve;
+//! unresolved when it began before the engine did and `/proc` has not told.
 //!
 //! **Scopes.** A policy that selects workloads takes part in the column SCOPE of its hook points; others do not. The plan
 //! says which scopes there are, never which pods: the same policies give the same plan on every node. Each set of scopes
@@ -66,6 +69,7 @@ mod layout;
 mod numbers;
 mod place;
 mod probe;
+mod process;
 mod reach;
 mod refusal;
 mod scope;
@@ -351,6 +355,8 @@ pub enum ColumnTable {
     Mask(BTreeMap<u8, (u32, u32)>),
     /// ANCESTORS: process id to (positive, negative) vector, 0 = none.
     Ancestors(BTreeMap<u64, (u32, u32)>),
+    /// LINEAGE: path to (positive, negative) vector, 0 = none.
+    Lineage(BTreeMap<String, (u32, u32)>),
     /// SCOPE: nothing. Which rules hold for which workloads is data beside the plan, see [`scope_entry`]. The default
     /// vector has the rules without a scope.
     Scope,

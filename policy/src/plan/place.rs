@@ -8,12 +8,11 @@ use super::numbers;
 use super::reach::Ground;
 use super::refusal::{Problem, Refusal};
 use super::user::AskedFiles;
-use super::{ArgPlan, EventKind, HookPoint, RulePlan, UserSite};
+use super::{ArgPlan, EventKind, HookPoint, RulePlan, UserSite, process};
 use crate::model::{
-    Actions, Arg, ArgKind, CapabilitySet, CapabilityTest, EndpointsPart, EndpointsTest, EndpointsValues,
-    FieldPath, Hook, HookTarget, IntField, IntKind, Mode, Namespace, NamespaceTest, NamespaceValue,
-    NumberTest, OnUnresolved, PidTest, Policy, PolicyKey, Predicate, RateLimitScope, Rule, TextMatch,
-    TextTest, ValueTest,
+    Actions, Arg, ArgKind, EndpointsPart, EndpointsTest, EndpointsValues, FieldPath, Hook, HookTarget,
+    IntField, IntKind, Mode, NumberTest, OnUnresolved, Policy, PolicyKey, Predicate, RateLimitScope, Rule,
+    TextMatch, TextTest, ValueTest,
 };
 use crate::violation::{Violation, Warning};
 use lictor_node_worker_ebpf as wire;
@@ -27,7 +26,7 @@ pub(super) struct ColumnKey {
     pub(super) kind: u8,
     pub(super) source: u8,
     pub(super) field: Option<Field>,
-    /// Columns of the same value beyond the first: MASK and ANCESTORS take one positive test of a rule each.
+    /// Columns of the same value beyond the first, see [`Test::stands_alone`].
     pub(super) ordinal: u8,
 }
 
@@ -145,16 +144,16 @@ fn warning(policy: &PolicyKey, at: &FieldPath, found: String, advice: &str) -> W
 }
 
 /// One hook on its way.
-struct Placing<'a> {
+pub(super) struct Placing<'a> {
     policy: &'a Policy,
     hook: &'a Hook,
     site: &'a Site,
-    facts: &'a NodeFacts,
+    pub(super) facts: &'a NodeFacts,
     refusals: Vec<Refusal>,
 }
 
 impl Placing<'_> {
-    fn refuse(&mut self, at: &FieldPath, problem: Problem) {
+    pub(super) fn refuse(&mut self, at: &FieldPath, problem: Problem) {
         self.refusals.push(problem.at(&self.policy.key, at));
     }
 
@@ -306,14 +305,12 @@ impl Placing<'_> {
                         }
                     }
                 }
-                Predicate::Binary(test) => {
-                    let source =
-                        if test.parent { from::LICTOR_FROM_PARENT_BINARY } else { from::LICTOR_FROM_BINARY };
-                    self.text(&test.at, Source::Process(source), &test.test, &mut tests);
-                }
-                Predicate::Pid(test) => pid(test, &mut tests),
+                Predicate::Binary(test) => self.binary(test, &mut tests),
+                Predicate::Pid(test) => process::pid(test, &mut tests),
                 Predicate::Namespace(test) => self.namespace(test, &mut tests),
                 Predicate::Capability(test) => self.capability(test, &mut tests),
+                Predicate::NamespaceChange(test) => process::namespace_change(test, &mut tests),
+                Predicate::CapabilityChange(test) => self.capability_change(test, &mut tests),
             }
         }
         let match_unresolved = match self.policy.on_unresolved {
@@ -441,9 +438,11 @@ impl Placing<'_> {
             Ok(test) => {
                 let kind = match test {
                     Test::Mask { .. } => column::LICTOR_COLUMN_MASK,
-                    Test::Numbers { .. } | Test::Ancestors { .. } | Test::Scope | Test::Text { .. } => {
-                        column::LICTOR_COLUMN_NUMBER
-                    }
+                    Test::Numbers { .. }
+                    | Test::Ancestors { .. }
+                    | Test::Lineage { .. }
+                    | Test::Scope
+                    | Test::Text { .. } => column::LICTOR_COLUMN_NUMBER,
                 };
                 tests.add(kind, Source::Field(field), test);
             }
@@ -451,7 +450,8 @@ impl Placing<'_> {
         }
     }
 
-    fn text(&mut self, at: &FieldPath, source: Source, test: &TextTest, tests: &mut Tests) {
+    /// Whether the texts of a test can be compared; says what is wrong with them.
+    pub(super) fn texts(&mut self, at: &FieldPath, test: &TextTest) -> bool {
         let limit = match test.part {
             TextMatch::Postfix => wire::LICTOR_SUFFIX_MAX,
             TextMatch::Equal | TextMatch::Prefix => wire::LICTOR_PATH_MAX - 1,
@@ -460,8 +460,15 @@ impl Placing<'_> {
             if value.is_empty() || value.len() > limit || value.as_bytes().contains(&0) {
                 let found = format!("a text of {} bytes", value.len());
                 self.refuse(at, Problem::new(found, format!("texts of 1 to {limit} bytes without NUL")));
-                return;
+                return false;
             }
+        }
+        true
+    }
+
+    pub(super) fn text(&mut self, at: &FieldPath, source: Source, test: &TextTest, tests: &mut Tests) {
+        if !self.texts(at, test) {
+            return;
         }
         let suffix = test.part == TextMatch::Postfix;
         let kind = match (source.is_path(), suffix) {
@@ -473,48 +480,6 @@ impl Placing<'_> {
         let keys = test.values.iter().map(|value| text_key(test.part, value)).collect();
         tests.add(kind, source, Test::Text { keys, negated: test.negated });
     }
-
-    fn namespace(&mut self, test: &NamespaceTest, tests: &mut Tests) {
-        let mut values = Vec::with_capacity(test.values.len());
-        for value in &test.values {
-            match value {
-                NamespaceValue::Inode(inode) => values.push(u64::from(*inode)),
-                NamespaceValue::Host => match self.host_namespace(test.namespace, &test.at) {
-                    Some(inode) => values.push(inode),
-                    None => return,
-                },
-            }
-        }
-        let source = Source::Process(namespace_source(test.namespace));
-        tests.add(column::LICTOR_COLUMN_NUMBER, source, Test::numbers(values, test.negated));
-    }
-
-    fn capability(&mut self, test: &CapabilityTest, tests: &mut Tests) {
-        let source = Source::Process(match test.set {
-            CapabilitySet::Effective => from::LICTOR_FROM_CAP_EFFECTIVE,
-            CapabilitySet::Permitted => from::LICTOR_FROM_CAP_PERMITTED,
-            CapabilitySet::Inheritable => from::LICTOR_FROM_CAP_INHERITABLE,
-        });
-        tests.add(column::LICTOR_COLUMN_MASK, source, Test::Mask { bits: test.mask, negated: test.negated });
-        if test.in_namespace
-            && let Some(inode) = self.host_namespace(Namespace::User, &test.at)
-        {
-            let source = Source::Process(from::LICTOR_FROM_NS_USER);
-            tests.add(column::LICTOR_COLUMN_NUMBER, source, Test::numbers(vec![inode], true));
-        }
-    }
-
-    fn host_namespace(&mut self, namespace: Namespace, at: &FieldPath) -> Option<u64> {
-        let inode = self.facts.host_namespaces.get(&namespace);
-        if inode.is_none() {
-            let problem = Problem::new(
-                format!("the host's {namespace:?} namespace"),
-                "namespaces of process 1, which this node does not tell",
-            );
-            self.refuse(at, problem);
-        }
-        inode.map(|inode| u64::from(*inode))
-    }
 }
 
 /// -EPERM: what a process that is about to be killed gets for an answer.
@@ -522,7 +487,7 @@ const EPERM: i16 = -1;
 
 /// Where a column's value comes from.
 #[derive(Debug, Clone, Copy)]
-enum Source {
+pub(super) enum Source {
     Field(Field),
     /// The type of the file behind a field.
     FileType(Field),
@@ -551,10 +516,10 @@ impl Source {
 
 /// The tests of one rule.
 #[derive(Debug, Default)]
-struct Tests(Vec<(ColumnKey, Test)>);
+pub(super) struct Tests(Vec<(ColumnKey, Test)>);
 
 impl Tests {
-    fn add(&mut self, kind: column::Type, source: Source, test: Test) {
+    pub(super) fn add(&mut self, kind: column::Type, source: Source, test: Test) {
         let (source, field) = match source {
             Source::Field(field) => (from::LICTOR_FROM_FIELD, Some(field)),
             Source::FileType(field) => (from::LICTOR_FROM_FILE_TYPE, Some(field)),
@@ -562,17 +527,9 @@ impl Tests {
             Source::Process(source) => (source, None),
         };
         let mut key = ColumnKey { kind: kind as u8, source: source as u8, field, ordinal: 0 };
-        // "None of these" twice is one list; "one of these" twice is two questions.
-        if matches!(test, Test::Mask { negated: false, .. } | Test::Ancestors { negated: false, .. }) {
-            let taken = |key: &ColumnKey| {
-                self.0.iter().any(|(other, test)| {
-                    other == key
-                        && matches!(
-                            test,
-                            Test::Mask { negated: false, .. } | Test::Ancestors { negated: false, .. }
-                        )
-                })
-            };
+        if test.stands_alone() {
+            let taken =
+                |key: &ColumnKey| self.0.iter().any(|(other, test)| other == key && test.stands_alone());
             while taken(&key) && key.ordinal < u8::MAX {
                 key.ordinal += 1;
             }
@@ -605,37 +562,6 @@ fn endpoints_source(part: EndpointsPart) -> from::Type {
         EndpointsPart::Protocol => from::LICTOR_FROM_PROTOCOL,
         EndpointsPart::Family => from::LICTOR_FROM_FAMILY,
         EndpointsPart::State => from::LICTOR_FROM_STATE,
-    }
-}
-
-fn pid(test: &PidTest, tests: &mut Tests) {
-    let source = Source::Process(if test.in_namespace {
-        from::LICTOR_FROM_NAMESPACE_PID
-    } else {
-        from::LICTOR_FROM_PID
-    });
-    let values: Vec<u64> = test.values.iter().map(|pid| u64::from(*pid)).collect();
-    if test.follow_forks {
-        let test = Test::Ancestors { pids: values, negated: test.negated };
-        tests.add(column::LICTOR_COLUMN_ANCESTORS, source, test);
-    } else {
-        let test = Test::numbers(values, test.negated);
-        tests.add(column::LICTOR_COLUMN_NUMBER, source, test);
-    }
-}
-
-fn namespace_source(namespace: Namespace) -> from::Type {
-    match namespace {
-        Namespace::Uts => from::LICTOR_FROM_NS_UTS,
-        Namespace::Ipc => from::LICTOR_FROM_NS_IPC,
-        Namespace::Mnt => from::LICTOR_FROM_NS_MNT,
-        Namespace::Pid => from::LICTOR_FROM_NS_PID,
-        Namespace::PidForChildren => from::LICTOR_FROM_NS_PID_FOR_CHILDREN,
-        Namespace::Net => from::LICTOR_FROM_NS_NET,
-        Namespace::Time => from::LICTOR_FROM_NS_TIME,
-        Namespace::TimeForChildren => from::LICTOR_FROM_NS_TIME_FOR_CHILDREN,
-        Namespace::Cgroup => from::LICTOR_FROM_NS_CGROUP,
-        Namespace::User => from::LICTOR_FROM_NS_USER,
     }
 }
 

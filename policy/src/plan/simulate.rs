@@ -5,7 +5,7 @@
 
 use super::layout::Tables;
 use crate::model::{CapabilitySet, EndpointsPart, Namespace, Origin, Workload};
-use crate::oracle::{Event, Process, ProcessId, Reading, Value};
+use crate::oracle::{Event, Privileges, Process, ProcessId, Reading, Value};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
     lictor_column, lictor_column_kind as kind, lictor_column_source as from, lictor_field_shape, lictor_hook,
@@ -183,7 +183,11 @@ impl<'a> Machine<'a> {
                     return;
                 };
                 let bits = (0..64).filter(|bit| (number & column.mask) >> bit & 1 == 1);
-                self.fold(left, column, bits.map(|bit| self.tables.words[column.base as usize + bit]));
+                self.fold(
+                    left,
+                    column.default_vector,
+                    bits.map(|bit| self.tables.words[column.base as usize + bit]),
+                );
                 return;
             }
             kind::LICTOR_COLUMN_ANCESTORS => {
@@ -193,7 +197,18 @@ impl<'a> Machine<'a> {
                 let elements = line
                     .take(wire::LICTOR_MAX_ANCESTORS as usize)
                     .filter_map(|one| self.numbers.get(&(column.number_id, id(one))).copied());
-                self.fold(left, column, elements);
+                self.fold(left, column.default_vector, elements);
+                return;
+            }
+            kind::LICTOR_COLUMN_LINEAGE => {
+                let line = &process.lineage;
+                let entries = self.tables.paths.iter().filter(|(number, path, _)| {
+                    *number == column.number_id
+                        && line.binaries.iter().any(|binary| binary == path.as_bytes())
+                });
+                let rest = if line.complete { column.default_vector } else { column.unresolved_vector };
+                *unresolved |= u32::from(!line.complete) << index;
+                self.fold(left, rest, entries.map(|(_, _, vectors)| *vectors));
                 return;
             }
             kind::LICTOR_COLUMN_PATH_PREFIX => reading
@@ -216,9 +231,9 @@ impl<'a> Machine<'a> {
         and(left, &self.vector(vector.unwrap_or(column.unresolved_vector)));
     }
 
-    /// left &= (default | wanted) & ~unwanted
-    fn fold(&self, left: &mut Words, column: &lictor_column, elements: impl Iterator<Item = u64>) {
-        let mut wanted = self.vector(column.default_vector);
+    /// left &= (rest | wanted) & ~unwanted
+    fn fold(&self, left: &mut Words, rest: u32, elements: impl Iterator<Item = u64>) {
+        let mut wanted = self.vector(rest);
         let mut unwanted = Words::from([0; wire::LICTOR_VECTOR_WORDS as usize]);
         for element in elements {
             let positive = self.vector(element as u32);
@@ -352,6 +367,21 @@ fn column_number(
             let value = value.filter(|value| value.text != Reading::Unresolved)?;
             Some(value.endpoints.number(part).map_or(wire::LICTOR_NO_NUMBER, u64::from))
         }
+        from::LICTOR_FROM_NAMESPACE_CHANGES => {
+            let then = process.beginning.as_ref()?;
+            Some(changed_namespaces(&then.namespaces, &process.now.namespaces))
+        }
+        from::LICTOR_FROM_CAP_EFFECTIVE_CHANGES
+        | from::LICTOR_FROM_CAP_PERMITTED_CHANGES
+        | from::LICTOR_FROM_CAP_INHERITABLE_CHANGES => {
+            let set = match source {
+                from::LICTOR_FROM_CAP_EFFECTIVE_CHANGES => CapabilitySet::Effective,
+                from::LICTOR_FROM_CAP_PERMITTED_CHANGES => CapabilitySet::Permitted,
+                _ => CapabilitySet::Inheritable,
+            };
+            let of = |privileges: &Privileges| privileges.capabilities.get(&set).copied().unwrap_or(0);
+            Some(of(process.beginning.as_ref()?) ^ of(&process.now))
+        }
         other => Some(process_number(other, process)),
     }
 }
@@ -391,10 +421,19 @@ fn spell(value: Option<&Value>, part: EndpointsPart) -> Reading {
     }
 }
 
+/// Bit n: the namespace number n of both is another one.
+fn changed_namespaces(then: &BTreeMap<Namespace, u32>, now: &BTreeMap<Namespace, u32>) -> u64 {
+    let changed = (0..).zip(Namespace::ALL).filter(|(_, namespace)| {
+        let inode = |of: &BTreeMap<Namespace, u32>| of.get(namespace).copied().filter(|inode| *inode != 0);
+        inode(then).zip(inode(now)).is_some_and(|(then, now)| then != now)
+    });
+    changed.fold(0, |bits, (bit, _)| bits | 1 << bit)
+}
+
 fn process_number(source: from::Type, process: &Process) -> u64 {
-    let set = |set: CapabilitySet| process.capabilities.get(&set).copied().unwrap_or(0);
+    let set = |set: CapabilitySet| process.now.capabilities.get(&set).copied().unwrap_or(0);
     let namespace =
-        |namespace: Namespace| u64::from(process.namespaces.get(&namespace).copied().unwrap_or(0));
+        |namespace: Namespace| u64::from(process.now.namespaces.get(&namespace).copied().unwrap_or(0));
     match source {
         from::LICTOR_FROM_PID => u64::from(process.id.global),
         from::LICTOR_FROM_NAMESPACE_PID => u64::from(process.id.own),

@@ -309,7 +309,7 @@ fn not_yet(name: &str) -> String {
 }
 
 /// What to write instead of something that this version does not have, where there is something.
-const INSTEAD: [(&str, &str); 24] = [
+const INSTEAD: [(&str, &str); 21] = [
     ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
     (
         "NotifyEnforcer",
@@ -323,10 +323,7 @@ const INSTEAD: [(&str, &str); 24] = [
     ("generated_ftrace", "list the functions"),
     ("pattern", "list the functions"),
     ("validated", "leave it out"),
-    ("followChildren", "`matchPIDs` has `followForks`"),
-    ("matchNamespaceChanges", "`matchNamespaces` tells the namespaces that the process is in now"),
-    ("matchCapabilityChanges", "`matchCapabilities` tells the capabilities that the process has now"),
-    ("CapabilitiesGained", "`matchCapabilities` tells the capabilities that the process has now"),
+    ("CapabilitiesGained", "`matchCapabilityChanges` tells what the process has gained since it began"),
     ("matchWorkloads", "give the policy a `podSelector`, or write a policy for each workload"),
     ("containerSelector", "select pods with `podSelector`"),
     ("SubString", "compare beginnings and ends: `Prefix`, `Postfix`"),

@@ -104,12 +104,15 @@ pub enum Operator {
 /// A filter on the path of the program that the process runs; for scripts that is the interpreter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["followChildren"]))]
 pub struct BinaryFilter {
     /// How the path is compared.
     pub operator: BinaryOperator,
     /// Paths, or beginnings or ends of paths.
     pub values: Vec<String>,
+    /// With `In` and `NotIn`: a process counts as running what it has run before, and what any process that it descends
+    /// from has run, whether or not that one is still there. Not of parents.
+    #[serde(default)]
+    pub follow_children: bool,
 }
 
 /// How the path of a program is compared.
@@ -167,6 +170,16 @@ pub struct NamespaceFilter {
     pub values: Vec<String>,
 }
 
+/// A filter on the namespaces that are others than when the process began what it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceChangeFilter {
+    /// `In`: at least one of the values has changed. `NotIn`: one has changed that is not among the values.
+    pub operator: MembershipOperator,
+    /// Kinds of namespaces.
+    pub values: Vec<NamespaceName>,
+}
+
 /// Kind of namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum NamespaceName {
@@ -199,7 +212,8 @@ pub struct CapabilityFilter {
     /// Which set: `Effective` is what the process can do now.
     #[serde(rename = "type", default)]
     pub set: CapabilitySetName,
-    /// `In`: has at least one of the values. `NotIn`: has none of them.
+    /// `In`: has at least one of the values. `NotIn`: has none of them. Of changes: one of the values has been gained or
+    /// lost; none of them, but another one.
     pub operator: MembershipOperator,
     /// Only processes in a user namespace other than the node's own.
     #[serde(default)]

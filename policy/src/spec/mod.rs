@@ -28,8 +28,8 @@ pub use argument::{ArgSpec, SourceName, TypeName};
 pub(crate) use decode::{decode, decode_as};
 pub use document::{ApiVersion, Kind, Metadata, TracingPolicy};
 pub use filter::{
-    BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, MembershipOperator, NamespaceFilter,
-    NamespaceName, Operator, PidFilter, ValueFilter,
+    BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, MembershipOperator,
+    NamespaceChangeFilter, NamespaceFilter, NamespaceName, Operator, PidFilter, ValueFilter,
 };
 pub(crate) use hook::{
     ARGS_MAX, BINARY_BYTES_MAX, MESSAGE_CHARS_MIN, PLACES_MAX, SYMBOL_BYTES_MAX, TAGS_MAX,

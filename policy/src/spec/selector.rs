@@ -1,7 +1,10 @@
 //! Selectors: which events matter, and what to do about them.
 
 use super::argument::LABEL_BYTES_MAX;
-use super::{ActionSpec, BinaryFilter, CapabilityFilter, NamespaceFilter, PidFilter, ValueFilter};
+use super::{
+    ActionSpec, BinaryFilter, CapabilityFilter, NamespaceChangeFilter, NamespaceFilter, PidFilter,
+    ValueFilter,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +12,7 @@ use serde::{Deserialize, Serialize};
 /// without actions reports.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = [
-    "matchNamespaceChanges", "matchCapabilityChanges", "matchWorkloads",
-]))]
+#[schemars(extend("x-lictor-later" = ["matchWorkloads"]))]
 pub struct SelectorSpec {
     /// Name of this selector in counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +48,13 @@ pub struct SelectorSpec {
     /// Filters on the capabilities that the process has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_capabilities: Vec<CapabilityFilter>,
+    /// Filters on the namespaces that the process has changed since it began what it runs, by `unshare`, `setns` or the
+    /// like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_namespace_changes: Vec<NamespaceChangeFilter>,
+    /// Filters on the capabilities that the process has gained or lost since it began what it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_capability_changes: Vec<CapabilityFilter>,
     /// What is done when all filters hold. Without it the event is reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_actions: Vec<ActionSpec>,

@@ -2,19 +2,19 @@
 
 use super::endpoints::{self, GivenEndpoints};
 use super::judge_operation;
-use super::line::{self, Line, Recorded, denies};
+use super::line::{self, Line, Recorded, Relatives, denies};
 use super::outcome::failures;
+use super::process::{self, ProcessSpec, host};
 use super::target;
 use crate::model::{
-    ArgKind, ArgSource, CapabilitySet, FieldPath, FileType, Hook, HookTarget, MemberPath, Namespace, Origin,
-    PodLabels, Policy, Predicate, Workload,
+    ArgKind, ArgSource, FieldPath, FileType, Hook, HookTarget, MemberPath, Origin, Policy, Predicate,
 };
-use crate::oracle::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value, same_place};
+use crate::oracle::{Endpoints, Event, Moment, Reading, Value, same_place};
 use crate::parse::{Lines, parse};
 use crate::plan::TypeClass;
 use crate::spec::{SourceName, decode_as, shape_of};
 use crate::validate::{CAPABILITIES, FILE_TYPES, file_type, low_bits, parse_number};
-use crate::violation::{Violation, Violations, did_you_mean};
+use crate::violation::{Violation, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -110,47 +110,6 @@ pub struct GivenValue {
     /// Under `data`: where the way begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceName>,
-}
-
-/// Who does it. What is left out must not be asked for by the policy.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ProcessSpec {
-    /// Path of the program.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub binary: Option<String>,
-    /// Path of the program that its parent runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent_binary: Option<String>,
-    /// Process id on the node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pid: Option<u32>,
-    /// Process id within its PID namespace; the same as `pid` when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace_pid: Option<u32>,
-    /// Ids of its ancestors on the node, the parent first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ancestors: Vec<u32>,
-    /// Its capabilities, in all sets: `CAP_SYS_ADMIN`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capabilities: Option<Vec<String>>,
-    /// The pod that it is of; without it, it is a process of the node itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pod: Option<PodSpec>,
-    /// Kinds of namespaces of its own, with any number for each: `{Mnt: 5}`. In the others it shares the node's.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub namespaces: BTreeMap<String, u32>,
-}
-
-/// A pod, as far as policies select by it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PodSpec {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its labels.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
 }
 
 /// What is to come of an event. At least one of its fields.
@@ -277,11 +236,6 @@ impl Suite {
     }
 }
 
-/// Namespaces of the node that cases run on.
-fn host() -> BTreeMap<Namespace, u32> {
-    (1..).zip(line::NAMESPACES).map(|(number, (_, namespace))| (namespace, number)).collect()
-}
-
 /// An expectation that can be compared.
 pub(super) struct Expected<'a> {
     /// 0, an errno, or any errno.
@@ -383,7 +337,7 @@ impl Maker<'_> {
             let given = GivenValue { value, ..GivenValue::default() };
             self.value(&given, return_kind, &at.member("return"))
         });
-        let process = self.process(&spec.process, &at.member("process"));
+        let process = process::read(&spec.process, &at.member("process"), self.violations);
         for hook in &hooks {
             self.complete(hook, &args, returned.is_some(), &spec.process, at);
         }
@@ -426,7 +380,7 @@ impl Maker<'_> {
             }
         };
         let hooks = self.hooks(&event.place, &at)?;
-        let made = hooks.iter().find_map(|hook| event.event(&hook.args, Vec::new()));
+        let made = hooks.iter().find_map(|hook| event.event(&hook.args, &Relatives::default()));
         if made.is_none() {
             self.refuse(
                 &at,
@@ -549,51 +503,6 @@ impl Maker<'_> {
         }
     }
 
-    fn process(&mut self, spec: &ProcessSpec, at: &FieldPath) -> Process {
-        let mut mask = 0;
-        for (place, name) in spec.capabilities.iter().flatten().enumerate() {
-            if let Some(bit) = CAPABILITIES.iter().position(|known| known == name) {
-                mask |= 1_u64 << bit;
-            } else {
-                let at = at.member("capabilities").index(place);
-                let mut violation = Violation::new(&at, format!("`{name}`"), "the name of a capability");
-                violation.hint = did_you_mean(name, CAPABILITIES);
-                self.violations.push_bounded(violation);
-            }
-        }
-        let mut namespaces = host();
-        for (name, inode) in &spec.namespaces {
-            if let Some((_, namespace)) =
-                line::NAMESPACES.iter().find(|(_, known)| format!("{known:?}") == *name)
-            {
-                namespaces.insert(*namespace, inode.saturating_add(1000));
-            } else {
-                let names: Vec<String> =
-                    line::NAMESPACES.iter().map(|(_, known)| format!("{known:?}")).collect();
-                self.refuse(&at.member("namespaces"), format!("`{name}`"), names.join(", "));
-            }
-        }
-        let sets = [CapabilitySet::Effective, CapabilitySet::Permitted, CapabilitySet::Inheritable];
-        let global = spec.pid.unwrap_or(0);
-        Process {
-            binary: spec
-                .binary
-                .as_ref()
-                .map_or(Reading::Absent, |path| Reading::Text(path.clone().into_bytes())),
-            parent_binary: spec
-                .parent_binary
-                .as_ref()
-                .map_or(Reading::Absent, |path| Reading::Text(path.clone().into_bytes())),
-            id: ProcessId { global, own: spec.namespace_pid.unwrap_or(global) },
-            ancestors: spec.ancestors.iter().map(|id| ProcessId { global: *id, own: *id }).collect(),
-            capabilities: sets.into_iter().map(|set| (set, mask)).collect(),
-            namespaces,
-            workload: spec.pod.as_ref().map_or(Workload::Host, |pod| {
-                Workload::Pod(PodLabels { namespace: pod.namespace.clone(), labels: pod.labels.clone() })
-            }),
-        }
-    }
-
     /// Everything that the hook's selectors ask for has to be said: what is left open would be guessed.
     fn complete(
         &mut self,
@@ -613,22 +522,14 @@ impl Maker<'_> {
                     })
                 }
                 Predicate::Return { .. } => (!returned).then(|| (at.member("return"), "nothing".to_owned())),
-                Predicate::Binary(test) => {
-                    let (given, name) = if test.parent {
-                        (&process.parent_binary, "parentBinary")
-                    } else {
-                        (&process.binary, "binary")
-                    };
-                    given.is_none().then(|| (at.member("process").member(name), "nothing".to_owned()))
-                }
-                Predicate::Pid(_) => {
-                    process.pid.is_none().then(|| (at.member("process").member("pid"), "nothing".to_owned()))
-                }
-                Predicate::Capability(_) => process
-                    .capabilities
-                    .is_none()
-                    .then(|| (at.member("process").member("capabilities"), "nothing".to_owned())),
-                Predicate::Namespace(_) => None,
+                Predicate::Binary(_)
+                | Predicate::Pid(_)
+                | Predicate::Namespace(_)
+                | Predicate::Capability(_)
+                | Predicate::NamespaceChange(_)
+                | Predicate::CapabilityChange(_) => process
+                    .lacks(predicate)
+                    .map(|member| (at.member("process").member(member), "nothing".to_owned())),
             };
             missing.extend(found.filter(|found| !missing.contains(found)));
         }

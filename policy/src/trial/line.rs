@@ -5,7 +5,7 @@ use super::replay::Lack;
 use crate::model::{
     ABI_32, Arg, ArgKind, CapabilitySet, FileType, HookTarget, Namespace, PodLabels, UserPlace, Workload,
 };
-use crate::oracle::{Endpoints, Event, Moment, Process, ProcessId, Reading, Value};
+use crate::oracle::{Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value};
 use crate::plan::TypeClass;
 use crate::validate::{CAPABILITIES, low_bits};
 use base64::Engine as _;
@@ -87,6 +87,24 @@ pub struct RecordedProcess {
     pub namespaces: Option<BTreeMap<Namespace, (u32, bool)>>,
     /// The pod that it is of; `None` = none, or the line does not tell.
     pub pod: Option<PodLabels>,
+}
+
+/// What other lines tell of those that a process descends from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Relatives {
+    /// Their ids, the parent first.
+    pub ancestors: Vec<ProcessId>,
+    /// Paths of what it and they have run, as far as lines tell.
+    pub binaries: Vec<String>,
+}
+
+impl Relatives {
+    /// What a process comes from: never all of it, since lines begin some time.
+    fn lineage(&self, process: &RecordedProcess) -> Lineage {
+        let own = [&process.binary, &process.parent_binary].into_iter().flatten();
+        let binaries = own.chain(&self.binaries).map(|path| path.clone().into_bytes()).collect();
+        Lineage { binaries, complete: false }
+    }
 }
 
 /// Reads an event line.
@@ -338,7 +356,7 @@ impl RecordedValue {
 impl Recorded {
     /// The operation, with its values under the numbers that `layout` gives them, the arguments of the hook that
     /// reported it. `None` = these are not the arguments that the line has.
-    pub(super) fn event(&self, layout: &[Arg], ancestors: Vec<ProcessId>) -> Option<Event> {
+    pub(super) fn event(&self, layout: &[Arg], relatives: &Relatives) -> Option<Event> {
         let shown: Vec<&Arg> = layout.iter().filter(|arg| arg.kind != ArgKind::Nop).collect();
         let fits = shown.len() == self.args.len()
             && shown
@@ -355,7 +373,7 @@ impl Recorded {
             denies: denies(&self.place),
             args: known.map(|(arg, value)| (arg.origin(), value.read())).collect(),
             returned: self.returned.as_ref().map(RecordedValue::read),
-            process: self.process.judged(ancestors),
+            process: self.process.judged(relatives),
         })
     }
 }
@@ -370,7 +388,7 @@ pub(super) fn denies(place: &HookTarget) -> bool {
 }
 
 impl RecordedProcess {
-    fn judged(&self, ancestors: Vec<ProcessId>) -> Process {
+    fn judged(&self, relatives: &Relatives) -> Process {
         let reading = |path: &Option<String>| {
             path.as_ref().map_or(Reading::Unresolved, |path| Reading::Text(path.clone().into_bytes()))
         };
@@ -379,9 +397,13 @@ impl RecordedProcess {
             binary: reading(&self.binary),
             parent_binary: reading(&self.parent_binary),
             id: ProcessId { global: self.pid, own: self.pid },
-            ancestors,
-            capabilities: self.capabilities.clone().unwrap_or_default(),
-            namespaces: namespaces.collect(),
+            ancestors: relatives.ancestors.clone(),
+            lineage: relatives.lineage(self),
+            now: Privileges {
+                capabilities: self.capabilities.clone().unwrap_or_default(),
+                namespaces: namespaces.collect(),
+            },
+            beginning: None,
             workload: self.pod.clone().map_or(Workload::Host, Workload::Pod),
         }
     }

@@ -6,12 +6,14 @@ pub mod cases;
 mod endpoints;
 pub mod line;
 mod outcome;
+mod process;
 pub mod replay;
 mod target;
 #[cfg(test)]
 mod tests;
 
 pub use endpoints::GivenEndpoints;
+pub use process::{BeginningSpec, PodSpec, ProcessSpec};
 
 use crate::model::{Namespace, Policy};
 use crate::oracle::{Event, Judgement, Moment, judge};

@@ -1,8 +1,8 @@
 //! Recorded events through other policies: what would they have reported and denied?
 
 use super::judge_operation;
-use super::line::{Line, Recorded, RecordedProcess};
-use crate::model::{Arg, Hook, HookTarget, Namespace, Policy, Predicate, ValueTest};
+use super::line::{Line, Recorded, RecordedProcess, Relatives};
+use crate::model::{Arg, BinaryOf, Hook, HookTarget, Namespace, Policy, Predicate, ValueTest};
 use crate::oracle::{Endpoints, ProcessId, Reading, same_place};
 use lictor_node_worker_ebpf::LICTOR_MAX_ANCESTORS;
 use serde::Serialize;
@@ -29,6 +29,10 @@ pub enum Lack {
     Capabilities,
     /// A rule asks for ancestors, or for the id within a PID namespace.
     ProcessIds,
+    /// A rule asks for what ran before, and what was recorded does not decide it.
+    Lineage,
+    /// A rule asks for what has changed since the process began.
+    Changes,
 }
 
 impl Lack {
@@ -40,6 +44,10 @@ impl Lack {
             Self::Namespaces => "a selector asks for namespaces, which were not recorded",
             Self::Capabilities => "a selector asks for capabilities, which were not recorded",
             Self::ProcessIds => "a selector asks for process ids that were not recorded",
+            Self::Lineage => {
+                "a selector asks for programs that ran before, and not all of them were recorded"
+            }
+            Self::Changes => "a selector asks for changes, which were not recorded",
         }
     }
 }
@@ -97,12 +105,20 @@ fn by_rule<S: serde::Serializer>(
     serializer.collect_seq(rules.iter().map(|((policy, selector), count)| Row { policy, selector, count }))
 }
 
+/// What is remembered of a process image.
+#[derive(Debug)]
+struct Known {
+    pid: u32,
+    parent: String,
+    binary: Option<String>,
+}
+
 /// Judges recorded events one after the other.
 #[derive(Debug)]
 pub struct Replayer<'a> {
     policies: &'a [Policy],
     recorded_with: &'a [Policy],
-    processes: BTreeMap<String, (u32, String)>,
+    processes: BTreeMap<String, Known>,
     order: VecDeque<String>,
     host: BTreeMap<Namespace, u32>,
     found: Replay,
@@ -144,7 +160,11 @@ impl<'a> Replayer<'a> {
                 self.host.insert(*name, *inode);
             }
         }
-        let known = (process.pid, process.parent_exec_id.clone());
+        let known = Known {
+            pid: process.pid,
+            parent: process.parent_exec_id.clone(),
+            binary: process.binary.clone(),
+        };
         if self.processes.insert(process.exec_id.clone(), known).is_none() {
             self.order.push_back(process.exec_id.clone());
         }
@@ -155,17 +175,19 @@ impl<'a> Replayer<'a> {
         }
     }
 
-    /// The ancestors that are known, the parent first.
-    fn ancestors(&self, process: &RecordedProcess) -> Vec<ProcessId> {
-        let mut found: Vec<ProcessId> = Vec::new();
+    /// What is known of those that it descends from.
+    fn relatives(&self, process: &RecordedProcess) -> Relatives {
+        let mut found = Relatives::default();
         let mut next = process.parent_exec_id.as_str();
-        while let Some((pid, parent)) = self.processes.get(next) {
+        while let Some(Known { pid, parent, binary }) = self.processes.get(next) {
             // Images of one process after another are no ancestors of each other.
-            let same = found.last().map_or(process.pid, |id| id.global) == *pid;
+            let same = found.ancestors.last().map_or(process.pid, |id| id.global) == *pid;
             if !same {
-                found.push(ProcessId { global: *pid, own: *pid });
+                found.ancestors.push(ProcessId { global: *pid, own: *pid });
             }
-            if parent == next || found.len() > LICTOR_MAX_ANCESTORS as usize {
+            found.binaries.extend(binary.clone());
+            let images = LICTOR_MAX_ANCESTORS as usize;
+            if parent == next || found.ancestors.len() > images || found.binaries.len() > images {
                 break;
             }
             next = parent;
@@ -185,11 +207,11 @@ impl<'a> Replayer<'a> {
             self.found.elsewhere += 1;
             return;
         }
-        let ancestors = self.ancestors(&event.process);
-        let judged = self.layouts(event).find_map(|layout| event.event(layout, ancestors.clone()));
+        let relatives = self.relatives(&event.process);
+        let judged = self.layouts(event).find_map(|layout| event.event(layout, &relatives));
         let lack = match &judged {
             None => Some(Lack::Layout),
-            Some(judged) => hooks.iter().find_map(|hook| lack(hook, judged, event, &ancestors)),
+            Some(judged) => hooks.iter().find_map(|hook| lack(hook, judged, event)),
         };
         let (Some(judged), None) = (judged, lack) else {
             *self.found.undecided.entry(lack.unwrap_or(Lack::Layout)).or_default() += 1;
@@ -250,12 +272,7 @@ impl<'a> Replayer<'a> {
 }
 
 /// What the rules of a hook ask for and the event does not tell.
-fn lack(
-    hook: &Hook,
-    judged: &crate::oracle::Event,
-    event: &Recorded,
-    ancestors: &[ProcessId],
-) -> Option<Lack> {
+fn lack(hook: &Hook, judged: &crate::oracle::Event, event: &Recorded) -> Option<Lack> {
     let predicates = hook.rules.iter().flat_map(|rule| &rule.predicates);
     predicates.into_iter().find_map(|predicate| match predicate {
         Predicate::Arg { arg, test, .. } => {
@@ -272,10 +289,15 @@ fn lack(
             (!known).then_some(Lack::Argument)
         }
         Predicate::Return { .. } => judged.returned.is_none().then_some(Lack::Argument),
+        Predicate::Binary(test) if test.of == BinaryOf::Lineage => {
+            let named = |path: &Vec<u8>| test.test.values.iter().any(|value| value.as_bytes() == path);
+            (!judged.process.lineage.binaries.iter().any(named)).then_some(Lack::Lineage)
+        }
         Predicate::Binary(_) => None,
+        Predicate::NamespaceChange(_) | Predicate::CapabilityChange(_) => Some(Lack::Changes),
         Predicate::Pid(test) => {
             let foreign = test.in_namespace && !event.process.in_first_pid_namespace();
-            (foreign || test.follow_forks && ancestors.is_empty() && event.process.pid != 1)
+            (foreign || test.follow_forks && judged.process.ancestors.is_empty() && event.process.pid != 1)
                 .then_some(Lack::ProcessIds)
         }
         Predicate::Namespace(_) => event.process.lacks(true, false),

@@ -2,7 +2,9 @@
 
 use super::number::low_bits;
 use super::report::Report;
-use crate::model::{ArgKind, FieldPath, NumberTest, Predicate, TextMatch, TextTest, ValueTest};
+use crate::model::{
+    ArgKind, BinaryOf, BinaryTest, FieldPath, NumberTest, Predicate, TextMatch, TextTest, ValueTest,
+};
 use std::collections::BTreeMap;
 
 /// Most comparisons for one selector. Beyond it, nothing is said: such a selector is lengthy, not wrong.
@@ -15,6 +17,17 @@ enum Subject {
     Return,
     Binary,
     ParentBinary,
+}
+
+impl Subject {
+    /// `None` = one of several executables is meant.
+    fn of(binary: &BinaryTest) -> Option<Self> {
+        match binary.of {
+            BinaryOf::Process => Some(Self::Binary),
+            BinaryOf::Parent => Some(Self::ParentBinary),
+            BinaryOf::Lineage => None,
+        }
+    }
 }
 
 /// Refuses a selector whose filters leave no value; `kinds` are the types of the hook's arguments and of what it
@@ -31,11 +44,16 @@ pub(super) fn refuse(
             Predicate::Arg { at, arg, test } => (Subject::Arg(*arg), at, test),
             Predicate::Return { at, test } => (Subject::Return, at, test),
             Predicate::Binary(binary) => {
-                let subject = if binary.parent { Subject::ParentBinary } else { Subject::Binary };
-                texts.entry(subject).or_default().push((&binary.at, &binary.test));
+                if let Some(subject) = Subject::of(binary) {
+                    texts.entry(subject).or_default().push((&binary.at, &binary.test));
+                }
                 continue;
             }
-            Predicate::Pid(_) | Predicate::Namespace(_) | Predicate::Capability(_) => continue,
+            Predicate::Pid(_)
+            | Predicate::Namespace(_)
+            | Predicate::Capability(_)
+            | Predicate::NamespaceChange(_)
+            | Predicate::CapabilityChange(_) => continue,
         };
         let place = if let Subject::Arg(arg) = subject { Some(arg) } else { None };
         match test {

@@ -144,24 +144,23 @@ pub(super) fn uprobe(
             hint,
         );
     }
-    let each = targets.into_iter().map(|target| {
-        let parts = Parts {
-            target: Some(target),
-            args: &spec.args,
-            data: &[],
-            return_arg: return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Program, at, report),
-            on_return: spec.on_return,
-            origin: Origin::Program,
-            abilities: IN_PROGRAMS,
-            shared,
-            selectors: &spec.selectors,
-            message: spec.message.as_deref(),
-            tags: &spec.tags,
-            ignore_missing: spec.ignore.is_some_and(|ignore| ignore.call_not_found),
-        };
-        parts.build(at, report)
-    });
-    each.collect()
+    let parts = Parts {
+        target: targets.first().cloned(),
+        args: &spec.args,
+        data: &[],
+        return_arg: return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Program, at, report),
+        on_return: spec.on_return,
+        origin: Origin::Program,
+        abilities: IN_PROGRAMS,
+        shared,
+        selectors: &spec.selectors,
+        message: spec.message.as_deref(),
+        tags: &spec.tags,
+        ignore_missing: spec.ignore.is_some_and(|ignore| ignore.call_not_found),
+    };
+    // Built once, so that what is wrong with it is told once.
+    let Some(hook) = parts.build(at, report) else { return vec![None] };
+    targets.into_iter().map(|target| Some(Hook { target, ..hook.clone() })).collect()
 }
 
 /// A hook on a probe of a program.

@@ -4,12 +4,12 @@ use super::number::{self, CAPABILITIES, Span};
 use super::report::{Report, quoted};
 use super::text::{self, Subject};
 use crate::model::{
-    BinaryTest, CapabilitySet, CapabilityTest, FieldPath, Namespace, NamespaceTest, NamespaceValue, PidTest,
-    Predicate, TextMatch,
+    BinaryOf, BinaryTest, CapabilityChangeTest, CapabilitySet, CapabilityTest, FieldPath, Namespace,
+    NamespaceChangeTest, NamespaceTest, NamespaceValue, PidTest, Predicate, TextMatch,
 };
 use crate::spec::{
-    BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, MembershipOperator, NamespaceFilter,
-    NamespaceName, PidFilter,
+    BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, MembershipOperator,
+    NamespaceChangeFilter, NamespaceFilter, NamespaceName, PidFilter,
 };
 use crate::violation::did_you_mean;
 
@@ -30,7 +30,28 @@ pub(super) fn binary(
     };
     some_values(&filter.values, at, report)?;
     let test = text::test(Subject::Path, part, negated, &filter.values, at, report)?;
-    Some(Predicate::Binary(BinaryTest { at: at.clone(), parent, test }))
+    let of = match (filter.follow_children, parent) {
+        (false, false) => BinaryOf::Process,
+        (false, true) => BinaryOf::Parent,
+        (true, _) => lineage(part, parent, at, report)?,
+    };
+    Some(Predicate::Binary(BinaryTest { at: at.clone(), of, test }))
+}
+
+/// Says where `followChildren` cannot be.
+fn lineage(part: TextMatch, parent: bool, at: &FieldPath, report: &mut Report) -> Option<BinaryOf> {
+    let at = at.member("followChildren");
+    if parent {
+        let hint = "a `matchBinaries` with it holds for the children of those programs, too";
+        report.refuse_with(&at, "true, for the program of the parent", "false, or `matchBinaries`", hint);
+        return None;
+    }
+    if part != TextMatch::Equal {
+        let hint = "of what ran before, whole paths are remembered, not their beginnings and ends";
+        report.refuse_with(&at, "true, with a beginning or an end of paths", "operators In, NotIn", hint);
+        return None;
+    }
+    Some(BinaryOf::Lineage)
 }
 
 pub(super) fn pid(filter: &PidFilter, at: &FieldPath, report: &mut Report) -> Option<Predicate> {
@@ -86,11 +107,63 @@ fn kernel_namespace(name: NamespaceName) -> Namespace {
     }
 }
 
+pub(super) fn namespace_change(
+    filter: &NamespaceChangeFilter,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<Predicate> {
+    some_values(&filter.values, at, report)?;
+    let named: Vec<Namespace> = filter.values.iter().map(|name| kernel_namespace(*name)).collect();
+    let negated = negated(filter.operator);
+    let any_of: Vec<Namespace> =
+        Namespace::ALL.into_iter().filter(|namespace| named.contains(namespace) != negated).collect();
+    if any_of.is_empty() {
+        report.refuse(
+            &at.member("values"),
+            "every kind of namespace, for NotIn",
+            "some of them: one is to be left",
+        );
+        return None;
+    }
+    Some(Predicate::NamespaceChange(NamespaceChangeTest { at: at.clone(), any_of }))
+}
+
 pub(super) fn capability(
     filter: &CapabilityFilter,
     at: &FieldPath,
     report: &mut Report,
 ) -> Option<Predicate> {
+    let (set, mask) = capability_set(filter, at, report)?;
+    Some(Predicate::Capability(CapabilityTest {
+        at: at.clone(),
+        set,
+        mask,
+        negated: negated(filter.operator),
+        in_namespace: filter.is_namespace_capability,
+    }))
+}
+
+pub(super) fn capability_change(
+    filter: &CapabilityFilter,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<Predicate> {
+    let (set, mask) = capability_set(filter, at, report)?;
+    Some(Predicate::CapabilityChange(CapabilityChangeTest {
+        at: at.clone(),
+        set,
+        mask,
+        negated: negated(filter.operator),
+        in_namespace: filter.is_namespace_capability,
+    }))
+}
+
+/// The set that a filter is about, and the bits of the capabilities that it names.
+fn capability_set(
+    filter: &CapabilityFilter,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<(CapabilitySet, u64)> {
     some_values(&filter.values, at, report)?;
     let before = report.refused;
     let mut mask = 0;
@@ -105,15 +178,7 @@ pub(super) fn capability(
         CapabilitySetName::Permitted => CapabilitySet::Permitted,
         CapabilitySetName::Inheritable => CapabilitySet::Inheritable,
     };
-    (report.refused == before).then(|| {
-        Predicate::Capability(CapabilityTest {
-            at: at.clone(),
-            set,
-            mask,
-            negated: negated(filter.operator),
-            in_namespace: filter.is_namespace_capability,
-        })
-    })
+    (report.refused == before).then_some((set, mask))
 }
 
 pub(super) fn unknown_capability(name: &str, at: &FieldPath, report: &mut Report) {

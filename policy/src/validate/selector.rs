@@ -163,7 +163,7 @@ fn parts<'a>(
 type Has = fn(&SelectorSpec) -> bool;
 
 /// The fields that a selector can have from a macro, and whether one has them.
-const FIELDS: [(&str, Has); 11] = [
+const FIELDS: [(&str, Has); 13] = [
     ("label", |spec| spec.label.is_some()),
     ("matchArgs", |spec| !spec.match_args.is_empty()),
     ("matchData", |spec| !spec.match_data.is_empty()),
@@ -173,6 +173,8 @@ const FIELDS: [(&str, Has); 11] = [
     ("matchPIDs", |spec| !spec.match_pids.is_empty()),
     ("matchNamespaces", |spec| !spec.match_namespaces.is_empty()),
     ("matchCapabilities", |spec| !spec.match_capabilities.is_empty()),
+    ("matchNamespaceChanges", |spec| !spec.match_namespace_changes.is_empty()),
+    ("matchCapabilityChanges", |spec| !spec.match_capability_changes.is_empty()),
     ("matchActions", |spec| !spec.match_actions.is_empty()),
     ("matchReturnActions", |spec| !spec.match_return_actions.is_empty()),
 ];
@@ -197,6 +199,12 @@ fn process_filters(
     }
     for (filter, at) in numbered(&spec.match_capabilities, at, "matchCapabilities") {
         predicates.extend(process::capability(filter, &at, report));
+    }
+    for (filter, at) in numbered(&spec.match_namespace_changes, at, "matchNamespaceChanges") {
+        predicates.extend(process::namespace_change(filter, &at, report));
+    }
+    for (filter, at) in numbered(&spec.match_capability_changes, at, "matchCapabilityChanges") {
+        predicates.extend(process::capability_change(filter, &at, report));
     }
 }
 

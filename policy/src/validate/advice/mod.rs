@@ -262,7 +262,9 @@ fn hard_links(policy: &Policy, report: &mut Report) {
         | Predicate::Binary(_)
         | Predicate::Pid(_)
         | Predicate::Namespace(_)
-        | Predicate::Capability(_) => false,
+        | Predicate::Capability(_)
+        | Predicate::NamespaceChange(_)
+        | Predicate::CapabilityChange(_) => false,
     };
     for hook in &policy.hooks {
         let rule =

@@ -3,8 +3,8 @@
 use super::super::report::Report;
 use super::matches_unresolved;
 use crate::model::{
-    BinaryTest, CapabilityTest, EndpointsTest, EndpointsValues, Hook, NamespaceTest, NumberTest, PidTest,
-    Policy, Predicate, Rule, TextMatch, TextTest, ValueTest,
+    BinaryOf, BinaryTest, CapabilityChangeTest, CapabilityTest, EndpointsTest, EndpointsValues, Hook,
+    NamespaceTest, NumberTest, PidTest, Policy, Predicate, Rule, TextMatch, TextTest, ValueTest,
 };
 
 /// Most comparisons of values for one hook: enough for some hundred rules; beyond it, nothing is said rather than
@@ -36,7 +36,14 @@ pub(super) fn shadowed(policy: &Policy, hook: &Hook, report: &mut Report) {
 }
 
 fn may_be_unresolved(predicate: &Predicate) -> bool {
-    matches!(predicate, Predicate::Arg { .. } | Predicate::Return { .. } | Predicate::Binary(_))
+    match predicate {
+        Predicate::Arg { .. }
+        | Predicate::Return { .. }
+        | Predicate::Binary(_)
+        | Predicate::NamespaceChange(_)
+        | Predicate::CapabilityChange(_) => true,
+        Predicate::Pid(_) | Predicate::Namespace(_) | Predicate::Capability(_) => false,
+    }
 }
 
 /// Whether `wide` holds whenever `narrow` does.
@@ -61,19 +68,31 @@ fn implies(given: &Predicate, wanted: &Predicate, steps: &mut usize) -> bool {
             value(given, wanted, steps)
         }
         (
-            Predicate::Binary(BinaryTest { test: given, parent, .. }),
-            Predicate::Binary(BinaryTest { test: wanted, parent: other, .. }),
-        ) => parent == other && text(given, wanted, steps),
+            Predicate::Binary(BinaryTest { test: given, of, .. }),
+            Predicate::Binary(BinaryTest { test: wanted, of: other, .. }),
+        ) => {
+            // Of several executables, one may be listed and another one not.
+            let comparable = *of != BinaryOf::Lineage || given.negated == wanted.negated;
+            of == other && comparable && text(given, wanted, steps)
+        }
         (Predicate::Pid(given), Predicate::Pid(wanted)) => pid(given, wanted, steps),
         (Predicate::Namespace(given), Predicate::Namespace(wanted)) => namespace(given, wanted, steps),
         (Predicate::Capability(given), Predicate::Capability(wanted)) => capability(given, wanted),
+        (Predicate::NamespaceChange(given), Predicate::NamespaceChange(wanted)) => {
+            given.any_of.iter().all(|namespace| wanted.any_of.contains(namespace))
+        }
+        (Predicate::CapabilityChange(given), Predicate::CapabilityChange(wanted)) => {
+            capability_change(given, wanted)
+        }
         (
             Predicate::Arg { .. }
             | Predicate::Return { .. }
             | Predicate::Binary(_)
             | Predicate::Pid(_)
             | Predicate::Namespace(_)
-            | Predicate::Capability(_),
+            | Predicate::Capability(_)
+            | Predicate::NamespaceChange(_)
+            | Predicate::CapabilityChange(_),
             _,
         ) => false,
     }
@@ -209,6 +228,15 @@ fn capability(given: &CapabilityTest, wanted: &CapabilityTest) -> bool {
     let same = given.set == wanted.set && given.negated == wanted.negated;
     let narrower = if given.negated { wanted.mask & !given.mask } else { given.mask & !wanted.mask };
     same && narrower == 0 && (given.in_namespace || !wanted.in_namespace)
+}
+
+fn capability_change(given: &CapabilityChangeTest, wanted: &CapabilityChangeTest) -> bool {
+    // "Another one" is among fewer, the more are named.
+    let narrower = if given.negated { wanted.mask ^ given.mask } else { given.mask & !wanted.mask };
+    given.set == wanted.set
+        && given.negated == wanted.negated
+        && narrower == 0
+        && (given.in_namespace || !wanted.in_namespace)
 }
 
 #[cfg(test)]
