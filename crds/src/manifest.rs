@@ -107,6 +107,13 @@ fn spec() -> Json {
             );
         }
     }
+    if let Some(list) = spec.pointer_mut("/properties/lists/items") {
+        rule(
+            list,
+            "has(self.pattern) == (has(self.type) && self.type == 'generated_ftrace')",
+            "a list of type generated_ftrace needs a `pattern`, others have none",
+        );
+    }
     places_in_programs(&mut spec);
     for hook in hooks {
         actions(&mut spec, &hook);

@@ -1,7 +1,7 @@
 //! A node and policies for tests.
 
 use crate::actions::calls::{Attempt, Transport};
-use lictor_policy::model::MemberPath;
+use lictor_policy::model::{FunctionPattern, MemberPath};
 use lictor_policy::plan::{NoWay, NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, Way};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +40,11 @@ impl Symbols for FakeSymbols {
 
     fn probeable(&self, _: &str) -> bool {
         false
+    }
+
+    fn fitting_functions(&self, pattern: &FunctionPattern) -> Vec<String> {
+        let known = ["fd_install", "vfs_read", "vfs_write"];
+        known.into_iter().filter(|name| pattern.fits(name)).map(str::to_owned).collect()
     }
 
     fn nearest_functions(&self, _: &str, _: usize) -> Vec<String> {

@@ -211,23 +211,36 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
     let lsm = |target: &HookTarget| match target {
         HookTarget::Function(name) => name.strip_prefix("security_").map(str::to_owned),
         HookTarget::Lsm(name) => Some(name.clone()),
-        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } | HookTarget::User { .. } => None,
+        HookTarget::Functions(_)
+        | HookTarget::Syscall(_)
+        | HookTarget::Tracepoint { .. }
+        | HookTarget::User { .. } => None,
     };
     // Events do not tell whether the arguments of a tracepoint were read, or its record.
     let tracepoint = |target: &HookTarget| match target {
         HookTarget::Tracepoint { subsystem, event, raw: _ } => Some((subsystem.clone(), event.clone())),
-        HookTarget::Function(_) | HookTarget::Syscall(_) | HookTarget::Lsm(_) | HookTarget::User { .. } => {
-            None
-        }
+        HookTarget::Function(_)
+        | HookTarget::Functions(_)
+        | HookTarget::Syscall(_)
+        | HookTarget::Lsm(_)
+        | HookTarget::User { .. } => None,
     };
     // Nor how a place in a program was named.
     let user = |target: &HookTarget| match target {
         HookTarget::User { path, place } => Some((path.clone(), place.to_string())),
         HookTarget::Function(_)
+        | HookTarget::Functions(_)
         | HookTarget::Syscall(_)
         | HookTarget::Lsm(_)
         | HookTarget::Tracepoint { .. } => None,
     };
+    if let HookTarget::Functions(pattern) = hook {
+        return match event {
+            HookTarget::Function(name) => pattern.fits(name),
+            HookTarget::Lsm(name) => pattern.fits(&format!("security_{name}")),
+            _ => hook == event,
+        };
+    }
     hook == event
         || user(hook).is_some() && user(hook) == user(event)
         || lsm(hook).is_some() && lsm(hook) == lsm(event)
@@ -245,7 +258,13 @@ fn moment(hook: &Hook, event: &Event) -> Moment {
         || hook.rules.iter().any(|rule| rule.actions.late);
     let prevents =
         |rule: &Rule| rule.actions.deny.is_some() || rule.actions.signal == Some(SIGKILL) && !asks_for_end;
-    let security = matches!(&hook.target, HookTarget::Function(name) if name.starts_with("security_"));
+    let security = match (&hook.target, &event.target) {
+        (HookTarget::Function(name), _) | (HookTarget::Functions(_), HookTarget::Function(name)) => {
+            name.starts_with("security_")
+        }
+        (HookTarget::Functions(_), HookTarget::Lsm(_)) => true,
+        _ => false,
+    };
     if matches!(hook.target, HookTarget::Lsm(_))
         || security && event.denies && hook.rules.iter().any(prevents)
     {

@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, bail};
 use lictor_policy::btf::Btf;
-use lictor_policy::model::{MemberPath, Namespace};
+use lictor_policy::model::{FunctionPattern, MemberPath, Namespace};
 use lictor_policy::plan::{NoWay, NodeFacts, Signature, Symbols, TracepointField, Way};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -54,6 +55,11 @@ impl Symbols for FileSymbols {
 
     fn probeable(&self, _name: &str) -> bool {
         false
+    }
+
+    fn fitting_functions(&self, pattern: &FunctionPattern) -> Vec<String> {
+        let fitting: BTreeSet<&str> = self.0.functions().filter(|name| pattern.fits(name)).collect();
+        fitting.into_iter().map(str::to_owned).collect()
     }
 
     fn nearest_functions(&self, name: &str, limit: usize) -> Vec<String> {

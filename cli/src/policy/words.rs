@@ -165,6 +165,7 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
             let unit = match hook.target {
                 lictor_policy::model::HookTarget::Tracepoint { raw: false, .. } => "field",
                 lictor_policy::model::HookTarget::Function(_)
+                | lictor_policy::model::HookTarget::Functions(_)
                 | lictor_policy::model::HookTarget::Syscall(_)
                 | lictor_policy::model::HookTarget::Tracepoint { raw: true, .. }
                 | lictor_policy::model::HookTarget::Lsm(_)

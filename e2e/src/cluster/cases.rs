@@ -31,13 +31,15 @@ pub enum Lane {
     Node,
     /// A control plane of the test's own.
     ControlPlane,
+    /// The same, for what takes as long as all those together.
+    Long,
     /// Nothing: most of its time it waits.
     Waiting,
 }
 
 impl Lane {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Node, Self::ControlPlane, Self::Waiting];
+    pub const ALL: [Self; 4] = [Self::Node, Self::ControlPlane, Self::Long, Self::Waiting];
 }
 
 /// What a test gets to work with.

@@ -47,8 +47,8 @@ lineage() {
 	chain 40 $W/line-long
 	chain 10 $W/line-too-long
 	chain 40 $W/line-too-long
-	check line-long-enough-lives test "$(status_of chain 10 $W/line-too-long-kill)" = 0
-	check line-too-long-dies test "$(status_of chain 40 $W/line-too-long-kill)" = 137
+	check line-long-enough-lives test "$(status_of $W/chain/1 $W/chain.pl 1 10 $W/line-too-long-kill)" = 0
+	check line-too-long-dies test "$(status_of $W/chain/1 $W/chain.pl 1 40 $W/line-too-long-kill)" = 137
 } >/dev/null
 workload lineage
 
@@ -56,14 +56,14 @@ workload lineage
 changing() { perl -e "$1"'; open my $opened, "<", $ARGV[0]' $2; }
 new_mnt='syscall 272, 0x20000'
 new_uts='syscall 272, 0x4000000'
-on_open ns-change-in "matchNamespaceChanges: [{operator: In, values: [Mnt, Net]}]"
-on_open ns-change-not-in "matchNamespaceChanges: [{operator: NotIn, values: [Uts]}]"
-on_open ns-change-several "matchNamespaceChanges: [{operator: In, values: [Mnt]}, {operator: In, values: [Uts]}]"
-on_open ns-change-old "matchNamespaceChanges: [{operator: In, values: [Mnt]}], matchBinaries: [{operator: In, values: [$W/bin/oldperl]}]"
-on_open cap-change-in "matchCapabilityChanges: [{type: Effective, operator: In, values: [CAP_SYS_ADMIN]}]"
-on_open cap-change-permitted "matchCapabilityChanges: [{type: Permitted, operator: In, values: [CAP_SYS_ADMIN]}]"
-on_open cap-change-not-in "matchCapabilityChanges: [{operator: NotIn, values: [CAP_SYS_ADMIN]}]"
-on_open cap-change-namespace "matchCapabilityChanges: [{operator: In, values: [CAP_SYS_ADMIN], isNamespaceCapability: true}]"
+on_function ns-change-in fd_install 1 "matchNamespaceChanges: [{operator: In, values: [Mnt, Net]}]"
+on_function ns-change-not-in fd_install 1 "matchNamespaceChanges: [{operator: NotIn, values: [Uts]}]"
+on_function ns-change-several fd_install 1 "matchNamespaceChanges: [{operator: In, values: [Mnt]}, {operator: In, values: [Uts]}]"
+on_function ns-change-old fd_install 1 "matchNamespaceChanges: [{operator: In, values: [Mnt]}], matchBinaries: [{operator: In, values: [$W/bin/oldperl]}]"
+on_function cap-change-in fd_install 1 "matchCapabilityChanges: [{type: Effective, operator: In, values: [CAP_SYS_ADMIN]}]"
+on_function cap-change-permitted fd_install 1 "matchCapabilityChanges: [{type: Permitted, operator: In, values: [CAP_SYS_ADMIN]}]"
+on_function cap-change-not-in fd_install 1 "matchCapabilityChanges: [{operator: NotIn, values: [CAP_SYS_ADMIN]}]"
+on_function cap-change-namespace fd_install 1 "matchCapabilityChanges: [{operator: In, values: [CAP_SYS_ADMIN], isNamespaceCapability: true}]"
 # One that begins before the node worker does, and changes when it is told to.
 cp /usr/bin/perl $W/bin/oldperl
 $W/bin/oldperl -e 'select undef, undef, undef, 0.1 until -e $ARGV[0]; '"$new_mnt"'; open my $opened, "<", $ARGV[1]' $W/change-now $W/ns-change-old &
@@ -86,6 +86,8 @@ changes() {
 	changing '$> = 1000' $W/cap-change-permitted
 	changing 'syscall 117, 1000, 1000, 1000' $W/cap-change-permitted
 	changing '$> = 1000' $W/cap-change-not-in
+	# All that root has but CAP_CHOWN: capset(2) with the header of version 3.
+	changing 'syscall 126, pack("LL", 0x20080522, 0), pack("L6", 0xfffffffe, 0xffffffff, 0, 0x1ff, 0x1ff, 0)' $W/cap-change-not-in
 	# A forked process began with what it had then.
 	perl -e '$> = 1000; unless (fork) { open my $opened, "<", $ARGV[0]; exit } wait' $W/cap-change-in
 	# A user namespace of its own: all capabilities, of a user that had none.

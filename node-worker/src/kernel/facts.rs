@@ -3,7 +3,7 @@
 use super::binaries::Binaries;
 use lictor_policy::btf::{Btf, BtfError};
 use lictor_policy::format::parse_format;
-use lictor_policy::model::{MemberPath, Namespace, UserPlace};
+use lictor_policy::model::{FunctionPattern, MemberPath, Namespace, UserPlace};
 use lictor_policy::plan::{
     FoundPlace, NoWay, NodeFacts, Signature, Symbols, TracepointField, UserProblem, Way,
 };
@@ -207,6 +207,23 @@ impl SystemSymbols {
         Err(last)
     }
 
+    /// The functions that can be traced and whose names fit. Parts of functions that the compiler made (`name.isra.0`) are
+    /// none of them.
+    fn traceable(&self, pattern: &FunctionPattern) -> io::Result<BTreeSet<String>> {
+        let mut last = io::ErrorKind::NotFound.into();
+        for events in &self.tracing {
+            let file = events.with_file_name("available_filter_functions");
+            match File::open(file) {
+                Ok(file) => {
+                    let lines = BufReader::with_capacity(1 << 16, file).lines();
+                    return fitting(lines, pattern);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     /// Whether the kernel lists a function of that name.
     fn listed(&self, name: &str) -> io::Result<bool> {
         let mut reader = BufReader::with_capacity(1 << 16, File::open(&self.kallsyms)?);
@@ -221,6 +238,22 @@ impl SystemSymbols {
             }
         }
     }
+}
+
+/// The names that fit, of lines `name` and `name [module]`.
+fn fitting(
+    lines: impl Iterator<Item = io::Result<String>>,
+    pattern: &FunctionPattern,
+) -> io::Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for line in lines {
+        let line = line?;
+        let name = line.split_ascii_whitespace().next().unwrap_or_default();
+        if !name.is_empty() && !name.contains('.') && pattern.fits(name) {
+            names.insert(name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// Whether `ffffffff81000000 T name` (and `\t[module]` behind it) is a function of that name.
@@ -276,6 +309,19 @@ impl Symbols for SystemSymbols {
             Err(error) => {
                 tracing::warn!(%error, file = %self.kallsyms.display(), name, "cannot look for a function");
                 false
+            }
+        }
+    }
+
+    fn fitting_functions(&self, pattern: &FunctionPattern) -> Vec<String> {
+        match self.traceable(pattern) {
+            Ok(names) => names.into_iter().collect(),
+            Err(error) => {
+                tracing::warn!(
+                    %error, pattern = pattern.as_str(),
+                    "cannot read which functions can be traced (available_filter_functions): no function fits the pattern"
+                );
+                Vec::new()
             }
         }
     }
@@ -413,6 +459,17 @@ mod tests {
             assert_eq!(symbols.probeable(name), expected, "{name}");
             assert_eq!(symbols.probeable(name), expected, "{name}, asked again");
         }
+    }
+
+    #[test]
+    fn functions_that_can_be_traced_are_found_by_a_pattern() {
+        let lines = "ksys_write\nksys_read [module]\nksys_read\nksys_mount.isra.0\ndo_ksys\n";
+        let root = machine(&[RELEASE, ("sys/kernel/debug/tracing/available_filter_functions", lines)]);
+        let symbols = gather_from(root.path()).unwrap().symbols;
+        let pattern = FunctionPattern::new("^ksys_").unwrap();
+        assert_eq!(symbols.fitting_functions(&pattern), ["ksys_read", "ksys_write"]);
+        let nothing = gather_from(machine(&[RELEASE]).path()).unwrap().symbols;
+        assert!(nothing.fitting_functions(&pattern).is_empty());
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl KernelNames {
                 (!function(name))
                     .then(|| ("call", format!("the unknown function `{name}`"), quoted(near(), "")))
             }
+            HookTarget::Functions(pattern) => {
+                let none = !self.functions.iter().any(|name| pattern.fits(name));
+                let found = || format!("the pattern `{}`, which no function fits", pattern.as_str());
+                none.then(|| ("call", found(), Vec::new()))
+            }
             HookTarget::Syscall(name) => {
                 let prefix = self.syscall_prefix.as_str();
                 let near = || {

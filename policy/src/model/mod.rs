@@ -6,12 +6,14 @@
 
 mod endpoints;
 mod member;
+mod pattern;
 mod predicate;
 mod scope;
 mod user;
 
 pub use endpoints::{EndpointsPart, EndpointsTest, EndpointsValues, Network};
 pub use member::{ArgSource, MEMBERS_MAX, Member, MemberPath, Origin};
+pub use pattern::FunctionPattern;
 pub use predicate::{
     BinaryOf, BinaryTest, CapabilityChangeTest, CapabilitySet, CapabilityTest, FileType, FileTypeTest,
     Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest, PidTest, Predicate, TextMatch,
@@ -164,6 +166,8 @@ pub struct Hook {
 pub enum HookTarget {
     /// A kernel function, by name.
     Function(String),
+    /// All functions of the node's kernel whose names fit.
+    Functions(FunctionPattern),
     /// A system call, by its name without prefix: `write` for `sys_write`, `__x64_sys_write` and `write`.
     Syscall(String),
     /// A tracepoint.

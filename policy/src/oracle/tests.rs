@@ -99,6 +99,7 @@ fn place_of<'a>(point: &HookPoint, places: &'a [Place]) -> (&'a Place, Moment) {
         let security = format!("security_{name}");
         let matching = move |place: &&Place| match &place.target {
             HookTarget::Function(function) => *function == name || *function == security,
+            HookTarget::Functions(pattern) => pattern.fits(name),
             HookTarget::Lsm(hook) => hook == name || name.strip_prefix("security_") == Some(hook),
             HookTarget::Syscall(call) => name.strip_prefix("__x64_sys_") == Some(call),
             HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}") == name,

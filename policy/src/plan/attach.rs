@@ -4,7 +4,7 @@ use super::facts::{NodeFacts, Parameter, Signature, TypeClass};
 use super::fields::{Reader, c_class};
 use super::refusal::Problem;
 use super::{Attach, EventKind, HookPoint, UserSite, user};
-use crate::model::{FieldPath, Hook, HookTarget, Predicate};
+use crate::model::{FieldPath, FunctionPattern, Hook, HookTarget, Predicate};
 use crate::violation::nearest;
 use lictor_node_worker_ebpf as wire;
 
@@ -151,6 +151,9 @@ pub(super) fn sites(
             Some(call) if !call.is_empty() => syscall(call, wants, facts),
             Some(_) | None => function(name, wants, facts),
         },
+        HookTarget::Functions(pattern) => {
+            return functions(pattern, wants, facts).map_err(|problem| (problem, None));
+        }
         HookTarget::Syscall(name) => syscall(name, wants, facts),
         HookTarget::Tracepoint { subsystem, event, raw: false } => tracepoint(subsystem, event, wants, facts),
         HookTarget::Tracepoint { subsystem, event, raw: true } => {
@@ -162,6 +165,23 @@ pub(super) fn sites(
         }
     };
     site.map(|site| vec![site]).map_err(|problem| (problem, None))
+}
+
+/// A place for each function that a pattern fits.
+fn functions(pattern: &FunctionPattern, wants: &Wants, facts: &NodeFacts) -> Result<Vec<Site>, Problem> {
+    let names = facts.symbols.fitting_functions(pattern);
+    if names.is_empty() {
+        let found = format!("the pattern `{}`, which no function fits", pattern.as_str());
+        return Err(Problem::missing(found, "patterns that fit functions of this kernel"));
+    }
+    // A node has no room for more hook points than this.
+    if names.len() > wire::LICTOR_MAX_HOOKS as usize {
+        let found = format!("the pattern `{}`, which {} functions fit", pattern.as_str(), names.len());
+        let allowed =
+            format!("patterns that at most {} functions of this kernel fit", wire::LICTOR_MAX_HOOKS);
+        return Err(Problem::new(found, allowed).hint("make it narrower, or several policies of it"));
+    }
+    names.iter().map(|name| function(name, wants, facts)).collect()
 }
 
 fn function(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {

@@ -1,7 +1,7 @@
 //! What a node's kernel can do, as far as a plan depends on it.
 
 use super::user::FoundPlace;
-use crate::model::{ArgKind, MemberPath, Namespace, UserPlace};
+use crate::model::{ArgKind, FunctionPattern, MemberPath, Namespace, UserPlace};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,6 +31,9 @@ pub trait Symbols: std::fmt::Debug + Send + Sync {
 
     /// Whether a function without BTF can be probed (it is in `/proc/kallsyms`).
     fn probeable(&self, name: &str) -> bool;
+
+    /// The functions whose names fit and that can be traced, as far as that is known, in order.
+    fn fitting_functions(&self, pattern: &FunctionPattern) -> Vec<String>;
 
     /// The nearest function names, best first, at most `limit`.
     fn nearest_functions(&self, name: &str, limit: usize) -> Vec<String>;

@@ -123,6 +123,7 @@ impl<'a> Placer<'a> {
         let asked = self.sites.keys().filter_map(|(target, _)| match target {
             HookTarget::User { path, place } => Some((path.as_str(), place)),
             HookTarget::Function(_)
+            | HookTarget::Functions(_)
             | HookTarget::Syscall(_)
             | HookTarget::Tracepoint { .. }
             | HookTarget::Lsm(_) => None,

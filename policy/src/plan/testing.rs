@@ -6,7 +6,7 @@ use super::facts::{
 use super::fields::c_class;
 use super::user::{FileIdentity, FoundPlace, UserSite};
 use crate::btf::{Btf, builder};
-use crate::model::{FunctionName, MemberPath, Namespace, UserPlace};
+use crate::model::{FunctionName, FunctionPattern, MemberPath, Namespace, UserPlace};
 use crate::violation::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -137,6 +137,10 @@ impl Symbols for FakeSymbols {
 
     fn probeable(&self, name: &str) -> bool {
         self.functions.contains_key(name) || self.probeable.contains(name)
+    }
+
+    fn fitting_functions(&self, pattern: &FunctionPattern) -> Vec<String> {
+        self.functions.keys().filter(|name| pattern.fits(name)).cloned().collect()
     }
 
     fn nearest_functions(&self, name: &str, limit: usize) -> Vec<String> {

@@ -309,7 +309,7 @@ fn not_yet(name: &str) -> String {
 }
 
 /// What to write instead of something that this version does not have, where there is something.
-const INSTEAD: [(&str, &str); 21] = [
+const INSTEAD: [(&str, &str); 19] = [
     ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
     (
         "NotifyEnforcer",
@@ -320,8 +320,6 @@ const INSTEAD: [(&str, &str); 21] = [
         "generated_syscalls",
         "watch the tracepoint raw_syscalls/sys_enter, whose field 4 is the number of the system call",
     ),
-    ("generated_ftrace", "list the functions"),
-    ("pattern", "list the functions"),
     ("validated", "leave it out"),
     ("CapabilitiesGained", "`matchCapabilityChanges` tells what the process has gained since it began"),
     ("matchWorkloads", "give the policy a `podSelector`, or write a policy for each workload"),

@@ -36,7 +36,7 @@ pub(crate) use hook::{
 };
 pub use hook::{IgnoreSpec, KprobeSpec, LsmHookSpec, TracepointSpec, UprobeIgnoreSpec, UprobeSpec, UsdtSpec};
 pub use label_selector::{LabelOperator, LabelRequirement, LabelSelector};
-pub use list::{ListKind, ListSpec};
+pub use list::{ListKind, ListSpec, PATTERN_BYTES_MAX};
 pub use option::OptionSpec;
 pub use policy::{HostSelector, ModeName, OnUnresolvedName, PolicySpec};
 pub use selector::SelectorSpec;

@@ -182,6 +182,8 @@ impl<'a> AllowList<'a> {
                 ("tracepoints", format!("  - subsystem: {subsystem}\n    event: {event}\n"))
             }
             HookTarget::User { path, place } => user_text(path, place),
+            // Events happen at one function.
+            HookTarget::Functions(_) => return Ok(None),
         };
         text.push_str("    args:\n");
         let mut selectors = String::new();
@@ -267,6 +269,7 @@ fn place_to_deny(place: &HookTarget) -> HookTarget {
             None => place.clone(),
         },
         HookTarget::Lsm(_)
+        | HookTarget::Functions(_)
         | HookTarget::Syscall(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::User { .. } => place.clone(),

@@ -383,7 +383,10 @@ pub(super) fn denies(place: &HookTarget) -> bool {
     match place {
         HookTarget::Lsm(_) => true,
         HookTarget::Function(name) => name.starts_with("security_"),
-        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } | HookTarget::User { .. } => false,
+        HookTarget::Functions(_)
+        | HookTarget::Syscall(_)
+        | HookTarget::Tracepoint { .. }
+        | HookTarget::User { .. } => false,
     }
 }
 

@@ -310,6 +310,7 @@ fn words(event: &Recorded) -> String {
     use super::line::RecordedValue as Recorded;
     let place = match &event.place {
         HookTarget::Function(name) | HookTarget::Lsm(name) => name.clone(),
+        HookTarget::Functions(pattern) => pattern.as_str().to_owned(),
         HookTarget::Syscall(name) => format!("sys_{name}"),
         HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}"),
         HookTarget::User { path, place } => format!("{place} of {path}"),

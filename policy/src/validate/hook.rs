@@ -23,9 +23,16 @@ pub(super) fn kprobe(
     at: &FieldPath,
     report: &mut Report,
 ) -> Option<Hook> {
-    let target = call(spec, &at.member("call"), report);
+    let target = match shared.pattern(&spec.call) {
+        Some(pattern) => Some(HookTarget::Functions(pattern)),
+        None if shared.is_generated(&spec.call) => None,
+        None => call(spec, &at.member("call"), report),
+    };
     let return_arg = return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Function, at, report);
-    let deny = !watches && (spec.syscall || spec.call.starts_with("security_"));
+    // A list of functions has no system calls, whatever `syscall` says, which is `true` by itself.
+    let listed = shared.is_generated(&spec.call);
+    let origin = if spec.syscall && !listed { Origin::Syscall } else { Origin::Function };
+    let deny = !watches && (origin == Origin::Syscall || listed || spec.call.starts_with("security_"));
     let reason = if watches {
         "hooks under `fentries` only watch; write it under `kprobes`"
     } else {
@@ -37,7 +44,7 @@ pub(super) fn kprobe(
         data: &spec.data,
         return_arg,
         on_return: spec.on_return,
-        origin: if spec.syscall { Origin::Syscall } else { Origin::Function },
+        origin,
         abilities: Abilities { deny, signal: !watches, reason },
         shared,
         selectors: &spec.selectors,

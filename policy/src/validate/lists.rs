@@ -1,8 +1,8 @@
 //! What a policy writes once and uses in several places: lists and macros.
 
 use super::report::{Report, quoted};
-use crate::model::FieldPath;
-use crate::spec::{KprobeSpec, ListKind, ListSpec, PolicySpec, SelectorSpec};
+use crate::model::{FieldPath, FunctionPattern};
+use crate::spec::{KprobeSpec, ListKind, ListSpec, PATTERN_BYTES_MAX, PolicySpec, SelectorSpec};
 use crate::violation::did_you_mean;
 use lictor_node_worker_ebpf::LICTOR_MAX_HOOKS;
 use std::borrow::Cow;
@@ -99,6 +99,22 @@ impl<'a> Shared<'a> {
         Some((list, FieldPath::new("spec.lists").index(place)))
     }
 
+    /// The list of functions of the kernel that a hook's `call` names.
+    fn generated(&self, call: &str) -> Option<&'a ListSpec> {
+        let name = call.strip_prefix("list:")?;
+        self.lists.iter().find(|list| list.name == name && list.kind == Some(ListKind::GeneratedFtrace))
+    }
+
+    /// Whether a hook's `call` names functions of the kernel by a pattern.
+    pub(super) fn is_generated(&self, call: &str) -> bool {
+        self.generated(call).is_some()
+    }
+
+    /// That pattern; `None` = there is none, or what is wrong with it has been said.
+    pub(super) fn pattern(&self, call: &str) -> Option<FunctionPattern> {
+        FunctionPattern::new(self.generated(call)?.pattern.as_deref()?).ok()
+    }
+
     /// The macro called `name` and where it stands; says so when there is none.
     pub(super) fn selector(
         &self,
@@ -143,6 +159,10 @@ impl<'a> Shared<'a> {
         let Some(name) = spec.call.strip_prefix("list:") else { return Some(vec![Cow::Borrowed(spec)]) };
         let at = at.member("call");
         let (list, _) = self.list(name, &at, report)?;
+        if list.kind == Some(ListKind::GeneratedFtrace) {
+            // Which functions these are, each node finds out.
+            return Some(vec![Cow::Borrowed(spec)]);
+        }
         let count = list.values.len();
         // A node has no room for more hook points than this.
         if count > LICTOR_MAX_HOOKS as usize {
@@ -182,14 +202,49 @@ fn check_list(list: &ListSpec, earlier: &[ListSpec], at: &FieldPath, report: &mu
             if twice { format!("{} a second time", quoted(&list.name)) } else { "an empty name".into() };
         report.refuse(&at.member("name"), found, "a name that no other list has");
     }
-    if list.values.is_empty() {
-        report.refuse(&at.member("values"), "no value", "at least one");
+    match (list.kind, &list.pattern) {
+        (Some(ListKind::GeneratedFtrace), pattern) => generated(list, pattern.as_deref(), at, report),
+        (_, Some(pattern)) => {
+            report.refuse(&at.member("pattern"), quoted(pattern), "a list of type generated_ftrace");
+        }
+        (_, None) if list.values.is_empty() => {
+            report.refuse(&at.member("values"), "no value", "at least one");
+        }
+        (_, None) => {}
     }
     let mut seen = BTreeSet::new();
     for (place, value) in list.values.iter().enumerate() {
+        if value.starts_with("list:") {
+            let at = at.member("values").index(place);
+            report.refuse(&at, quoted(value), "values: a list stands in no other list");
+        }
         if !seen.insert(value) {
             let at = at.member("values").index(place);
             report.refuse(&at, format!("{} a second time", quoted(value)), "each value once");
+        }
+    }
+}
+
+/// A list whose values are those names of the kernel that its pattern fits.
+fn generated(list: &ListSpec, pattern: Option<&str>, at: &FieldPath, report: &mut Report) {
+    if !list.values.is_empty() {
+        report.refuse(
+            &at.member("values"),
+            "values beside a pattern",
+            "none: the kernel's functions are the values",
+        );
+    }
+    let at = at.member("pattern");
+    let allowed = format!("a regular expression of at most {PATTERN_BYTES_MAX} bytes, as ^ksys_");
+    match pattern {
+        None => report.refuse(&at, "nothing", allowed),
+        Some(pattern) if pattern.is_empty() || pattern.len() > PATTERN_BYTES_MAX => {
+            report.refuse(&at, format!("{} bytes", pattern.len()), allowed);
+        }
+        Some(pattern) => {
+            if let Err(error) = FunctionPattern::new(pattern) {
+                report.refuse_with(&at, quoted(pattern), allowed, error);
+            }
         }
     }
 }

@@ -423,6 +423,10 @@ fn members<'a>(
             continue;
         };
         let Some((list, list_at)) = shared.list(name, &at, report) else { continue };
+        if list.kind == Some(ListKind::GeneratedFtrace) {
+            report.refuse(&at, quoted(text), "a list of numbers: functions are for `call`");
+            continue;
+        }
         if list.kind == Some(ListKind::Syscalls) && numbers.names != Names::Syscalls {
             let hint = "names of system calls are compared with arguments of type syscall64";
             report.refuse_with(&at, quoted(text), "a list of numbers, which has no `type`", hint);

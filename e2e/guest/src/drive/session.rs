@@ -4,7 +4,7 @@ use super::journal::Journal;
 use anyhow::{Context as _, Result, anyhow, bail};
 use lictor_node_worker::kernel::{self, Engine, facts};
 use lictor_node_worker::port::{Applied, ApplyError, KernelPort, RecordSource, RevisionDecoder, error_chain};
-use lictor_policy::model::{MemberPath, Policy, UserPlace};
+use lictor_policy::model::{FunctionPattern, MemberPath, Policy, UserPlace};
 use lictor_policy::plan::{
     FoundPlace, NoWay, NodeFacts, Plan, Signature, Symbols, TracepointField, UserProblem, Way, compile,
 };
@@ -33,6 +33,10 @@ impl Symbols for Hidden {
 
     fn probeable(&self, name: &str) -> bool {
         self.symbols.probeable(name)
+    }
+
+    fn fitting_functions(&self, pattern: &FunctionPattern) -> Vec<String> {
+        self.symbols.fitting_functions(pattern)
     }
 
     fn nearest_functions(&self, name: &str, limit: usize) -> Vec<String> {

@@ -23,7 +23,7 @@ use crate::lab::CaseResult;
 
 /// The tests of this module.
 pub(crate) const TESTS: &[ClusterTest] = &[
-    ClusterTest { name: "chaos", lane: Lane::ControlPlane, anywhere: false, run: chaos },
+    ClusterTest { name: "chaos", lane: Lane::Long, anywhere: false, run: chaos },
     ClusterTest { name: "outage", lane: Lane::Waiting, anywhere: false, run: outage::outage },
 ];
 

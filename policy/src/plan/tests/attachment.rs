@@ -334,6 +334,27 @@ fn ids_are_integers_although_c_wraps_them() {
     assert_eq!(hook.shape.fields.iter().map(|field| field.width).collect::<Vec<_>>(), [4, 4]);
 }
 
+/// A policy about all functions that a pattern fits.
+fn fitting(pattern: &str, more: &str) -> crate::model::Policy {
+    let lists = format!("  lists: [{{name: l, type: generated_ftrace, pattern: '{pattern}'}}]\n");
+    policy("p", &format!("{lists}  kprobes:\n  - call: list:l\n{more}"))
+}
+
+#[test]
+fn a_pattern_is_a_hook_for_each_function_that_it_fits() {
+    let compiled = compile(&[fitting("^security_file_(permission|open)$", "")], &facts());
+    assert_eq!(compiled.refusals, []);
+    let points: Vec<String> = compiled.plan.hooks.iter().map(|hook| hook.point.to_string()).collect();
+    assert_eq!(points, ["fentry/security_file_open", "fentry/security_file_permission"]);
+    let refused = |policy| {
+        let refusals = compile(&[policy], &facts()).refusals;
+        refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert!(refused(fitting("^nothing_", "")).contains("the pattern `^nothing_`, which no function fits"));
+    let passed_over = compile(&[fitting("^nothing_", "    ignore: {callNotFound: true}\n")], &facts());
+    assert_eq!((passed_over.refusals.len(), passed_over.warnings.len()), (0, 1));
+}
+
 #[test]
 fn missing_functions_may_be_passed_over() {
     let text = "  kprobes:

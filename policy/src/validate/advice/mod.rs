@@ -46,6 +46,7 @@ fn system_call(hook: &Hook) -> Option<&str> {
             event.strip_prefix("sys_enter_")
         }
         HookTarget::Function(_)
+        | HookTarget::Functions(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::Lsm(_)
         | HookTarget::User { .. } => None,
@@ -57,7 +58,10 @@ fn security_hook(hook: &Hook) -> Option<&str> {
     match &hook.target {
         HookTarget::Lsm(name) => Some(name),
         HookTarget::Function(name) => name.strip_prefix("security_"),
-        HookTarget::Syscall(_) | HookTarget::Tracepoint { .. } | HookTarget::User { .. } => None,
+        HookTarget::Functions(_)
+        | HookTarget::Syscall(_)
+        | HookTarget::Tracepoint { .. }
+        | HookTarget::User { .. } => None,
     }
 }
 
@@ -65,7 +69,8 @@ fn security_hook(hook: &Hook) -> Option<&str> {
 fn better_place(hook: &Hook) -> Option<String> {
     let name = match &hook.target {
         HookTarget::Function(name) => name.as_str(),
-        HookTarget::Syscall(_)
+        HookTarget::Functions(_)
+        | HookTarget::Syscall(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::Lsm(_)
         | HookTarget::User { .. } => system_call(hook)?,
@@ -212,6 +217,7 @@ fn flood(hook: &Hook, report: &mut Report) {
     let busy = match &hook.target {
         HookTarget::Syscall(name) => hooks::BUSY_CALLS.contains(&name.as_str()),
         HookTarget::Function(name) => hooks::BUSY_FUNCTIONS.contains(&name.as_str()),
+        HookTarget::Functions(pattern) => hooks::BUSY_FUNCTIONS.iter().any(|name| pattern.fits(name)),
         HookTarget::Lsm(name) => hooks::BUSY_HOOKS.contains(&name.as_str()),
         HookTarget::Tracepoint { subsystem, .. } if subsystem == "raw_syscalls" => true,
         HookTarget::Tracepoint { .. } => {
