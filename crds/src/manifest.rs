@@ -165,6 +165,10 @@ fn actions(spec: &mut Json, hook: &str) {
         }
         let limited = "self.action == 'Post' || !has(self.rateLimit) && !has(self.rateLimitScope)";
         rule(action, limited, "only `Post` has a rate limit: only reports are limited");
+        for name in ["kernelStackTrace", "userStackTrace"] {
+            let shown = format!("self.action == 'Post' || !has(self.{name}) || !self.{name}");
+            rule(action, &shown, &format!("`{name}` belongs to `Post`: only reports show stacks"));
+        }
         match hook {
             "fentries" => {
                 let watches =
@@ -176,6 +180,8 @@ fn actions(spec: &mut Json, hook: &str) {
             }
             "uprobes" | "usdts" => {
                 rule(action, "self.action != 'Override'", "a function of a program cannot be made to fail");
+                let none = "`kernelStackTrace`: the kernel executes nothing at a place in a program";
+                rule(action, "!has(self.kernelStackTrace) || !self.kernelStackTrace", none);
             }
             _ => {}
         }

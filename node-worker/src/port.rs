@@ -200,6 +200,7 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "cgroup_table",
     "image_table",
     "sockets",
+    "stack",
 ];
 
 /// Names of `enum lictor_stat`.

@@ -13,7 +13,7 @@
 #endif
 
 /* Changes whenever the meaning or the layout of anything below changes; part of the pin directory's name. */
-#define LICTOR_ABI_VERSION 3
+#define LICTOR_ABI_VERSION 4
 
 /* ---- limits ---------------------------------------------------------------------------------------------- */
 
@@ -58,6 +58,8 @@
 #define LICTOR_MAX_SOCKETS 16384
 /* Bytes kept of a string, a buffer or an I/O vector argument. */
 #define LICTOR_MAX_BYTES 4096
+/* Frames kept of a stack, the innermost ones. */
+#define LICTOR_MAX_FRAMES 32
 
 /* ---- the live revision ----------------------------------------------------------------------------------- */
 
@@ -138,6 +140,9 @@ struct lictor_hook {
 /* Remember who has the socket of a field, or forget it. */
 #define LICTOR_RULE_TRACK 32
 #define LICTOR_RULE_UNTRACK 64
+/* The record shows the kernel's stack, the program's. */
+#define LICTOR_RULE_KERNEL_STACK 128
+#define LICTOR_RULE_USER_STACK 256
 /* TRACK, UNTRACK: the highest byte is the index of the field. */
 #define LICTOR_RULE_FIELD_SHIFT 24
 
@@ -402,6 +407,8 @@ struct lictor_column_shape {
 #define LICTOR_SHAPE_MEMO 2
 /* Some rule of the revision remembers who has sockets: a record with a socket or a packet tells of its owner. */
 #define LICTOR_SHAPE_OWNERS 4
+/* Some rule of the hook point wants a stack. */
+#define LICTOR_SHAPE_STACKS 8
 
 /* Set as `.rodata` before loading, so the verifier drops what the hook point does not use. */
 struct lictor_shape {
@@ -503,6 +510,8 @@ enum lictor_site {
 	LICTOR_SITE_IMAGE_TABLE,
 	/* The owner of a socket could not be remembered: the table is full. */
 	LICTOR_SITE_SOCKETS,
+	/* A stack could not be taken: the record tells so. */
+	LICTOR_SITE_STACK,
 	LICTOR_SITE_COUNT,
 };
 
@@ -642,7 +651,11 @@ struct lictor_fired {
 /* Columns that could not be read made this rule match. */
 #define LICTOR_FIRED_UNRESOLVED 2
 
-/* Followed by fired_count struct lictor_fired (padded to 8 bytes), then field_count fields. */
+/*
+ * Followed by fired_count struct lictor_fired (padded to 8 bytes), the kernel's stack, the user stack, then field_count
+ * fields. A stack is a list of addresses, the innermost first. Before the addresses of a user stack stands the process
+ * whose it is: `head` may name another one.
+ */
 struct lictor_hook_record {
 	struct lictor_record head;
 	__u16 hook_slot;
@@ -656,7 +669,9 @@ struct lictor_hook_record {
 	__u32 unresolved_columns;
 	/* Shape of the program that judged: tells how to read the fields. */
 	__u32 shape_id;
-	__u32 pad;
+	/* Bytes of each stack; 0 = no rule that fired wants it; a negative errno = it could not be taken. */
+	__s16 kernel_stack;
+	__s16 user_stack;
 };
 
 enum lictor_field_status {
