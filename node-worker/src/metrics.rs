@@ -300,7 +300,7 @@ fn of_events(status: &Status) -> Vec<Metric> {
         ),
         counter(
             "lictor_stacks_without_names",
-            "User stacks told without names, since they could not be looked up in time",
+            "Stacks told without names, since they could not be looked up in time",
             events.stacks_without_names,
         ),
         counter("lictor_ring_read_errors", "Reads of the ring that failed", events.read_errors),

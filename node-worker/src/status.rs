@@ -193,7 +193,7 @@ pub struct EventStatus {
     pub unknown_revision: u64,
     /// Records that the export of events caused itself, which are not told.
     pub own: u64,
-    /// User stacks that were told without names, since they could not be looked up in time.
+    /// Stacks that were told without names, since they could not be looked up in time.
     #[serde(default)]
     pub stacks_without_names: u64,
     /// Reads of the ring that failed.

@@ -63,7 +63,7 @@ pub struct PipelineCounts {
     pub unknown_revision: AtomicU64,
     /// Records that the export of events caused itself; see [`ExportThreads`].
     pub own: AtomicU64,
-    /// User stacks that were told without names, since they could not be looked up in time.
+    /// Stacks that were told without names, since they could not be looked up in time.
     pub stacks_without_names: Arc<AtomicU64>,
     /// Reads of the ring that failed.
     pub read_errors: AtomicU64,
@@ -190,6 +190,8 @@ struct State {
     written: u64,
     cgroups_wrong: bool,
     cgroups_told_ns: u64,
+    /// The newest revision that was looked at for rules that want stacks.
+    prepared: u32,
 }
 
 impl<S: RecordSource> Pipeline<S> {
@@ -206,6 +208,7 @@ impl<S: RecordSource> Pipeline<S> {
             written: 0,
             cgroups_wrong: false,
             cgroups_told_ns: 0,
+            prepared: 0,
         };
         Self { source, state }
     }
@@ -446,7 +449,18 @@ impl State {
         }
     }
 
+    /// Has the kernel's functions read before the first event needs them, and again when there are other programs.
+    fn prepare_symbols(&mut self) {
+        let Some(newest) = self.parts.decoders.newest() else { return };
+        if newest.revision() != self.prepared
+            && (!newest.wants_kernel_stacks() || self.parts.symbols.prepare())
+        {
+            self.prepared = newest.revision();
+        }
+    }
+
     fn finish_turn(&mut self, batch: Batch) {
+        self.prepare_symbols();
         let now_ns = boot_now_ns();
         if now_ns.saturating_sub(self.clock_checked_ns) >= CLOCK_CHECK_NS {
             self.clock_checked_ns = now_ns;

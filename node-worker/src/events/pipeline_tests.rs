@@ -45,6 +45,7 @@ struct Bench {
     pipeline: Pipeline<FakeKernel>,
     decoders: Arc<Decoders>,
     counts: Arc<PipelineCounts>,
+    prepared: Arc<AtomicU64>,
     requests: mpsc::Sender<Request>,
     called: mpsc::Receiver<String>,
     path: PathBuf,
@@ -52,12 +53,17 @@ struct Bench {
     _directory: tempfile::TempDir,
 }
 
-/// Names functions by what was asked for.
-struct Spelled;
+/// Names functions by what was asked for; counts how often it was told to prepare.
+struct Spelled(Arc<AtomicU64>);
 
 impl Symbols for Spelled {
-    fn kernel(&mut self, revision: u32, addresses: &[u64]) -> Vec<Frame> {
-        addresses.iter().map(|address| frame(format!("k{revision}:{address}"))).collect()
+    fn prepare(&mut self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    fn kernel(&mut self, addresses: &[u64]) -> Vec<Frame> {
+        addresses.iter().map(|address| frame(format!("k{address}"))).collect()
     }
 
     fn program(&mut self, process: u32, boot_ns: u64, addresses: &[u64]) -> Vec<Frame> {
@@ -83,6 +89,7 @@ fn bench_with(kernel: FakeKernel, directory: tempfile::TempDir) -> Bench {
     let (tell, called) = mpsc::channel();
     let called_by = || Called(Mutex::new(tell.clone()));
     let callers = Callers::with(called_by(), called_by()).unwrap();
+    let prepared = Arc::new(AtomicU64::new(0));
     let (requests, receiver) = mpsc::channel();
     let (decoders, counts) = (Arc::new(Decoders::default()), Arc::new(PipelineCounts::default()));
     let offset = BootOffset(0);
@@ -96,7 +103,7 @@ fn bench_with(kernel: FakeKernel, directory: tempfile::TempDir) -> Bench {
         counts: Arc::clone(&counts),
         requests: receiver,
         export_threads: ExportThreads(vec![EXPORT.pid]),
-        symbols: Box::new(Spelled),
+        symbols: Box::new(Spelled(Arc::clone(&prepared))),
         pods: PodTexts::new(Arc::default()),
         read_cgroups: Box::new(|| true),
     };
@@ -107,6 +114,7 @@ fn bench_with(kernel: FakeKernel, directory: tempfile::TempDir) -> Bench {
         pipeline,
         decoders,
         counts,
+        prepared,
         requests,
         called,
         path,
@@ -184,7 +192,14 @@ fn stacks_are_named_for_the_rules_that_want_them() {
     plan.hooks[0].rules[1].flags |= wire::LICTOR_RULE_KERNEL_STACK | wire::LICTOR_RULE_USER_STACK;
     plan.hooks[0].groups.iter_mut().for_each(|group| group.event = EventKind::Kprobe);
     let mut bench = bench();
+    let prepared = |bench: &Bench| bench.prepared.load(Ordering::Relaxed);
+    bench.decoders.announce(RevisionDecoder::new(2, &two_policies(), &[(1, SHAPE)]));
+    bench.turn();
+    assert_eq!(prepared(&bench), 0, "no rule wants stacks");
     bench.decoders.announce(RevisionDecoder::new(3, &plan, &[(1, SHAPE)]));
+    bench.turn();
+    bench.turn();
+    assert_eq!(prepared(&bench), 1);
     let post = wire::LICTOR_FIRED_POST;
     let record = event(3).fired(0, post).fired(1, post).kernel_stack(&[5, 6]).user_stack(8, &[9]);
     bench.kernel.push(record.bytes());
@@ -194,7 +209,7 @@ fn stacks_are_named_for_the_rules_that_want_them() {
         stacks.map(|stack| lines[place]["process_kprobe"][stack].to_string())
     };
     assert_eq!(members(0), ["null", "null"]);
-    let named = [r#"[{"symbol":"k3:5"},{"symbol":"k3:6"}]"#, r#"[{"symbol":"u8:90000000:9"}]"#];
+    let named = [r#"[{"symbol":"k5"},{"symbol":"k6"}]"#, r#"[{"symbol":"u8:90000000:9"}]"#];
     assert_eq!(members(1), named);
 }
 

@@ -21,27 +21,25 @@ const FUNCTION_BYTES_MAX: u64 = 1 << 20;
 /// What BPF programs and their trampolines are listed under.
 const BPF: &str = "bpf";
 
-/// The functions, read when they are first asked for.
+/// The functions.
 #[derive(Debug)]
 pub(super) struct KernelSymbols {
     path: PathBuf,
     functions: Functions,
-    /// When the list was read, and the revision that was live: its programs are functions too.
-    read: Option<(Instant, u32)>,
+    /// When the list was read.
+    read_at: Option<Instant>,
     told: bool,
 }
 
 impl KernelSymbols {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, functions: Functions::default(), read: None, told: false }
+        Self { path, functions: Functions::default(), read_at: None, told: false }
     }
 
     /// The frames of a stack. Those of our own programs, which are the innermost ones, are left out.
-    pub(super) fn frames(&mut self, revision: u32, addresses: &[u64]) -> Vec<Frame> {
-        let is_current = |(time, of): (Instant, u32)| of == revision && time.elapsed() < KEPT;
-        if !self.read.is_some_and(is_current) {
-            self.read_list();
-            self.read = Some((Instant::now(), revision));
+    pub(super) fn frames(&mut self, addresses: &[u64]) -> Vec<Frame> {
+        if self.read_at.is_none() {
+            self.read();
         }
         let frames = addresses.iter().enumerate().map(|(depth, address)| {
             let (symbol, module, begin) =
@@ -53,7 +51,16 @@ impl KernelSymbols {
         frames.skip_while(ours).collect()
     }
 
-    fn read_list(&mut self) {
+    /// Reads the list again when it has been read and that is long ago.
+    pub(super) fn read_when_old(&mut self) {
+        if self.read_at.is_some_and(|time| time.elapsed() >= KEPT) {
+            self.read();
+        }
+    }
+
+    /// Reads the list.
+    pub(super) fn read(&mut self) {
+        self.read_at = Some(Instant::now());
         let read = File::open(&self.path).and_then(|file| Functions::read(BufReader::new(file)));
         let reason = match read {
             Ok(functions) if !functions.list.is_empty() => {
@@ -75,8 +82,8 @@ impl KernelSymbols {
 struct Functions {
     /// Where each begins, and where its name does.
     list: Vec<(u64, u32)>,
-    /// Name and module of each, ended by a line end, the module behind a tabulator.
-    names: String,
+    /// Name and module of each as they are in the list, ended by a line end.
+    names: Vec<u8>,
 }
 
 impl Functions {
@@ -96,24 +103,20 @@ impl Functions {
         Ok(functions)
     }
 
-    /// Adds the function of a line: address, type, name, and perhaps the module in brackets.
+    /// Adds the function of a line: 16 digits, a type, a name, and perhaps a module in brackets behind a tabulator. There are
+    /// hundreds of thousands of lines, and events wait.
     fn add(&mut self, line: &[u8]) {
-        let Ok(line) = std::str::from_utf8(line) else { return };
-        let mut words = line.split_ascii_whitespace();
-        let (Some(address), Some("t" | "T" | "w" | "W"), Some(name)) =
-            (words.next(), words.next(), words.next())
+        let Some((digits, [b' ', b't' | b'T' | b'w' | b'W', b' ', name @ ..])) =
+            line.split_first_chunk::<16>()
         else {
             return;
         };
-        let module = words.next().unwrap_or_default().trim_matches(['[', ']']);
-        let (Ok(begin @ 1..), Ok(at)) = (u64::from_str_radix(address, 16), u32::try_from(self.names.len()))
-        else {
+        let (Some(begin @ 1..), Ok(at)) = (hexadecimal(*digits), u32::try_from(self.names.len())) else {
             return;
         };
         self.list.push((begin, at));
-        for part in [name, "\t", module, "\n"] {
-            self.names.push_str(part);
-        }
+        self.names.extend_from_slice(name.strip_suffix(b"\n").unwrap_or(name));
+        self.names.push(b'\n');
     }
 
     /// Name and module of the function at an address, and where it begins.
@@ -123,10 +126,15 @@ impl Functions {
         if address - begin >= FUNCTION_BYTES_MAX {
             return None;
         }
-        let line = self.names.get(usize::try_from(at).ok()?..)?.lines().next()?;
-        let (name, module) = line.split_once('\t')?;
-        Some((name, module, begin))
+        let line = self.names.get(usize::try_from(at).ok()?..)?;
+        let line = std::str::from_utf8(line.split(|byte| *byte == b'\n').next()?).ok()?;
+        let (name, module) = line.split_once('\t').unwrap_or((line, ""));
+        Some((name, module.trim_matches(['[', ']']), begin))
     }
+}
+
+fn hexadecimal(digits: [u8; 16]) -> Option<u64> {
+    digits.iter().try_fold(0, |number, digit| Some(number << 4 | u64::from(char::from(*digit).to_digit(16)?)))
 }
 
 #[cfg(test)]
@@ -157,10 +165,13 @@ ffffffffc0200100 t bpf_trampoline_7\t[bpf]
     #[test]
     fn functions_are_found_by_where_they_begin() {
         let (_directory, mut symbols) = symbols(LIST);
-        let frames = symbols.frames(
-            1,
-            &[0xffff_ffff_8100_0100, 0xffff_ffff_8100_0300, 0xffff_ffff_c010_0010, 0xffff_ffff_ffff_0000, 7],
-        );
+        let frames = symbols.frames(&[
+            0xffff_ffff_8100_0100,
+            0xffff_ffff_8100_0300,
+            0xffff_ffff_c010_0010,
+            0xffff_ffff_ffff_0000,
+            7,
+        ]);
         // The second one returns to the end of the function before.
         assert_eq!(texts(&frames), ["do_it+0@", "do_it+512@", "inner+16@tun", "+0@", "+0@"]);
     }
@@ -171,16 +182,18 @@ ffffffffc0200100 t bpf_trampoline_7\t[bpf]
         let stack =
             [0xffff_ffff_c020_0008, 0xffff_ffff_c020_0108, 0xffff_ffff_8100_0108, 0xffff_ffff_c020_0008];
         let names = ["do_it+8@", "bpf_prog_1f_lictor_fentry+8@bpf"];
-        assert_eq!(texts(&symbols.frames(1, &stack)), names);
+        assert_eq!(texts(&symbols.frames(&stack)), names);
     }
 
     #[test]
-    fn a_list_is_read_again_with_another_revision() {
+    fn a_list_is_read_again_when_that_is_asked_for() {
         let (directory, mut symbols) = symbols(LIST);
-        assert_eq!(symbols.frames(1, &[0xffff_ffff_8100_0000])[0].symbol, "_stext");
+        assert_eq!(symbols.frames(&[0xffff_ffff_8100_0000])[0].symbol, "_stext");
         std::fs::write(directory.path().join("kallsyms"), "ffffffff81000000 T other\n").unwrap();
-        assert_eq!(symbols.frames(1, &[0xffff_ffff_8100_0000])[0].symbol, "_stext");
-        assert_eq!(symbols.frames(2, &[0xffff_ffff_8100_0000])[0].symbol, "other");
+        symbols.read_when_old();
+        assert_eq!(symbols.frames(&[0xffff_ffff_8100_0000])[0].symbol, "_stext");
+        symbols.read();
+        assert_eq!(symbols.frames(&[0xffff_ffff_8100_0000])[0].symbol, "other");
     }
 
     #[test]
@@ -188,7 +201,7 @@ ffffffffc0200100 t bpf_trampoline_7\t[bpf]
         for text in ["0000000000000000 T _stext\n0000000000000000 t do_it\n", ""] {
             let (_directory, mut symbols) = symbols(text);
             let address = 0xffff_ffff_8100_0000;
-            assert_eq!(symbols.frames(1, &[address]), [Frame { address, ..Frame::default() }]);
+            assert_eq!(symbols.frames(&[address]), [Frame { address, ..Frame::default() }]);
             assert!(symbols.told);
         }
     }

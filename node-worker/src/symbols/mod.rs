@@ -1,7 +1,8 @@
 //! Stacks: from addresses to the functions that they lie in.
 //!
-//! The kernel's symbols are read from the node's `/proc/kallsyms`. Those of a program are in files that belong to whoever
-//! runs it: its thread reads them with bounds, and the pipeline does not wait for it longer than it can afford.
+//! The kernel's symbols are read from the node's `/proc/kallsyms`, which takes the kernel a while to write. Those of a program
+//! are in files that belong to whoever runs it. So a thread of its own reads both, with bounds, and the pipeline does not wait
+//! for it longer than it can afford.
 
 mod allowance;
 mod elf;
@@ -12,7 +13,7 @@ use crate::events::decode::{HookRecord, StackRecord};
 use crate::port::ImageClock;
 use allowance::Allowance;
 use kernel::KernelSymbols;
-use program::{Programs, Question};
+use program::{Process, Programs};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -54,8 +55,11 @@ pub struct Stacks {
 
 /// Knows functions by addresses.
 pub trait Symbols: Send {
-    /// The frames of these addresses of the kernel. Functions come and go with revisions.
-    fn kernel(&mut self, revision: u32, addresses: &[u64]) -> Vec<Frame>;
+    /// Frames of the kernel will be asked for, or programs were loaded into it since they were; `false` = not now.
+    fn prepare(&mut self) -> bool;
+
+    /// The frames of these addresses of the kernel.
+    fn kernel(&mut self, addresses: &[u64]) -> Vec<Frame>;
 
     /// The frames of these addresses of a process, which had them at this time of the boot clock.
     fn program(&mut self, process: u32, boot_ns: u64, addresses: &[u64]) -> Vec<Frame>;
@@ -68,7 +72,7 @@ pub fn stacks(record: &HookRecord<'_>, symbols: &mut dyn Symbols) -> Stacks {
         StackRecord::NotWanted => Stack::NotWanted,
         StackRecord::Failed => Stack::Failed,
         StackRecord::Taken(addresses) => {
-            Stack::Taken(symbols.kernel(head.revision, &addresses.iter().collect::<Vec<u64>>()))
+            Stack::Taken(symbols.kernel(&addresses.iter().collect::<Vec<u64>>()))
         }
     };
     let user = match record.user_stack {
@@ -91,15 +95,32 @@ fn within_call(depth: usize, address: u64) -> u64 {
 /// Knows those of this node.
 #[derive(Debug)]
 pub struct NodeSymbols {
-    kernel: KernelSymbols,
-    /// Until the first user stack is to be told.
-    programs: Option<Programs>,
+    /// Until the first stack is to be told.
+    readers: Option<Readers>,
     asking: Option<Asking>,
     show_addresses: bool,
     without: Arc<AtomicU64>,
 }
 
-/// The thread that reads programs, seen from the pipeline.
+/// What the thread reads with.
+#[derive(Debug)]
+struct Readers {
+    kernel: KernelSymbols,
+    programs: Programs,
+}
+
+/// What the thread is asked.
+#[derive(Debug)]
+enum Question {
+    /// To read the kernel's list; there is no answer.
+    Prepare,
+    /// Frames of the kernel.
+    Kernel(Vec<u64>),
+    /// Frames of a process.
+    Program(Process),
+}
+
+/// The thread that reads symbols, seen from the pipeline.
 #[derive(Debug)]
 struct Asking {
     questions: mpsc::SyncSender<Question>,
@@ -111,7 +132,7 @@ struct Asking {
 
 impl NodeSymbols {
     /// The node whose proc file system is mounted at `procfs`. `images` tells when processes began their programs; `without`
-    /// counts user stacks that were told without names, since they could not be looked up in time.
+    /// counts stacks that were told without names, since they could not be looked up in time.
     pub fn new(
         procfs: &Path,
         images: Option<Arc<dyn ImageClock>>,
@@ -119,11 +140,23 @@ impl NodeSymbols {
         without: Arc<AtomicU64>,
     ) -> Self {
         let kernel = KernelSymbols::new(procfs.join("kallsyms"));
-        let programs = Some(Programs::new(procfs.to_owned(), images));
-        Self { kernel, programs, asking: None, show_addresses, without }
+        let programs = Programs::new(procfs.to_owned(), images);
+        Self { readers: Some(Readers { kernel, programs }), asking: None, show_addresses, without }
     }
 
-    fn shown(&self, mut frames: Vec<Frame>) -> Vec<Frame> {
+    fn asking(&mut self) -> Option<&mut Asking> {
+        if let Some(readers) = self.readers.take() {
+            self.asking = Asking::start(readers);
+        }
+        self.asking.as_mut()
+    }
+
+    fn frames(&mut self, question: Question, addresses: &[u64]) -> Vec<Frame> {
+        let answer = self.asking().and_then(|asking| asking.ask(question));
+        let mut frames = answer.unwrap_or_else(|| {
+            self.without.fetch_add(1, Ordering::Relaxed);
+            bare(addresses)
+        });
         if !self.show_addresses {
             frames.iter_mut().for_each(|frame| frame.address = 0);
         }
@@ -132,24 +165,19 @@ impl NodeSymbols {
 }
 
 impl Symbols for NodeSymbols {
-    fn kernel(&mut self, revision: u32, addresses: &[u64]) -> Vec<Frame> {
-        let frames = self.kernel.frames(revision, addresses);
-        self.shown(frames)
+    fn prepare(&mut self) -> bool {
+        self.asking().is_none_or(|asking| {
+            !matches!(asking.questions.try_send(Question::Prepare), Err(mpsc::TrySendError::Full(_)))
+        })
+    }
+
+    fn kernel(&mut self, addresses: &[u64]) -> Vec<Frame> {
+        self.frames(Question::Kernel(addresses.to_vec()), addresses)
     }
 
     fn program(&mut self, process: u32, boot_ns: u64, addresses: &[u64]) -> Vec<Frame> {
-        let question = Question { process, boot_ns, addresses: addresses.to_vec() };
-        if let Some(programs) = self.programs.take() {
-            self.asking = Asking::start(programs);
-        }
-        let frames = match self.asking.as_mut().and_then(|asking| asking.ask(question)) {
-            Some(frames) => frames,
-            None => {
-                self.without.fetch_add(1, Ordering::Relaxed);
-                bare(addresses)
-            }
-        };
-        self.shown(frames)
+        let process = Process { process, boot_ns, addresses: addresses.to_vec() };
+        self.frames(Question::Program(process), addresses)
     }
 }
 
@@ -159,19 +187,29 @@ fn bare(addresses: &[u64]) -> Vec<Frame> {
 }
 
 impl Asking {
-    fn start(mut programs: Programs) -> Option<Self> {
+    fn start(mut readers: Readers) -> Option<Self> {
         // One question at a time: whoever asks waits, or gives up until the answer is there.
         let (questions, asked) = mpsc::sync_channel::<Question>(1);
         let (answer, answers) = mpsc::sync_channel(1);
         let work = move || {
             while let Ok(question) = asked.recv() {
-                if answer.send(programs.frames(&question)).is_err() {
+                let frames = match question {
+                    Question::Prepare => {
+                        readers.kernel.read();
+                        continue;
+                    }
+                    Question::Kernel(addresses) => readers.kernel.frames(&addresses),
+                    Question::Program(process) => readers.programs.frames(&process),
+                };
+                if answer.send(frames).is_err() {
                     return;
                 }
+                // Only now, so that nobody waits for it.
+                readers.kernel.read_when_old();
             }
         };
         if let Err(error) = std::thread::Builder::new().name("symbols".to_owned()).spawn(work) {
-            tracing::error!(%error, "user stacks are told without names: no thread can be started");
+            tracing::error!(%error, "stacks are told without names: no thread can be started");
             return None;
         }
         Some(Self { questions, answers, waiting: false, allowance: Allowance::new(Instant::now()) })
@@ -208,7 +246,7 @@ mod tests {
     fn functions_of_kernel_and_program_are_named() {
         let directory = tempfile::tempdir().unwrap();
         let mut node = node(directory.path());
-        let frames = node.kernel(1, &[0xffff_ffff_8100_0004]);
+        let frames = node.kernel(&[0xffff_ffff_8100_0004]);
         assert_eq!((frames[0].symbol.as_str(), frames[0].offset, frames[0].address), ("f", 4, 0));
         let here = functions_of_kernel_and_program_are_named as fn() as usize as u64;
         let frames = node.program(7, 0, &[here, here + 1, 3]);
@@ -236,7 +274,7 @@ mod tests {
         let (answer, answers) = mpsc::sync_channel(1);
         let allowance = Allowance::new(Instant::now());
         let mut asking = Asking { questions, answers, waiting: false, allowance };
-        let question = || Question { process: 1, boot_ns: 0, addresses: vec![1] };
+        let question = || Question::Kernel(vec![1]);
         assert_eq!(asking.ask(question()), None);
         let begin = Instant::now();
         assert_eq!(asking.ask(question()), None, "the first answer is still to come");

@@ -20,7 +20,7 @@ const KNOWN_MAX: usize = 8192;
 
 /// Whose functions are wanted.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct Process {
     pub(super) process: u32,
     pub(super) boot_ns: u64,
     pub(super) addresses: Vec<u64>,
@@ -52,12 +52,12 @@ impl Programs {
     }
 
     /// The frames of a process. When it is gone or has begun another program since, nothing is known of them.
-    pub(super) fn frames(&mut self, question: &Question) -> Vec<Frame> {
-        let mut frames = bare(&question.addresses);
-        let maps = self.maps(question.process);
-        let is_later = |begin: crate::port::ImageBegin| begin.boot_ns > question.boot_ns;
+    pub(super) fn frames(&mut self, asked: &Process) -> Vec<Frame> {
+        let mut frames = bare(&asked.addresses);
+        let maps = self.maps(asked.process);
+        let is_later = |begin: crate::port::ImageBegin| begin.boot_ns > asked.boot_ns;
         // Asked last: a program that began meanwhile has other mappings.
-        if self.images.as_ref().and_then(|images| images.began(question.process)).is_some_and(is_later) {
+        if self.images.as_ref().and_then(|images| images.began(asked.process)).is_some_and(is_later) {
             return frames;
         }
         let mut wanted: BTreeMap<usize, Vec<(usize, u64)>> = BTreeMap::new();
@@ -75,7 +75,7 @@ impl Programs {
         }
         let mut left = FILE_BYTES_MAX;
         for (number, places) in wanted {
-            self.name(&mut frames, question.process, &maps[number], &places, &mut left);
+            self.name(&mut frames, asked.process, &maps[number], &places, &mut left);
         }
         frames
     }
@@ -217,10 +217,10 @@ mod tests {
     #[test]
     fn a_program_that_began_later_is_another_one() {
         let here = a_program_that_began_later_is_another_one as fn() as usize as u64;
-        let question = Question { process: std::process::id(), boot_ns: 50, addresses: vec![here] };
+        let asked = Process { process: std::process::id(), boot_ns: 50, addresses: vec![here] };
         let named = |began| {
             let images: Option<Arc<dyn ImageClock>> = Some(Arc::new(Began(began)));
-            Programs::new("/proc".into(), images).frames(&question)[0].symbol.clone()
+            Programs::new("/proc".into(), images).frames(&asked)[0].symbol.clone()
         };
         assert!(named(50).contains("a_program_that_began_later"), "{}", named(50));
         assert_eq!(named(51), "");
@@ -233,7 +233,7 @@ mod tests {
         programs.known.extend((0..KNOWN_MAX as u64).map(|offset| ((version, offset), None)));
         let here = what_is_known_is_bounded as fn() as usize as u64;
         let frames =
-            programs.frames(&Question { process: std::process::id(), boot_ns: 0, addresses: vec![here] });
+            programs.frames(&Process { process: std::process::id(), boot_ns: 0, addresses: vec![here] });
         assert!(frames[0].symbol.contains("what_is_known_is_bounded"), "{frames:?}");
         assert_eq!(programs.known.len(), 1);
     }
