@@ -165,10 +165,9 @@ fn actions(spec: &mut Json, hook: &str) {
         }
         let limited = "self.action == 'Post' || !has(self.rateLimit) && !has(self.rateLimitScope)";
         rule(action, limited, "only `Post` has a rate limit: only reports are limited");
-        for name in ["kernelStackTrace", "userStackTrace"] {
-            let shown = format!("self.action == 'Post' || !has(self.{name}) || !self.{name}");
-            rule(action, &shown, &format!("`{name}` belongs to `Post`: only reports show stacks"));
-        }
+        let stacks = "self.action == 'Post' || !(has(self.kernelStackTrace) && self.kernelStackTrace) && \
+                      !(has(self.userStackTrace) && self.userStackTrace)";
+        rule(action, stacks, "only `Post` has stacks: only reports show them");
         match hook {
             "fentries" => {
                 let watches =

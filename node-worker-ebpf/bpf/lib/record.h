@@ -507,9 +507,10 @@ static __always_inline __s16 write_stack(void *ctx, struct scratch *s, __u32 hea
 	return head + length;
 }
 
-/* Appends the stacks that rules want. */
-static __always_inline void write_stacks(void *ctx, struct scratch *s, struct lictor_hook_record *record)
+/* Appends the stacks that rules want. A function of its own, so that programs without it are as if it were not there. */
+static __noinline int write_stacks(void *ctx, struct scratch *s)
 {
+	struct lictor_hook_record *record = (struct lictor_hook_record *)s->record;
 	__u32 at;
 
 	if (s->outcome.stacks & LICTOR_RULE_KERNEL_STACK)
@@ -521,6 +522,7 @@ static __always_inline void write_stacks(void *ctx, struct scratch *s, struct li
 		*(__u64 *)&s->record[at] = bpf_get_current_pid_tgid() >> 32;
 		record->user_stack = write_stack(ctx, s, sizeof(__u64), BPF_F_USER_STACK);
 	}
+	return 0;
 }
 
 static __always_inline void emit(void *ctx, struct event *e, struct scratch *s,
@@ -550,7 +552,7 @@ static __always_inline void emit(void *ctx, struct event *e, struct scratch *s,
 				      s->fired);
 	s->writer.at = ALIGN8(sizeof(*record) + fired * sizeof(struct lictor_fired));
 	if (shape.flags & LICTOR_SHAPE_STACKS)
-		write_stacks(ctx, s, record);
+		write_stacks(ctx, s);
 #pragma unroll
 	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
 		if (i >= shape.field_count)

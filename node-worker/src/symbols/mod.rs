@@ -208,7 +208,7 @@ impl Asking {
                 readers.kernel.read_when_old();
             }
         };
-        if let Err(error) = std::thread::Builder::new().name("symbols".to_owned()).spawn(work) {
+        if let Err(error) = std::thread::Builder::new().name("lictor-symbols".to_owned()).spawn(work) {
             tracing::error!(%error, "stacks are told without names: no thread can be started");
             return None;
         }
