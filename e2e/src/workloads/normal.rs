@@ -15,8 +15,7 @@ const EPHEMERAL: u64 = 32_768;
 const NEW_NAMESPACE: u64 = 0xf000_0000;
 
 /// Of stacks those functions are shown that are on the way on every kernel; what is between them differs.
-const FUNCTIONS_SHOWN: [&str; 5] =
-    ["security_path_unlink", "do_syscall_64", "lab_unlink", "lab_through", "main"];
+const FUNCTIONS_SHOWN: [&str; 4] = ["security_path_unlink", "do_syscall_64", "lab_unlink", "main"];
 /// Members with stacks.
 const STACKS: [&str; 2] = ["kernel_stack_trace", "user_stack_trace"];
 

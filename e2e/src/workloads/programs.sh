@@ -79,7 +79,15 @@ policy stacks-tracepoint <<-END
 	  tracepoints:
 	  - subsystem: syscalls
 	    event: sys_enter_unlink
-	    selectors: [{matchBinaries: [{operator: In, values: [$W/bin/probed]}], $STACKS}]
+	    selectors: [{matchBinaries: [{operator: In, values: [$W/bin/probed]}], matchActions: [{action: Post, userStackTrace: true}]}]
+END
+policy stacks-raw-tracepoint <<-END
+	  tracepoints:
+	  - subsystem: raw_syscalls
+	    event: sys_enter
+	    raw: true
+	    args: [{index: 1, type: int32}]
+	    selectors: [{matchArgs: [{index: 1, operator: Equal, values: ['87']}], matchBinaries: [{operator: In, values: [$W/bin/probed]}], $STACKS}]
 END
 on_program stacks-uprobe "symbols: [lab_unlink]
     args: [{index: 0, type: string}]" "matchActions: [{action: Post, userStackTrace: true}]"
