@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// Only events of this policy; may be repeated.
     #[arg(long, value_name = "NAME")]
     policy: Vec<String>,
+    /// Show the stacks of events below their compact lines, the innermost function first.
+    #[arg(long)]
+    stack_traces: bool,
     /// Begin compact lines with the time of the event.
     #[arg(long)]
     timestamps: bool,
@@ -161,7 +164,13 @@ fn shown<'a>(options: &Options, line: &'a [u8], coloured: bool) -> Option<Cow<'a
     }
     Some(match options.output {
         Form::Json => text,
-        Form::Compact => compact(kind, body, &event, options.timestamps, coloured).into(),
+        Form::Compact => {
+            let mut lines = compact(kind, body, &event, options.timestamps, coloured);
+            if options.stack_traces {
+                push_stacks(&mut lines, body, &event["lictor"], coloured);
+            }
+            lines.into()
+        }
     })
 }
 
@@ -325,6 +334,34 @@ fn push_hook(line: &mut Line, body: &Value, ours: &Value) {
     );
 }
 
+/// Appends a line for each frame of each stack.
+fn push_stacks(lines: &mut String, body: &Value, ours: &Value, coloured: bool) {
+    for (member, name) in [("kernel_stack_trace", "kernel"), ("user_stack_trace", "program")] {
+        let frames = body.get(member).or_else(|| ours.get(member)).and_then(Value::as_array);
+        for frame in frames.into_iter().flatten() {
+            let text = |member: &str| frame[member].as_str().unwrap_or_default();
+            let mut line = Line { text: String::new(), coloured };
+            line.word(DIM, &format!("{name:<8}"));
+            let number = text("address").parse::<u64>().ok();
+            line.word(DIM, &number.map(|address| format!("{address:#018x}")).unwrap_or_default());
+            let offset = text("offset").parse::<u64>().unwrap_or(0);
+            match (text("symbol"), text("module")) {
+                ("", "") => line.word(Style::new(), "?"),
+                ("", module) => line.word(Style::new(), &format!("{module}+{offset:#x}")),
+                (symbol, module) => {
+                    line.word(Style::new(), &format!("{symbol}+{offset:#x}"));
+                    line.word(DIM, module);
+                }
+            }
+            lines.push_str("\n    ");
+            lines.push_str(&line.text);
+        }
+    }
+    for failed in ours["failed_stacks"].as_array().into_iter().flatten() {
+        let _ = write!(lines, "\n    {} could not be taken", printable(failed.as_str().unwrap_or("?")));
+    }
+}
+
 /// An argument of an event in a word.
 fn argument_text(argument: &Value) -> String {
     let Some((name, value)) =
@@ -423,6 +460,29 @@ mod tests {
             ),
             "LOST     7 events lsm/x 7"
         );
+    }
+
+    #[test]
+    fn stacks_stand_below_the_line_when_asked_for() {
+        let event = r#"{"process_kprobe":{"process":{"pid":1,"binary":"/bin/a"},"function_name":"f",
+            "kernel_stack_trace":[{"address":"18446744071578845184","symbol":"f"},{"offset":"16","symbol":"g","module":"tun"}],
+            "user_stack_trace":[{"offset":"4096","module":"/lib/c\u001b"},{}]},"lictor":{}}"#;
+        let line = "event          1 /bin/a f";
+        assert_eq!(compact_of(event), line);
+        let shown_with =
+            |event: &str| shown(&options(&["--stack-traces"]), event.as_bytes(), false).unwrap().into_owned();
+        let expected = [
+            line,
+            "    kernel   0xffffffff81000000 f+0x0",
+            "    kernel   g+0x10 tun",
+            "    program  /lib/c\\u{1b}+0x1000",
+            "    program  ?",
+        ];
+        assert_eq!(shown_with(event), expected.join("\n"));
+        let event = r#"{"process_lsm":{"process":{"pid":1,"binary":"/bin/a"},"function_name":"f"},
+            "lictor":{"kernel_stack_trace":[{"symbol":"f"}],"failed_stacks":["user_stack_trace"]}}"#;
+        let expected = [line, "    kernel   f+0x0", "    user_stack_trace could not be taken"];
+        assert_eq!(shown_with(event), expected.join("\n"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub const LICTOR_MAX_NESTED_CGROUPS: u32 = 8192;
 pub const LICTOR_MAX_CGROUP_NAME: u32 = 128;
 pub const LICTOR_MAX_SOCKETS: u32 = 16384;
 pub const LICTOR_MAX_BYTES: u32 = 4096;
+pub const LICTOR_MAX_FRAMES: u32 = 32;
 pub const LICTOR_REVISION_HAS_SUFFIX: u32 = 1;
 pub const LICTOR_RULE_RECORD: u32 = 1;
 pub const LICTOR_RULE_DENY: u32 = 2;
@@ -32,6 +33,8 @@ pub const LICTOR_RULE_MONITOR: u32 = 8;
 pub const LICTOR_RULE_LIMIT: u32 = 16;
 pub const LICTOR_RULE_TRACK: u32 = 32;
 pub const LICTOR_RULE_UNTRACK: u32 = 64;
+pub const LICTOR_RULE_KERNEL_STACK: u32 = 128;
+pub const LICTOR_RULE_USER_STACK: u32 = 256;
 pub const LICTOR_RULE_FIELD_SHIFT: u32 = 24;
 pub const LICTOR_LIMIT_THREAD: u32 = 0;
 pub const LICTOR_LIMIT_PROCESS: u32 = 1;
@@ -61,6 +64,7 @@ pub const LICTOR_DIGIT_IPV6: u32 = 96;
 pub const LICTOR_SHAPE_SYSCALL: u32 = 1;
 pub const LICTOR_SHAPE_MEMO: u32 = 2;
 pub const LICTOR_SHAPE_OWNERS: u32 = 4;
+pub const LICTOR_SHAPE_STACKS: u32 = 8;
 pub const LICTOR_PATCH: u32 = 1281966964;
 pub const LICTOR_EXEC_ARGS_TRUNCATED: u32 = 1;
 pub const LICTOR_EXEC_ARGS_UNREADABLE: u32 = 2;
@@ -655,7 +659,8 @@ pub mod lictor_site {
     pub const LICTOR_SITE_CGROUP_TABLE: Type = 13;
     pub const LICTOR_SITE_IMAGE_TABLE: Type = 14;
     pub const LICTOR_SITE_SOCKETS: Type = 15;
-    pub const LICTOR_SITE_COUNT: Type = 16;
+    pub const LICTOR_SITE_STACK: Type = 16;
+    pub const LICTOR_SITE_COUNT: Type = 17;
 }
 pub mod lictor_stat {
     #[allow(unused_imports)]
@@ -938,7 +943,8 @@ pub struct lictor_hook_record {
     pub signal: __u32,
     pub unresolved_columns: __u32,
     pub shape_id: __u32,
-    pub pad: __u32,
+    pub kernel_stack: __s16,
+    pub user_stack: __s16,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
@@ -959,7 +965,10 @@ const _: () = {
         [::core::mem::offset_of!(lictor_hook_record, unresolved_columns) - 60usize];
     ["Offset of field: lictor_hook_record::shape_id"]
         [::core::mem::offset_of!(lictor_hook_record, shape_id) - 64usize];
-    ["Offset of field: lictor_hook_record::pad"][::core::mem::offset_of!(lictor_hook_record, pad) - 68usize];
+    ["Offset of field: lictor_hook_record::kernel_stack"]
+        [::core::mem::offset_of!(lictor_hook_record, kernel_stack) - 68usize];
+    ["Offset of field: lictor_hook_record::user_stack"]
+        [::core::mem::offset_of!(lictor_hook_record, user_stack) - 70usize];
 };
 pub mod lictor_field_status {
     #[allow(unused_imports)]

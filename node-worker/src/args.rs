@@ -89,6 +89,11 @@ pub struct Args {
     #[arg(long, env = "LICTOR_PROCFS", value_name = "DIR", default_value = "/proc")]
     pub procfs: PathBuf,
 
+    /// Show the addresses of stacks in events. They tell where the kernel and programs are in memory, which is otherwise kept
+    /// from those who read events.
+    #[arg(long, env = "LICTOR_EXPOSE_STACK_ADDRESSES")]
+    pub expose_stack_addresses: bool,
+
     /// What is logged to standard error: error, warn, info, debug, trace, or a filter by module.
     #[arg(long, env = "LICTOR_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,

@@ -18,5 +18,6 @@ pub mod socket;
 pub mod source;
 pub mod state;
 pub mod status;
+pub mod symbols;
 #[cfg(test)]
 mod testing;

@@ -298,6 +298,11 @@ fn of_events(status: &Status) -> Vec<Metric> {
             "Records that the export of events caused itself, which are not told",
             events.own,
         ),
+        counter(
+            "lictor_stacks_without_names",
+            "Stacks told without names, since they could not be looked up in time",
+            events.stacks_without_names,
+        ),
         counter("lictor_ring_read_errors", "Reads of the ring that failed", events.read_errors),
         gauge(
             "lictor_ring_waiting_bytes",

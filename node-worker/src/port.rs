@@ -4,7 +4,9 @@
 //! whole node worker runs in tests on a machine whose kernel refuses BPF.
 
 use crate::sinks::note::Records;
-use lictor_node_worker_ebpf::{lictor_hook_counts, lictor_policy_counts, lictor_site, lictor_stat};
+use lictor_node_worker_ebpf::{
+    LICTOR_RULE_KERNEL_STACK, lictor_hook_counts, lictor_policy_counts, lictor_site, lictor_stat,
+};
 use lictor_policy::model::{PodLabels, PolicyKey};
 use lictor_policy::plan::{GroupPlan, HookPoint, Plan, PlanPolicy, RulePlan};
 use std::collections::BTreeMap;
@@ -226,6 +228,7 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "cgroup_table",
     "image_table",
     "sockets",
+    "stack",
 ];
 
 /// Names of `enum lictor_stat`.
@@ -297,6 +300,12 @@ impl RevisionDecoder {
     /// The revision that this decoder is for.
     pub fn revision(&self) -> u32 {
         self.revision
+    }
+
+    /// Whether some rule wants the kernel's stack.
+    pub fn wants_kernel_stacks(&self) -> bool {
+        let mut rules = self.hooks.values().flat_map(|hook| &hook.rules);
+        rules.any(|rule| rule.flags & LICTOR_RULE_KERNEL_STACK != 0)
     }
 
     /// The policy that a group names.

@@ -28,6 +28,7 @@ use crate::socket::server::{BindError, Socket};
 use crate::source::directory::Directory;
 use crate::source::watch::Watch;
 use crate::state::StateDir;
+use crate::symbols::NodeSymbols;
 use lictor_policy::plan::NodeFacts;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::future::Future;
@@ -423,6 +424,12 @@ fn pipeline<S: RecordSource>(
         );
     }
     let processes = scan(&prepared, &proc, offset);
+    let symbols = NodeSymbols::new(
+        &prepared.args.procfs,
+        source.images(),
+        prepared.args.expose_stack_addresses,
+        Arc::clone(&shared.counts.stacks_without_names),
+    );
     let stdout: Option<Box<dyn Write + Send>> =
         if prepared.args.no_stdout { None } else { Some(Box::new(io::stdout())) };
     // This thread serves the clients of the socket.
@@ -438,6 +445,7 @@ fn pipeline<S: RecordSource>(
         counts: Arc::clone(&shared.counts),
         requests,
         export_threads,
+        symbols: Box::new(symbols),
         pods: PodTexts::new(Arc::clone(&shared.pods)),
         read_cgroups: Box::new(move || commands.try_send(Command::Cgroups).is_ok()),
     };

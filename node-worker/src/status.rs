@@ -193,6 +193,9 @@ pub struct EventStatus {
     pub unknown_revision: u64,
     /// Records that the export of events caused itself, which are not told.
     pub own: u64,
+    /// Stacks that were told without names, since they could not be looked up in time.
+    #[serde(default)]
+    pub stacks_without_names: u64,
     /// Reads of the ring that failed.
     pub read_errors: u64,
     /// Records lost in the kernel since the maps were made, by hook point or kind of process record.

@@ -48,7 +48,7 @@ const SECTIONS: [Section; 29] = [
     Section {
         path: "spec.lists[]",
         title: "spec.lists",
-        example: "spec:\n  lists:\n  - name: mounts\n    type: syscalls\n    values: [sys_mount, sys_umount]\n  kprobes:\n  - call: list:mounts\n",
+        example: "spec:\n  lists:\n  - name: mounts\n    type: syscalls\n    values: [sys_mount, sys_umount]\n  - name: inner\n    type: generated_ftrace\n    pattern: ^ksys_\n  kprobes:\n  - call: list:mounts\n  - call: list:inner\n",
     },
     Section {
         path: "spec.selectorsMacros",
@@ -133,7 +133,7 @@ const SECTIONS: [Section; 29] = [
     Section {
         path: "spec.lsmhooks[].selectors[].matchActions[]",
         title: "matchActions, matchReturnActions",
-        example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: DnsLookup, argFqdn: canary.example.org}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global}\n  kprobes:\n  - call: sk_free\n    syscall: false\n    args:\n    - {index: 0, type: sock}\n    selectors:\n    - matchActions:\n      - {action: UntrackSock, argSock: 0}\n      - {action: NoPost}\n",
+        example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: DnsLookup, argFqdn: canary.example.org}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global, kernelStackTrace: true, userStackTrace: true}\n  kprobes:\n  - call: sk_free\n    syscall: false\n    args:\n    - {index: 0, type: sock}\n    selectors:\n    - matchActions:\n      - {action: UntrackSock, argSock: 0}\n      - {action: NoPost}\n",
     },
     Section {
         path: "spec.nodeSelector",

@@ -336,6 +336,9 @@ pub(super) fn actions(actions: &Actions) -> String {
                 format!("report at most once in {} s per {scope}", limit.interval_ns / 1_000_000_000)
             }
         });
+        let stacks = actions.stacks;
+        let shown = [(stacks.kernel, "the kernel's stack"), (stacks.user, "the program's stack")];
+        parts.extend(shown.iter().filter(|(shown, _)| *shown).map(|(_, name)| format!("with {name}")));
     }
     if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
 }

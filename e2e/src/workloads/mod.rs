@@ -43,7 +43,11 @@ const PROBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/workloads/probed.
 /// Compiles [`PROBED`].
 fn probed(context: &LabContext) -> Result<PathBuf> {
     let program = context.programs.join(format!("probed-{}", context.kernel));
-    let output = Command::new("cc").args(["-O1", "-o"]).arg(&program).arg(PROBED).output()?;
+    let output = Command::new("cc")
+        .args(["-O1", "-fno-omit-frame-pointer", "-o"])
+        .arg(&program)
+        .arg(PROBED)
+        .output()?;
     if !output.status.success() {
         bail!("cc {PROBED}: {}", String::from_utf8_lossy(&output.stderr));
     }

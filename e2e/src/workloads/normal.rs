@@ -14,6 +14,11 @@ const EPHEMERAL: u64 = 32_768;
 /// First number of a namespace that is not the node's own from the beginning.
 const NEW_NAMESPACE: u64 = 0xf000_0000;
 
+/// Of stacks those functions are shown that are on the way on every kernel; what is between them differs.
+const FUNCTIONS_SHOWN: [&str; 4] = ["security_path_unlink", "do_syscall_64", "lab_unlink", "main"];
+/// Members with stacks.
+const STACKS: [&str; 2] = ["kernel_stack_trace", "user_stack_trace"];
+
 /// An event as it is compared.
 #[derive(Debug)]
 pub(crate) struct Normal {
@@ -103,6 +108,11 @@ fn parts(kind: &str, inside: &Value, lictor: &Value) -> Parts {
             rest.insert(member.to_owned(), shortened(value));
         }
     }
+    for member in STACKS {
+        if let Some(stack) = inside.get(member) {
+            rest.insert(member.to_owned(), functions(stack));
+        }
+    }
     let at_end = inside["return_action"].as_str().unwrap_or("KPROBE_ACTION_POST");
     if at_end != "KPROBE_ACTION_POST" {
         rest.insert("return_action".to_owned(), at_end.into());
@@ -117,6 +127,11 @@ fn parts(kind: &str, inside: &Value, lictor: &Value) -> Parts {
     let action = inside["action"].as_str().unwrap_or_default().trim_start_matches("KPROBE_ACTION_");
     let mut did = lictor.as_object().cloned().unwrap_or_default();
     did.remove("revision");
+    for member in STACKS {
+        if let Some(stack) = did.get_mut(member) {
+            *stack = functions(stack);
+        }
+    }
     if !did.is_empty() {
         rest.insert("lictor".to_owned(), did.into());
     }
@@ -133,6 +148,13 @@ fn parts(kind: &str, inside: &Value, lictor: &Value) -> Parts {
 fn elsewhere(namespaces: &Value) -> Vec<Value> {
     let all = namespaces.as_object().into_iter().flatten();
     all.filter(|(_, of)| of["is_host"] != json!(true)).map(|(name, _)| json!(name)).collect()
+}
+
+/// The functions of a stack that are shown.
+fn functions(stack: &Value) -> Value {
+    let frames = stack.as_array().into_iter().flatten();
+    let names = frames.filter_map(|frame| frame["symbol"].as_str());
+    names.filter(|name| FUNCTIONS_SHOWN.contains(name)).collect()
 }
 
 /// What the kernel picks: of a socket or a packet port of the caller, hash of the flow, number of the socket; the number

@@ -1,6 +1,8 @@
 /* What uprobes and probes of programs are tried on: a library's worth of functions, and probes as sys/sdt.h makes them. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* A note for the place where it stands; `counter` is where the program counts who watches. */
 #define PROBE(provider, name, counter, arguments, ...)                                                       \
@@ -47,10 +49,34 @@ __attribute__((noinline)) static void lab_step(int number, const char *text, lon
 	PROBE("lab", "plain", "0", "-1@$-3");
 }
 
+/* Calls the kernel itself: libraries have no frame pointers, and stacks end there. */
+__attribute__((noinline)) static long lab_unlink(const char *path)
+{
+	long result;
+
+	asm volatile("syscall" : "=a"(result) : "a"(SYS_unlink), "D"(path) : "rcx", "r11", "memory");
+	return result;
+}
+
+__attribute__((noinline)) static long lab_through(const char *path)
+{
+	long result = lab_unlink(path);
+
+	asm volatile("" ::: "memory");
+	return result;
+}
+
 int main(int argc, char **argv)
 {
 	const char *text = argc > 1 ? argv[1] : "";
 
+	if (!strcmp(text, "unlink") && argc == 3) {
+		long result = lab_through(argv[2]);
+
+		/* Whoever wants to know what was executed looks it up while the process is there. */
+		sleep(2);
+		return !!result;
+	}
 	printf("%d %d\n", lab_function(argc, text, 3), lab_step_counter);
 	for (int number = 1; number < argc; number++)
 		lab_step(number, argv[number], values, 1);

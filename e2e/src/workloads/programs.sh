@@ -54,6 +54,53 @@ places_in_programs() {
 }
 workload places_in_programs
 
+# Stacks: of them are compared the functions that every kernel has.
+STACKS='matchActions: [{action: Post, kernelStackTrace: true, userStackTrace: true}]'
+policy stacks <<-END
+	  kprobes:
+	  - call: security_path_unlink
+	    syscall: false
+	    selectors: [{matchBinaries: [{operator: In, values: [$W/bin/probed]}], $STACKS}]
+END
+policy stacks-at-the-end <<-END
+	  kprobes:
+	  - call: vfs_unlink
+	    syscall: false
+	    return: true
+	    returnArg: {index: 0, type: int}
+	    selectors: [{matchBinaries: [{operator: In, values: [$W/bin/probed]}], $STACKS}]
+END
+policy stacks-lsm <<-END
+	  lsmhooks:
+	  - hook: path_unlink
+	    selectors: [{matchBinaries: [{operator: In, values: [$W/bin/probed]}], $STACKS}]
+END
+policy stacks-tracepoint <<-END
+	  tracepoints:
+	  - subsystem: syscalls
+	    event: sys_enter_unlink
+	    selectors: [{matchBinaries: [{operator: In, values: [$W/bin/probed]}], matchActions: [{action: Post, userStackTrace: true}]}]
+END
+policy stacks-raw-tracepoint <<-END
+	  tracepoints:
+	  - subsystem: raw_syscalls
+	    event: sys_enter
+	    raw: true
+	    args: [{index: 1, type: int32}]
+	    selectors: [{matchArgs: [{index: 1, operator: Equal, values: ['87']}], matchBinaries: [{operator: In, values: [$W/bin/probed]}], $STACKS}]
+END
+on_program stacks-uprobe "symbols: [lab_unlink]
+    args: [{index: 0, type: string}]" "matchActions: [{action: Post, userStackTrace: true}]"
+on_program stacks-suppressed "symbols: [lab_through]
+    args: [{index: 0, type: string}]" "matchActions: [{action: Post, userStackTrace: true, rateLimit: 1h, rateLimitScope: global}]"
+stacks() {
+	touch $W/unlinked
+	$W/bin/probed unlink $W/unlinked
+	touch $W/unlinked
+	$W/bin/probed unlink $W/unlinked
+}
+workload stacks
+
 # Another file of the same name is another program, and one that comes later is watched from then on.
 is_hooked() { lictor node status -o json | grep -q "/$1:"; }
 replaced_programs() {

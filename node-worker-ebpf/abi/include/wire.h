@@ -60,6 +60,8 @@
 #define LICTOR_MAX_SOCKETS 16384
 /* Bytes kept of a string, a buffer or an I/O vector argument. */
 #define LICTOR_MAX_BYTES 4096
+/* Frames kept of a stack, the innermost ones. */
+#define LICTOR_MAX_FRAMES 32
 
 /* ---- the live revision ----------------------------------------------------------------------------------- */
 
@@ -145,6 +147,9 @@ struct lictor_hook {
 /* Remember who has the socket of a field, or forget it. */
 #define LICTOR_RULE_TRACK 32
 #define LICTOR_RULE_UNTRACK 64
+/* The record shows the kernel's stack, the program's. */
+#define LICTOR_RULE_KERNEL_STACK 128
+#define LICTOR_RULE_USER_STACK 256
 /* TRACK, UNTRACK: the highest byte is the index of the field. */
 #define LICTOR_RULE_FIELD_SHIFT 24
 
@@ -418,6 +423,8 @@ struct lictor_column_shape {
 #define LICTOR_SHAPE_MEMO 2
 /* Some rule of the revision remembers who has sockets: a record with a socket or a packet tells of its owner. */
 #define LICTOR_SHAPE_OWNERS 4
+/* Some rule of the hook point wants a stack. */
+#define LICTOR_SHAPE_STACKS 8
 
 /* Set as `.rodata` before loading, so the verifier drops what the hook point does not use. */
 struct lictor_shape {
@@ -466,78 +473,7 @@ enum lictor_patch {
 	LICTOR_PATCH_NUMBERS,
 };
 
-/* ---- counters -------------------------------------------------------------------------------------------- */
-
-/* By `policy` of the rules. All are counted when they happen in the kernel, whether or not a record gets out. */
-struct lictor_policy_counts {
-	__u64 matched;
-	__u64 posted;
-	__u64 denied;
-	__u64 signalled;
-	__u64 monitored;
-	__u64 limited;
-	__u64 lost;
-	__u64 unresolved;
-};
-
-/* By hook slot. produced = emitted + lost. */
-struct lictor_hook_counts {
-	__u64 matched;
-	__u64 emitted;
-	__u64 lost;
-	__u64 unresolved;
-};
-
-/* Sites whose failures are counted, one u64 each. */
-enum lictor_site {
-	LICTOR_SITE_NONE,
-	/* No scratch slot was free on this CPU: the event was judged as unresolved. */
-	LICTOR_SITE_SCRATCH_BUSY,
-	/* The path walk gave up: too long, too deep or unreadable. */
-	LICTOR_SITE_PATH_WALK,
-	/* A user or kernel address could not be read. */
-	LICTOR_SITE_READ,
-	/* bpf_send_signal failed. */
-	LICTOR_SITE_SIGNAL,
-	/* The tables of the live slot were not there, or not of this program's shape after a retry. */
-	LICTOR_SITE_TABLES,
-	/* The program array had no program for the live slot. */
-	LICTOR_SITE_TAIL_CALL,
-	/* More rules fired than a record can name. */
-	LICTOR_SITE_FIRED_OVERFLOW,
-	/* The rate limit table was full. */
-	LICTOR_SITE_LIMIT_TABLE,
-	/* A process record did not fit into the ring. */
-	LICTOR_SITE_EXEC_LOST,
-	LICTOR_SITE_EXIT_LOST,
-	LICTOR_SITE_FORK_LOST,
-	/* A record of a cgroup did not fit into the ring. */
-	LICTOR_SITE_CGROUP_LOST,
-	/* A cgroup could not be remembered: the table is full. Its pod is found by a walk. */
-	LICTOR_SITE_CGROUP_TABLE,
-	/* The table of images was full: the next node worker gives the process another exec id. */
-	LICTOR_SITE_IMAGE_TABLE,
-	/* The owner of a socket could not be remembered: the table is full. */
-	LICTOR_SITE_SOCKETS,
-	LICTOR_SITE_COUNT,
-};
-
-/* Not failures, but wanted by tests and by people who look for cost. */
-enum lictor_stat {
-	LICTOR_STAT_PATH_HOT,
-	LICTOR_STAT_PATH_COLD,
-	LICTOR_STAT_DIRECTORY_HIT,
-	LICTOR_STAT_MEMO_HIT,
-	LICTOR_STAT_SECOND_SLOT,
-	LICTOR_STAT_FS_GENERATION,
-	LICTOR_STAT_SHAPE_TAIL_CALL,
-	LICTOR_STAT_SCRATCH_CORRUPT,
-	/* A pod was found by a walk up the cgroups. */
-	LICTOR_STAT_CGROUP_WALK,
-	/* The path of a record was remembered. */
-	LICTOR_STAT_PATH_STRING,
-	LICTOR_STAT_COUNT,
-};
+#include "counts.h"
 
 /* ---- records --------------------------------------------------------------------------------------------- */
 
@@ -676,7 +612,11 @@ struct lictor_fired {
 /* Columns that could not be read made this rule match. */
 #define LICTOR_FIRED_UNRESOLVED 2
 
-/* Followed by fired_count struct lictor_fired (padded to 8 bytes), then field_count fields. */
+/*
+ * Followed by fired_count struct lictor_fired (padded to 8 bytes), the kernel's stack, the user stack, then field_count
+ * fields. A stack is a list of addresses, the innermost first. Before the addresses of a user stack stands the process
+ * whose it is: `head` may name another one.
+ */
 struct lictor_hook_record {
 	struct lictor_record head;
 	__u16 hook_slot;
@@ -690,7 +630,9 @@ struct lictor_hook_record {
 	__u32 unresolved_columns;
 	/* Shape of the program that judged: tells how to read the fields. */
 	__u32 shape_id;
-	__u32 pad;
+	/* Bytes of each stack; 0 = no rule that fired wants it; a negative errno = it could not be taken. */
+	__s16 kernel_stack;
+	__s16 user_stack;
 };
 
 enum lictor_field_status {

@@ -42,6 +42,7 @@ enum bpf_map_type {
 #define BPF_F_MMAPABLE 1024
 #define BPF_F_INNER_MAP 4096
 #define BPF_RB_NO_WAKEUP 1
+#define BPF_F_USER_STACK 256
 
 #define S_IFMT 0170000
 #define S_IFDIR 0040000

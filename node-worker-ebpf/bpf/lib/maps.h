@@ -305,6 +305,9 @@ struct outcome {
 	__s32 verdict;
 	__u32 signal;
 	__u32 fired_count;
+	/* LICTOR_RULE_*_STACK of the rules that have a record. */
+	__u32 stacks;
+	__u32 pad;
 };
 
 /* Where in the record the next field goes, and what is known of it so far. */

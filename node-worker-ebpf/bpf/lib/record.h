@@ -490,6 +490,41 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 	s->writer.at = ALIGN8(at + sizeof(*field) + (s->writer.length & 0x3fff));
 }
 
+/* Appends a stack and gives its bytes, or a negative errno. `head` bytes before the addresses belong to it. */
+static __always_inline __s16 write_stack(void *ctx, struct scratch *s, __u32 head, __u64 flags)
+{
+	__u32 at = s->writer.at;
+	long length;
+
+	if (at > RECORD_LIMIT)
+		at = RECORD_LIMIT;
+	length = bpf_get_stack(ctx, &s->record[at + head], LICTOR_MAX_FRAMES * sizeof(__u64), flags);
+	if (length < 0) {
+		count_site(LICTOR_SITE_STACK);
+		return length;
+	}
+	s->writer.at = at + head + length;
+	return head + length;
+}
+
+/* Appends the stacks that rules want. A function of its own, so that programs without it are as if it were not there. */
+static __noinline int write_stacks(void *ctx, struct scratch *s)
+{
+	struct lictor_hook_record *record = (struct lictor_hook_record *)s->record;
+	__u32 at;
+
+	if (s->outcome.stacks & LICTOR_RULE_KERNEL_STACK)
+		record->kernel_stack = write_stack(ctx, s, 0, 0);
+	if (s->outcome.stacks & LICTOR_RULE_USER_STACK) {
+		at = s->writer.at;
+		if (at > RECORD_LIMIT)
+			at = RECORD_LIMIT;
+		*(__u64 *)&s->record[at] = bpf_get_current_pid_tgid() >> 32;
+		record->user_stack = write_stack(ctx, s, sizeof(__u64), BPF_F_USER_STACK);
+	}
+	return 0;
+}
+
 static __always_inline void emit(void *ctx, struct event *e, struct scratch *s,
 				 struct lictor_hook_counts *counts)
 {
@@ -506,7 +541,7 @@ static __always_inline void emit(void *ctx, struct event *e, struct scratch *s,
 	record->signal = s->outcome.signal;
 	record->unresolved_columns = e->unresolved;
 	record->shape_id = shape.id;
-	record->pad = 0;
+	record->kernel_stack = record->user_stack = 0;
 	if (fired > LICTOR_MAX_FIRED)
 		fired = LICTOR_MAX_FIRED;
 	record->fired_count = fired;
@@ -516,6 +551,8 @@ static __always_inline void emit(void *ctx, struct event *e, struct scratch *s,
 		bpf_probe_read_kernel(s->record + sizeof(*record), fired * sizeof(struct lictor_fired),
 				      s->fired);
 	s->writer.at = ALIGN8(sizeof(*record) + fired * sizeof(struct lictor_fired));
+	if (shape.flags & LICTOR_SHAPE_STACKS)
+		write_stacks(ctx, s);
 #pragma unroll
 	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
 		if (i >= shape.field_count)

@@ -56,8 +56,37 @@ pub struct ExecRecord<'a> {
 pub struct HookRecord<'a> {
     /// The fixed part.
     pub fixed: lictor_hook_record,
+    /// The kernel's stack.
+    pub kernel_stack: StackRecord<'a>,
+    /// The stack of the process that ran, and its id: the head may name another one.
+    pub user_stack: StackRecord<'a>,
+    /// The process whose the user stack is.
+    pub user_stack_of: u32,
     fired: &'a [u8],
     fields: [Field<'a>; FIELDS],
+}
+
+/// A stack of a hook record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StackRecord<'a> {
+    /// No rule that fired wants it.
+    #[default]
+    NotWanted,
+    /// It could not be taken.
+    Failed,
+    /// Its addresses, the innermost first.
+    Taken(StackAddresses<'a>),
+}
+
+/// Addresses of a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StackAddresses<'a>(&'a [[u8; 8]]);
+
+impl<'a> StackAddresses<'a> {
+    /// The addresses, the innermost first.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = u64> + use<'a> {
+        self.0.iter().map(|bytes| u64::from_ne_bytes(*bytes))
+    }
 }
 
 const FIELDS: usize = wire::LICTOR_MAX_FIELDS as usize;
@@ -266,11 +295,29 @@ fn decode_hook(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
     let mut rest = Rest { bytes, at: size_of::<lictor_hook_record>() };
     let fired = rest.take(usize::from(hook.fired_count) * size_of::<lictor_fired>())?;
     rest.align();
+    let kernel_stack = decode_stack(&mut rest, hook.kernel_stack)?;
+    let user_stack = decode_stack(&mut rest, hook.user_stack)?;
+    let (user_stack, user_stack_of) = match user_stack {
+        StackRecord::Taken(StackAddresses([process, addresses @ ..])) => {
+            let process = u32::try_from(u64::from_ne_bytes(*process)).unwrap_or(0);
+            (StackRecord::Taken(StackAddresses(addresses)), process)
+        }
+        other => (other, 0),
+    };
     let mut fields = [Field::default(); FIELDS];
     for (index, field) in fields.iter_mut().enumerate().take(usize::from(hook.field_count)) {
         *field = decode_field(&mut rest, index)?;
     }
-    Ok(Record::Hook(HookRecord { fixed: hook, fired, fields }))
+    Ok(Record::Hook(HookRecord { fixed: hook, kernel_stack, user_stack, user_stack_of, fired, fields }))
+}
+
+/// A stack of `bytes` bytes; negative: why it could not be taken.
+fn decode_stack<'a>(rest: &mut Rest<'a>, bytes: i16) -> Result<StackRecord<'a>, DecodeError> {
+    match usize::try_from(bytes) {
+        Ok(0) => Ok(StackRecord::NotWanted),
+        Ok(length) => Ok(StackRecord::Taken(StackAddresses(rest.take(length)?.as_chunks().0))),
+        Err(_) => Ok(StackRecord::Failed),
+    }
 }
 
 fn within(what: &'static str, claimed: u16, limit: u32) -> Result<(), DecodeError> {
@@ -388,6 +435,34 @@ mod tests {
         assert_eq!(exec.arguments, b"-c\0true\0");
         assert_eq!(exec.executable, b"/usr/bin/busybox");
         assert_eq!((exec.fixed.head.tgid, exec.fixed.parent_tgid), (7, 1));
+    }
+
+    #[test]
+    fn stacks_stand_before_the_fields() {
+        let bytes = Hook::new(SHELL, 99, 3, 5, 11)
+            .fired(0, wire::LICTOR_FIRED_POST)
+            .kernel_stack(&[1, 2, u64::MAX])
+            .user_stack(9, &[4])
+            .number(42)
+            .bytes();
+        let Ok(Record::Hook(record)) = decode(&bytes) else { panic!("not a hook record") };
+        let addresses = |stack| match stack {
+            StackRecord::Taken(addresses) => addresses.iter().collect::<Vec<u64>>(),
+            StackRecord::NotWanted | StackRecord::Failed => panic!("{stack:?}"),
+        };
+        assert_eq!(addresses(record.kernel_stack), [1, 2, u64::MAX]);
+        assert_eq!((addresses(record.user_stack), record.user_stack_of), (vec![4], 9));
+        assert_eq!(record.fields()[0].value, FieldValue::Number(42));
+    }
+
+    #[test]
+    fn stacks_that_could_not_be_taken_are_told_apart() {
+        let bytes = Hook::new(SHELL, 99, 3, 5, 11).no_stacks(-14, 0).number(42).bytes();
+        let Ok(Record::Hook(record)) = decode(&bytes) else { panic!("not a hook record") };
+        assert_eq!((record.kernel_stack, record.user_stack), (StackRecord::Failed, StackRecord::NotWanted));
+        assert_eq!(record.fields()[0].value, FieldValue::Number(42));
+        let bytes = Hook::new(SHELL, 99, 3, 5, 11).no_stacks(0, 512).number(42).bytes();
+        assert!(matches!(decode(&bytes), Err(DecodeError::Length { .. })));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::port::{Batch, CgroupOwner, HookDecoder, KernelError, RecordSource, Re
 use crate::sinks::json::{EventType, EventWriter, FiredGroup, Seen};
 use crate::sinks::note::{Notes, Records};
 use crate::sinks::output::{LinesOf, Output};
+use crate::symbols::{Symbols, stacks};
 use lictor_node_worker_ebpf::{self as wire, lictor_record};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -62,6 +63,8 @@ pub struct PipelineCounts {
     pub unknown_revision: AtomicU64,
     /// Records that the export of events caused itself; see [`ExportThreads`].
     pub own: AtomicU64,
+    /// Stacks that were told without names, since they could not be looked up in time.
+    pub stacks_without_names: Arc<AtomicU64>,
     /// Reads of the ring that failed.
     pub read_errors: AtomicU64,
     /// Bytes that waited in the ring after the last batch.
@@ -148,6 +151,8 @@ pub struct Parts {
     pub requests: mpsc::Receiver<Request>,
     /// Whose doings are not told.
     pub export_threads: ExportThreads,
+    /// Names what stacks are made of.
+    pub symbols: Box<dyn Symbols>,
     /// Which pods there are.
     pub pods: PodTexts,
     /// Has the tree of cgroups read again; `false` = not now.
@@ -185,6 +190,8 @@ struct State {
     written: u64,
     cgroups_wrong: bool,
     cgroups_told_ns: u64,
+    /// The newest revision that was looked at for rules that want stacks.
+    prepared: u32,
 }
 
 impl<S: RecordSource> Pipeline<S> {
@@ -201,6 +208,7 @@ impl<S: RecordSource> Pipeline<S> {
             written: 0,
             cgroups_wrong: false,
             cgroups_told_ns: 0,
+            prepared: 0,
         };
         Self { source, state }
     }
@@ -381,6 +389,7 @@ impl State {
         hook: &HookDecoder,
     ) -> bool {
         let mut all_known = true;
+        let stacks = stacks(record, &mut *self.parts.symbols);
         for fired in record.fired() {
             let rule = hook.rules.get(usize::from(fired.rule));
             let group = rule.and_then(|rule| hook.groups.get(usize::try_from(rule.group).ok()?));
@@ -392,7 +401,7 @@ impl State {
                 continue;
             }
             if rule.post {
-                let event = FiredGroup { record, decoder, group, rule, fired };
+                let event = FiredGroup { record, decoder, group, rule, fired, stacks: &stacks };
                 let kind = self.parts.writer.hook(&mut self.lines, actor, &event);
                 self.count(kind);
             }
@@ -440,7 +449,18 @@ impl State {
         }
     }
 
+    /// Has the kernel's functions read before the first event needs them, and again when there are other programs.
+    fn prepare_symbols(&mut self) {
+        let Some(newest) = self.parts.decoders.newest() else { return };
+        if newest.revision() != self.prepared
+            && (!newest.wants_kernel_stacks() || self.parts.symbols.prepare())
+        {
+            self.prepared = newest.revision();
+        }
+    }
+
     fn finish_turn(&mut self, batch: Batch) {
+        self.prepare_symbols();
         let now_ns = boot_now_ns();
         if now_ns.saturating_sub(self.clock_checked_ns) >= CLOCK_CHECK_NS {
             self.clock_checked_ns = now_ns;

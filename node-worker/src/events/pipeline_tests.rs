@@ -6,6 +6,7 @@ use crate::fake::{FakeKernel, SHAPE};
 use crate::sinks::file::{FileLimits, RotatedFile};
 use crate::sinks::hub::Hub;
 use crate::sinks::output::OutputCounts;
+use crate::symbols::Frame;
 use lictor_policy::model::{Call, Mode, ShownAction};
 use lictor_policy::plan::{Attach, EventKind, Plan};
 use serde_json::Value;
@@ -44,11 +45,34 @@ struct Bench {
     pipeline: Pipeline<FakeKernel>,
     decoders: Arc<Decoders>,
     counts: Arc<PipelineCounts>,
+    prepared: Arc<AtomicU64>,
     requests: mpsc::Sender<Request>,
     called: mpsc::Receiver<String>,
     path: PathBuf,
     _callers: Callers,
     _directory: tempfile::TempDir,
+}
+
+/// Names functions by what was asked for; counts how often it was told to prepare.
+struct Spelled(Arc<AtomicU64>);
+
+impl Symbols for Spelled {
+    fn prepare(&mut self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    fn kernel(&mut self, addresses: &[u64]) -> Vec<Frame> {
+        addresses.iter().map(|address| frame(format!("k{address}"))).collect()
+    }
+
+    fn program(&mut self, process: u32, boot_ns: u64, addresses: &[u64]) -> Vec<Frame> {
+        addresses.iter().map(|address| frame(format!("u{process}:{boot_ns}:{address}"))).collect()
+    }
+}
+
+fn frame(symbol: String) -> Frame {
+    Frame { symbol, ..Frame::default() }
 }
 
 fn bench() -> Bench {
@@ -65,6 +89,7 @@ fn bench_with(kernel: FakeKernel, directory: tempfile::TempDir) -> Bench {
     let (tell, called) = mpsc::channel();
     let called_by = || Called(Mutex::new(tell.clone()));
     let callers = Callers::with(called_by(), called_by()).unwrap();
+    let prepared = Arc::new(AtomicU64::new(0));
     let (requests, receiver) = mpsc::channel();
     let (decoders, counts) = (Arc::new(Decoders::default()), Arc::new(PipelineCounts::default()));
     let offset = BootOffset(0);
@@ -78,6 +103,7 @@ fn bench_with(kernel: FakeKernel, directory: tempfile::TempDir) -> Bench {
         counts: Arc::clone(&counts),
         requests: receiver,
         export_threads: ExportThreads(vec![EXPORT.pid]),
+        symbols: Box::new(Spelled(Arc::clone(&prepared))),
         pods: PodTexts::new(Arc::default()),
         read_cgroups: Box::new(|| true),
     };
@@ -88,6 +114,7 @@ fn bench_with(kernel: FakeKernel, directory: tempfile::TempDir) -> Bench {
         pipeline,
         decoders,
         counts,
+        prepared,
         requests,
         called,
         path,
@@ -156,6 +183,34 @@ fn each_group_has_its_own_line_and_calls_are_made() {
     assert_eq!(called, ["c", "http://a/", "http://b/"]);
     assert_eq!(bench.counts.events()[EventType::Lsm as usize], (EventType::Lsm, 1));
     assert_eq!(bench.counts.unknown_revision.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn stacks_are_named_for_the_rules_that_want_them() {
+    let mut plan = two_policies();
+    plan.hooks[0].rules[0].post = true;
+    plan.hooks[0].rules[1].flags |= wire::LICTOR_RULE_KERNEL_STACK | wire::LICTOR_RULE_USER_STACK;
+    plan.hooks[0].groups.iter_mut().for_each(|group| group.event = EventKind::Kprobe);
+    let mut bench = bench();
+    let prepared = |bench: &Bench| bench.prepared.load(Ordering::Relaxed);
+    bench.decoders.announce(RevisionDecoder::new(2, &two_policies(), &[(1, SHAPE)]));
+    bench.turn();
+    assert_eq!(prepared(&bench), 0, "no rule wants stacks");
+    bench.decoders.announce(RevisionDecoder::new(3, &plan, &[(1, SHAPE)]));
+    bench.turn();
+    bench.turn();
+    assert_eq!(prepared(&bench), 1);
+    let post = wire::LICTOR_FIRED_POST;
+    let record = event(3).fired(0, post).fired(1, post).kernel_stack(&[5, 6]).user_stack(8, &[9]);
+    bench.kernel.push(record.bytes());
+    let lines = bench.turn();
+    let members = |place: usize| {
+        let stacks = ["kernel_stack_trace", "user_stack_trace"];
+        stacks.map(|stack| lines[place]["process_kprobe"][stack].to_string())
+    };
+    assert_eq!(members(0), ["null", "null"]);
+    let named = [r#"[{"symbol":"k5"},{"symbol":"k6"}]"#, r#"[{"symbol":"u8:90000000:9"}]"#];
+    assert_eq!(members(1), named);
 }
 
 #[test]

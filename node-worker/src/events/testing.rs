@@ -130,6 +130,7 @@ pub(crate) fn fork(child: Task, boot_ns: u64, parent: Task) -> Vec<u8> {
 pub(crate) struct Hook {
     fixed: lictor_hook_record,
     fired: Vec<lictor_fired>,
+    stacks: Vec<u8>,
     fields: Vec<u8>,
 }
 
@@ -138,7 +139,7 @@ impl Hook {
         let mut head = task.head(boot_ns);
         head.revision = revision;
         let fixed = lictor_hook_record { head, hook_slot: slot, shape_id, ..Default::default() };
-        Self { fixed, fired: Vec::new(), fields: Vec::new() }
+        Self { fixed, fired: Vec::new(), stacks: Vec::new(), fields: Vec::new() }
     }
 
     pub(crate) fn thread(mut self, tid: u32) -> Self {
@@ -154,6 +155,27 @@ impl Hook {
 
     pub(crate) fn fired(mut self, rule: u16, flags: u32) -> Self {
         self.fired.push(lictor_fired { rule, flags: flags as u16 });
+        self
+    }
+
+    pub(crate) fn kernel_stack(mut self, addresses: &[u64]) -> Self {
+        self.stacks.extend(addresses.iter().flat_map(|address| address.to_ne_bytes()));
+        self.fixed.kernel_stack = self.stacks.len() as i16;
+        self
+    }
+
+    /// After the kernel's.
+    pub(crate) fn user_stack(mut self, process: u32, addresses: &[u64]) -> Self {
+        let before = self.stacks.len();
+        let words = std::iter::once(u64::from(process)).chain(addresses.iter().copied());
+        self.stacks.extend(words.flat_map(u64::to_ne_bytes));
+        self.fixed.user_stack = (self.stacks.len() - before) as i16;
+        self
+    }
+
+    /// Stacks that could not be taken: errnos, 0 = none.
+    pub(crate) fn no_stacks(mut self, kernel: i16, user: i16) -> Self {
+        (self.fixed.kernel_stack, self.fixed.user_stack) = (kernel, user);
         self
     }
 
@@ -204,6 +226,7 @@ impl Hook {
             bytes.extend_from_slice(bytes_of(fired));
         }
         bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes.extend_from_slice(&self.stacks);
         bytes.extend_from_slice(&self.fields);
         finish(bytes, lictor_record_kind::LICTOR_RECORD_HOOK)
     }

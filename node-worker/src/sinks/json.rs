@@ -7,7 +7,7 @@
 //! Lines are written straight from the record and the prepared pieces of a process ([`crate::enrich::image`]) into the
 //! batch's buffer; no event is built in between.
 
-use super::{credentials, endpoints, objects, text};
+use super::{credentials, endpoints, objects, stacks, text};
 use crate::enrich::clock::BootOffset;
 use crate::enrich::names;
 use crate::enrich::pods::PodText;
@@ -15,6 +15,7 @@ use crate::enrich::process::Actor;
 use crate::events::decode::{Field, FieldStatus, FieldValue, HookRecord};
 use crate::events::loss::Gap;
 use crate::port::{HookDecoder, RevisionDecoder};
+use crate::symbols::Stacks;
 use lictor_node_worker_ebpf as wire;
 use lictor_policy::model::{ArgKind, IntField, IntKind, ShownAction};
 use lictor_policy::plan::{ArgPlan, Attach, EventKind, GroupPlan, HookPoint, RulePlan, UserSite};
@@ -105,6 +106,8 @@ pub struct FiredGroup<'a> {
     pub rule: &'a RulePlan,
     /// The rule in the record.
     pub fired: lictor_fired,
+    /// The stacks in the record.
+    pub stacks: &'a Stacks,
 }
 
 impl EventWriter {
@@ -212,10 +215,12 @@ impl EventWriter {
             EventType::Kprobe | EventType::Exec | EventType::Exit | EventType::Gap => {
                 push_arguments(out, event);
                 push_action(out, "action", event.rule.shown);
+                stacks::push_kernel(out, event);
                 push_policy(out, event);
                 push_action(out, "return_action", event.rule.shown_return);
                 push_message(out, event.group);
                 push_tags(out, event.group);
+                stacks::push_user(out, event);
             }
         }
         out.push(b'}');
@@ -608,7 +613,8 @@ fn push_verdict(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
     let signals = flags & wire::LICTOR_RULE_SIGNAL != 0;
     let monitor = flags & wire::LICTOR_RULE_MONITOR != 0;
     let unresolved = u32::from(event.fired.flags) & wire::LICTOR_FIRED_UNRESOLVED != 0;
-    if !(denies || signals || unresolved) {
+    let stacks = stacks::beside_the_event(event);
+    if !(denies || signals || unresolved || !stacks.is_empty()) {
         return;
     }
     let fixed = &event.record.fixed;
@@ -629,6 +635,7 @@ fn push_verdict(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
     if unresolved {
         out.extend_from_slice(b"\"unresolved\":true,");
     }
+    out.extend_from_slice(&stacks);
     out.extend_from_slice(b"\"revision\":");
     text::push_unsigned(out, u64::from(fixed.head.revision));
     out.extend_from_slice(b",\"rule\":\"");

@@ -3,6 +3,7 @@ use crate::enrich::image::{Credentials, SecurityIds};
 use crate::enrich::process::{ProcessFacts, ProcessReader, ProcessTable};
 use crate::events::decode::{Record, decode};
 use crate::events::testing::{self, HOST_NAMESPACES, Hook, Task};
+use crate::symbols::{Frame, Stack};
 use lictor_policy::model::Mode;
 use lictor_policy::plan::HookPlan;
 use serde_json::{Value, json};
@@ -81,6 +82,16 @@ fn child() -> (ProcessTable, Actor) {
 
 /// The line of the first group of `hook` for a record that `build` completes.
 fn line(plan: HookPlan, mode: Mode, flags: u32, build: impl FnOnce(Hook) -> Hook) -> String {
+    line_with(&Stacks::default(), plan, mode, flags, build)
+}
+
+fn line_with(
+    stacks: &Stacks,
+    plan: HookPlan,
+    mode: Mode,
+    flags: u32,
+    build: impl FnOnce(Hook) -> Hook,
+) -> String {
     let decoder = RevisionDecoder::new(3, &testing::plan(&[("a-policy", mode)], vec![plan]), &[(5, 11)]);
     let bytes = build(Hook::new(CHILD, 117_835_323_793, 3, 5, 11)).fired(0, flags).bytes();
     let Ok(Record::Hook(record)) = decode(&bytes) else { panic!("not a hook record") };
@@ -91,6 +102,7 @@ fn line(plan: HookPlan, mode: Mode, flags: u32, build: impl FnOnce(Hook) -> Hook
         group: &hook.groups[0],
         rule: &hook.rules[0],
         fired: record.fired().next().unwrap(),
+        stacks,
     };
     let mut out = Vec::new();
     EventWriter::new(NODE, BOOT).hook(&mut out, &(&child().1).into(), &event);
@@ -227,6 +239,55 @@ fn deny_shadow(mode_flags: u32) -> HookPlan {
     rule.selector = 1;
     rule.label = Some("shadow".into());
     testing::hook_plan(Attach::Lsm, "file_open", vec![group], vec![rule])
+}
+
+fn both_stacks() -> Stacks {
+    let frame = |address, offset, symbol: &str, module: &str| Frame {
+        address,
+        offset,
+        symbol: symbol.to_owned(),
+        module: module.to_owned(),
+    };
+    let kernel = vec![frame(u64::MAX, 0, "fd_install", ""), frame(0, 9, "inner", "tun"), Frame::default()];
+    let user = vec![frame(0, 77, "", "/lib/libc.so.6"), frame(0, 4, "ma\"in", "/bin/a")];
+    Stacks { kernel: Stack::Taken(kernel), user: Stack::Taken(user) }
+}
+
+const BOTH: u32 = wire::LICTOR_RULE_KERNEL_STACK | wire::LICTOR_RULE_USER_STACK;
+
+/// One hook at which a rule wants these stacks.
+fn with_stacks(event: EventKind, flags: u32) -> HookPlan {
+    let group = testing::group("fd_install", event, Vec::new());
+    testing::hook_plan(
+        Attach::Fentry,
+        "fd_install",
+        vec![group],
+        vec![testing::rule(flags, ShownAction::Post)],
+    )
+}
+
+#[test]
+fn kprobe_line_with_stacks() {
+    let told = |stacks: &Stacks, kind, flags| {
+        line_with(stacks, with_stacks(kind, flags), Mode::Enforce, wire::LICTOR_FIRED_POST, |hook| hook)
+    };
+    let text = told(&both_stacks(), EventKind::Kprobe, BOTH);
+    golden("kprobe-stacks", &text);
+    let text = told(&both_stacks(), EventKind::Kprobe, wire::LICTOR_RULE_USER_STACK);
+    let members = &value(&text)["process_kprobe"];
+    assert_eq!(members["kernel_stack_trace"], Value::Null, "of another policy");
+    assert_eq!(members["user_stack_trace"][1]["symbol"], "ma\"in");
+    assert_eq!(value(&text)["lictor"], Value::Null);
+    let text = told(&both_stacks(), EventKind::Lsm, BOTH);
+    golden("lsm-stacks", &text);
+    let empty = Stacks { kernel: Stack::Taken(Vec::new()), user: Stack::Failed };
+    let text = told(&empty, EventKind::Kprobe, BOTH);
+    assert_eq!(value(&text)["process_kprobe"]["kernel_stack_trace"], Value::Null);
+    assert_eq!(value(&text)["lictor"]["failed_stacks"], json!(["user_stack_trace"]));
+    let failed = Stacks { kernel: Stack::Failed, user: Stack::Failed };
+    let text = told(&failed, EventKind::Tracepoint, BOTH);
+    let names = json!(["kernel_stack_trace", "user_stack_trace"]);
+    assert_eq!(value(&text)["lictor"]["failed_stacks"], names);
 }
 
 #[test]

@@ -9,4 +9,5 @@ pub mod note;
 mod object;
 mod objects;
 pub mod output;
+mod stacks;
 pub mod text;

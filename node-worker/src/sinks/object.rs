@@ -16,6 +16,12 @@ impl<'a> Object<'a> {
         Self { out, empty: true }
     }
 
+    /// An element of a list.
+    pub(super) fn begin_unnamed(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, empty: true }
+    }
+
     pub(super) fn member(&mut self, name: &str) {
         if !self.empty {
             self.out.push(b',');

@@ -411,6 +411,8 @@ pub struct Actions {
     pub post: bool,
     /// At most one report in this time.
     pub rate_limit: Option<RateLimit>,
+    /// Which stacks the report shows.
+    pub stacks: Stacks,
     /// Signal to send to the current process.
     pub signal: Option<u8>,
     /// Return this errno (negative, -4095 to -1) instead of performing the operation.
@@ -474,6 +476,15 @@ pub enum ShownAction {
     TrackSock,
     /// `KPROBE_ACTION_UNTRACKSOCK`
     UntrackSock,
+}
+
+/// Which stacks a report shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stacks {
+    /// That of the kernel.
+    pub kernel: bool,
+    /// That of the program.
+    pub user: bool,
 }
 
 /// At most one report per interval and key.

@@ -16,7 +16,7 @@ use crate::model::{
     CapabilityTest, FieldPath, FileType, FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, Mode,
     Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NodeSelector, NumberTest, OnUnresolved,
     Origin, PidTest, PodLabels, PodSelector, Policy, PolicyKey, Predicate, RateLimit, RateLimitScope,
-    Requirement, Rule, Scope, ShownAction, TextMatch, TextTest, ValueTest, Workload,
+    Requirement, Rule, Scope, ShownAction, Stacks, TextMatch, TextTest, ValueTest, Workload,
 };
 use crate::plan::testing::HOST_NAMESPACE;
 use crate::plan::{TypeClass, automatic_kind};
@@ -261,6 +261,7 @@ impl Maker {
         let actions = Actions {
             post: self.random.chance(80),
             rate_limit: self.random.chance(10).then_some(limit),
+            stacks: Stacks { kernel: self.random.chance(10), user: self.random.chance(10) },
             signal,
             deny,
             calls: Vec::new(),

@@ -76,6 +76,10 @@ fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>, tracks: b
     if tracks && fields.iter().any(|field| field.has_socket()) {
         shape.flags |= wire::LICTOR_SHAPE_OWNERS as u8;
     }
+    let stacks = wire::LICTOR_RULE_KERNEL_STACK | wire::LICTOR_RULE_USER_STACK;
+    if members.iter().flat_map(|member| &member.hook.rules).any(|rule| rule.plan.flags & stacks != 0) {
+        shape.flags |= wire::LICTOR_SHAPE_STACKS as u8;
+    }
     let rule_count = members.iter().map(|member| member.hook.rules.len()).sum();
     let mut vectors = VectorSet::new(rule_count);
     let columns = column_plans(members, &keys, &mut vectors, paths);

@@ -331,8 +331,8 @@ impl Placing<'_> {
 
     /// What the rule does.
     fn plan(&self, number: usize, rule: &Rule) -> RulePlan {
-        let Actions { post, rate_limit, signal, deny, calls, socket: _, late: _, shown, shown_return } =
-            &rule.actions;
+        let actions = &rule.actions;
+        let Actions { post, rate_limit, stacks, signal, deny, calls, socket: _, late: _, .. } = actions;
         let verdict = match (deny, signal) {
             (Some(errno), _) => *errno,
             (None, Some(SIGKILL)) if self.site.denies && self.site.point.attach.can_deny() => EPERM,
@@ -354,6 +354,12 @@ impl Placing<'_> {
         if rate_limit.is_some() {
             flags |= wire::LICTOR_RULE_LIMIT;
         }
+        if stacks.kernel {
+            flags |= wire::LICTOR_RULE_KERNEL_STACK;
+        }
+        if stacks.user {
+            flags |= wire::LICTOR_RULE_USER_STACK;
+        }
         let limit_scope = rate_limit.map_or(wire::LICTOR_LIMIT_THREAD, |limit| match limit.scope {
             RateLimitScope::Thread => wire::LICTOR_LIMIT_THREAD,
             RateLimitScope::Process => wire::LICTOR_LIMIT_PROCESS,
@@ -371,8 +377,8 @@ impl Placing<'_> {
             limit_id: limit_id(&self.policy.key, &self.hook.at, &self.site.point.symbol, number),
             post: *post,
             calls: calls.clone(),
-            shown: *shown,
-            shown_return: *shown_return,
+            shown: actions.shown,
+            shown_return: actions.shown_return,
         }
     }
 

@@ -25,7 +25,7 @@ const NAME: &str =
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
     "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset", "argIndex", "argValue",
-    "kernelStackTrace", "userStackTrace", "imaHash",
+    "imaHash",
 ]))]
 pub struct ActionSpec {
     /// What to do.
@@ -58,6 +58,12 @@ pub struct ActionSpec {
     /// `Post`: what `rateLimit` counts apart: `thread` (the default), `process` or `global`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit_scope: Option<RateLimitScopeName>,
+    /// `Post`: the event shows the functions of the kernel that were being executed, innermost first, at most 32.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kernel_stack_trace: bool,
+    /// `Post`: the event shows the functions of the program that were being executed, innermost first, at most 32.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub user_stack_trace: bool,
 }
 
 /// What to do.

@@ -1,7 +1,7 @@
 //! Actions: from a list to what is done.
 
 use super::report::{Report, quoted};
-use crate::model::{Actions, Call, FieldPath, RateLimit, RateLimitScope, ShownAction, SocketAction};
+use crate::model::{Actions, Call, FieldPath, RateLimit, RateLimitScope, ShownAction, SocketAction, Stacks};
 use crate::spec::{
     ActionName, ActionSpec, DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, RateLimitScopeName, URL_BYTES_MAX,
 };
@@ -19,7 +19,9 @@ pub(super) struct Abilities {
     pub(super) deny: bool,
     /// The process can be sent a signal.
     pub(super) signal: bool,
-    /// Why not, if not.
+    /// Functions of the kernel are being executed there.
+    pub(super) kernel_stack: bool,
+    /// Why it cannot fail or be signalled, if so.
     pub(super) reason: &'static str,
 }
 
@@ -47,7 +49,10 @@ pub(super) fn fold(
         }
         seen.push(spec.action);
         match spec.action {
-            ActionName::Post => actions.rate_limit = rate_limit(spec, &at, report),
+            ActionName::Post => {
+                actions.rate_limit = rate_limit(spec, &at, report);
+                actions.stacks = stacks(spec, abilities, &at, report);
+            }
             ActionName::NoPost => actions.post = false,
             ActionName::Sigkill | ActionName::Signal if !abilities.signal => {
                 let found = format!("`{:?}` at a hook that only watches", spec.action);
@@ -108,6 +113,8 @@ pub(super) fn at_the_end(
     let late = fold(specs, Abilities { deny: false, reason, ..abilities }, at, report);
     actions.post &= late.post;
     actions.rate_limit = late.rate_limit.or(actions.rate_limit);
+    actions.stacks.kernel |= late.stacks.kernel;
+    actions.stacks.user |= late.stacks.user;
     actions.late = late.signal.is_some();
     actions.signal = late.signal;
     actions.calls = late.calls;
@@ -156,11 +163,16 @@ fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
         name(spec, at, report);
     }
     // A limit that is not kept would be worse than a refusal: whoever wrote it counts on it.
-    let limits =
-        [("rateLimit", spec.rate_limit.is_some()), ("rateLimitScope", spec.rate_limit_scope.is_some())];
-    for (name, given) in limits {
+    let limit = "add an action `Post` with the limit; only reports are limited";
+    let stack = "add an action `Post` with it; only reports show stacks";
+    let of_reports = [
+        ("rateLimit", spec.rate_limit.is_some(), limit),
+        ("rateLimitScope", spec.rate_limit_scope.is_some(), limit),
+        ("kernelStackTrace", spec.kernel_stack_trace, stack),
+        ("userStackTrace", spec.user_stack_trace, stack),
+    ];
+    for (name, given, hint) in of_reports {
         if given && spec.action != ActionName::Post {
-            let hint = "add an action `Post` with the limit; only reports are limited";
             report.refuse_with(
                 &at.member(name),
                 format!("`{name}` of `{:?}`", spec.action),
@@ -200,6 +212,18 @@ fn rate_limit(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<
         Some(RateLimitScopeName::Global) => RateLimitScope::Global,
     };
     Some(RateLimit { interval_ns: seconds * 1_000_000_000, scope })
+}
+
+fn stacks(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> Stacks {
+    if spec.kernel_stack_trace && !abilities.kernel_stack {
+        report.refuse_with(
+            &at.member("kernelStackTrace"),
+            "`kernelStackTrace` at a place in a program",
+            "`kernelStackTrace` under kprobes, fentries, tracepoints and lsmhooks",
+            "the kernel executes nothing there; `userStackTrace` shows the program's functions",
+        );
+    }
+    Stacks { kernel: spec.kernel_stack_trace, user: spec.user_stack_trace }
 }
 
 fn signal(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<u8> {

@@ -45,7 +45,7 @@ pub(super) fn kprobe(
         return_arg,
         on_return: spec.on_return,
         origin,
-        abilities: Abilities { deny, signal: !watches, reason },
+        abilities: Abilities { deny, signal: !watches, kernel_stack: true, reason },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -104,6 +104,7 @@ pub(super) fn tracepoint(
         abilities: Abilities {
             deny: false,
             signal: true,
+            kernel_stack: true,
             reason: "a tracepoint only watches: it cannot make the operation fail",
         },
         shared,
@@ -123,7 +124,7 @@ pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &
         return_arg: None,
         on_return: false,
         origin: Origin::Lsm,
-        abilities: Abilities { deny: true, signal: true, reason: "" },
+        abilities: Abilities { deny: true, signal: true, kernel_stack: true, reason: "" },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -193,6 +194,7 @@ pub(super) fn usdt(spec: &UsdtSpec, shared: &Shared, at: &FieldPath, report: &mu
 const IN_PROGRAMS: Abilities = Abilities {
     deny: false,
     signal: true,
+    kernel_stack: false,
     reason: "a function of a program cannot be made to fail; `Sigkill` ends the program before it runs",
 };
 
