@@ -87,7 +87,8 @@ changes() {
 	changing 'syscall 117, 1000, 1000, 1000' $W/cap-change-permitted
 	changing '$> = 1000' $W/cap-change-not-in
 	# All that root has but CAP_CHOWN: capset(2) with the header of version 3.
-	changing 'syscall 126, pack("LL", 0x20080522, 0), pack("L6", 0xfffffffe, 0xffffffff, 0, 0x1ff, 0x1ff, 0)' $W/cap-change-not-in
+	changing 'my $h = pack "LL", 0x20080522, 0; my $d = pack "L6", 0xfffffffe, 0xffffffff, 0, 0x1ff, 0x1ff, 0; syscall 126, $h, $d' \
+		$W/cap-change-not-in
 	# A forked process began with what it had then.
 	perl -e '$> = 1000; unless (fork) { open my $opened, "<", $ARGV[0]; exit } wait' $W/cap-change-in
 	# A user namespace of its own: all capabilities, of a user that had none.
