@@ -172,9 +172,6 @@ fn actions(spec: &mut Json, hook: &str) {
         }
         let limited = "self.action == 'Post' || !has(self.rateLimit) && !has(self.rateLimitScope)";
         rule(action, limited, "only `Post` has a rate limit: only reports are limited");
-        let stacks = "self.action == 'Post' || !(has(self.kernelStackTrace) && self.kernelStackTrace) && \
-                      !(has(self.userStackTrace) && self.userStackTrace)";
-        rule(action, stacks, "only `Post` has stacks: only reports show them");
         match hook {
             "fentries" => {
                 let watches =
@@ -186,8 +183,6 @@ fn actions(spec: &mut Json, hook: &str) {
             }
             "uprobes" | "usdts" => {
                 rule(action, "self.action != 'Override'", "a function of a program cannot be made to fail");
-                let none = "`kernelStackTrace`: the kernel executes nothing at a place in a program";
-                rule(action, "!has(self.kernelStackTrace) || !self.kernelStackTrace", none);
             }
             _ => {}
         }

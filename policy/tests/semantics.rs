@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 63] = [
+const LINES: [(&str, &str, Answer); 64] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -429,7 +429,8 @@ const LINES: [(&str, &str, Answer); 63] = [
         ),
     ),
     ("actions", "two hooks of one place", Cases("actions", &["two hooks of one place"])),
-    ("actions", "stack traces, enforcers, `imaHash`", Otherwise("refused by name in this version")),
+    ("actions", "stack traces", Test("e2e/src/workloads/programs.sh", "policy stacks-raw-tracepoint")),
+    ("actions", "enforcers, `imaHash`", Otherwise("refused by name in this version")),
     (
         "lifecycle",
         "policies of a namespace, labels that change",

@@ -302,7 +302,8 @@ fn decode_hook(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
             let process = u32::try_from(u64::from_ne_bytes(*process)).unwrap_or(0);
             (StackRecord::Taken(StackAddresses(addresses)), process)
         }
-        other => (other, 0),
+        StackRecord::Taken(_) | StackRecord::Failed => (StackRecord::Failed, 0),
+        StackRecord::NotWanted => (StackRecord::NotWanted, 0),
     };
     let mut fields = [Field::default(); FIELDS];
     for (index, field) in fields.iter_mut().enumerate().take(usize::from(hook.field_count)) {

@@ -160,7 +160,7 @@ impl Hook {
 
     pub(crate) fn kernel_stack(mut self, addresses: &[u64]) -> Self {
         self.stacks.extend(addresses.iter().flat_map(|address| address.to_ne_bytes()));
-        self.fixed.kernel_stack = self.stacks.len() as i16;
+        self.fixed.kernel_stack = i16::try_from(self.stacks.len()).unwrap_or(i16::MAX);
         self
     }
 
@@ -169,7 +169,7 @@ impl Hook {
         let before = self.stacks.len();
         let words = std::iter::once(u64::from(process)).chain(addresses.iter().copied());
         self.stacks.extend(words.flat_map(u64::to_ne_bytes));
-        self.fixed.user_stack = (self.stacks.len() - before) as i16;
+        self.fixed.user_stack = i16::try_from(self.stacks.len() - before).unwrap_or(i16::MAX);
         self
     }
 

@@ -49,6 +49,6 @@ mod tests {
         assert_eq!(allowance.left(start), None);
         let later = start + Duration::from_secs(1);
         assert_eq!(allowance.left(later), Some(Duration::from_millis(100)));
-        assert_eq!(allowance.left(later + Duration::from_secs(60)), Some(BURST));
+        assert_eq!(allowance.left(later + Duration::from_mins(1)), Some(BURST));
     }
 }

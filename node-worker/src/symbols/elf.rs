@@ -54,12 +54,11 @@ pub(super) fn functions(
             }
         }
     })?;
-    let named = best.iter().zip(addresses).map(|(best, address)| {
+    let found = best.iter().zip(addresses).map(|(best, address)| {
         let (symbol, address) = (best.as_ref()?, address?);
-        let name = name(file, names, symbol.name)?;
-        Some((name, address - symbol.begin))
+        Some((name(file, names, symbol.name)?, address - symbol.begin))
     });
-    Ok(named.collect())
+    Ok(found.collect())
 }
 
 /// A part of the file.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// The list is as old as this at most: modules come and go.
-const KEPT: Duration = Duration::from_secs(60);
+const KEPT: Duration = Duration::from_mins(1);
 
 /// Functions kept at most, four times those of a kernel with many modules: some 12 MiB with their names.
 const FUNCTIONS_MAX: usize = 400_000;

@@ -158,7 +158,9 @@ impl NodeSymbols {
             bare(addresses)
         });
         if !self.show_addresses {
-            frames.iter_mut().for_each(|frame| frame.address = 0);
+            for frame in &mut frames {
+                frame.address = 0;
+            }
         }
         frames
     }
@@ -176,7 +178,7 @@ impl Symbols for NodeSymbols {
     }
 
     fn program(&mut self, process: u32, boot_ns: u64, addresses: &[u64]) -> Vec<Frame> {
-        let process = Process { process, boot_ns, addresses: addresses.to_vec() };
+        let process = Process { pid: process, boot_ns, addresses: addresses.to_vec() };
         self.frames(Question::Program(process), addresses)
     }
 }

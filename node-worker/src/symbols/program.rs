@@ -21,7 +21,7 @@ const KNOWN_MAX: usize = 8192;
 /// Whose functions are wanted.
 #[derive(Debug)]
 pub(super) struct Process {
-    pub(super) process: u32,
+    pub(super) pid: u32,
     pub(super) boot_ns: u64,
     pub(super) addresses: Vec<u64>,
 }
@@ -54,10 +54,10 @@ impl Programs {
     /// The frames of a process. When it is gone or has begun another program since, nothing is known of them.
     pub(super) fn frames(&mut self, asked: &Process) -> Vec<Frame> {
         let mut frames = bare(&asked.addresses);
-        let maps = self.maps(asked.process);
+        let maps = self.maps(asked.pid);
         let is_later = |begin: crate::port::ImageBegin| begin.boot_ns > asked.boot_ns;
         // Asked last: a program that began meanwhile has other mappings.
-        if self.images.as_ref().and_then(|images| images.began(asked.process)).is_some_and(is_later) {
+        if self.images.as_ref().and_then(|images| images.began(asked.pid)).is_some_and(is_later) {
             return frames;
         }
         let mut wanted: BTreeMap<usize, Vec<(usize, u64)>> = BTreeMap::new();
@@ -75,7 +75,7 @@ impl Programs {
         }
         let mut left = FILE_BYTES_MAX;
         for (number, places) in wanted {
-            self.name(&mut frames, asked.process, &maps[number], &places, &mut left);
+            self.name(&mut frames, asked.pid, &maps[number], &places, &mut left);
         }
         frames
     }
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_program_that_began_later_is_another_one() {
         let here = a_program_that_began_later_is_another_one as fn() as usize as u64;
-        let asked = Process { process: std::process::id(), boot_ns: 50, addresses: vec![here] };
+        let asked = Process { pid: std::process::id(), boot_ns: 50, addresses: vec![here] };
         let named = |began| {
             let images: Option<Arc<dyn ImageTable>> = Some(Arc::new(Began(began)));
             Programs::new("/proc".into(), images).frames(&asked)[0].symbol.clone()
@@ -236,8 +236,7 @@ mod tests {
         let version = Version { device: 0, inode: 0, bytes: 0, changed: (0, 0) };
         programs.known.extend((0..KNOWN_MAX as u64).map(|offset| ((version, offset), None)));
         let here = what_is_known_is_bounded as fn() as usize as u64;
-        let frames =
-            programs.frames(&Process { process: std::process::id(), boot_ns: 0, addresses: vec![here] });
+        let frames = programs.frames(&Process { pid: std::process::id(), boot_ns: 0, addresses: vec![here] });
         assert!(frames[0].symbol.contains("what_is_known_is_bounded"), "{frames:?}");
         assert_eq!(programs.known.len(), 1);
     }
