@@ -23,8 +23,12 @@ static __always_inline struct lictor_image *image_from(const struct lictor_recor
 {
 	__u32 tgid = head->tgid;
 
-	if (bpf_map_update_elem(&images, &tgid, origin ?: &unknown_image, BPF_ANY))
+	if (bpf_map_update_elem(&images, &tgid, origin ?: &unknown_image, BPF_ANY)) {
 		count_site(LICTOR_SITE_IMAGE_TABLE);
+		/* What still stands there is of a process that had the number before. */
+		bpf_map_delete_elem(&images, &tgid);
+		return NULL;
+	}
 	return bpf_map_lookup_elem(&images, &tgid);
 }
 
