@@ -238,7 +238,10 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
         return match event {
             HookTarget::Function(name) => pattern.fits(name),
             HookTarget::Lsm(name) => pattern.fits(&format!("security_{name}")),
-            _ => hook == event,
+            HookTarget::Functions(_)
+            | HookTarget::Syscall(_)
+            | HookTarget::Tracepoint { .. }
+            | HookTarget::User { .. } => hook == event,
         };
     }
     hook == event
@@ -327,13 +330,7 @@ fn matches(
                 }
                 None => Answer { holds: when_unresolved, unresolved: true },
             },
-            Predicate::CapabilityChange(test) => match &process.beginning {
-                Some(beginning) => capability_change(beginning, process, test, host).into(),
-                None => {
-                    let holds = when_unresolved && !(test.in_namespace && is_at_home(process, host));
-                    Answer { holds, unresolved: true }
-                }
-            },
+            Predicate::CapabilityChange(test) => capability_change(process, test, host, when_unresolved),
         };
         all.holds &= answer.holds;
         all.unresolved |= answer.unresolved;
@@ -467,15 +464,19 @@ fn namespace_change(
 }
 
 fn capability_change(
-    then: &Privileges,
     process: &Process,
     test: &CapabilityChangeTest,
     host: &BTreeMap<Namespace, u32>,
-) -> bool {
+    when_unresolved: bool,
+) -> Answer {
+    let counts = !(test.in_namespace && is_at_home(process, host));
+    let Some(then) = &process.beginning else {
+        return Answer { holds: when_unresolved && counts, unresolved: true };
+    };
     let changed = then.capabilities(test.set) ^ process.now.capabilities(test.set);
     let named = changed & test.mask != 0;
     let passes = if test.negated { !named && changed != 0 } else { named };
-    passes && !(test.in_namespace && is_at_home(process, host))
+    (passes && counts).into()
 }
 
 #[cfg(test)]

@@ -58,7 +58,8 @@ impl Symbols for FileSymbols {
     }
 
     fn fitting_functions(&self, pattern: &FunctionPattern) -> Vec<String> {
-        let fitting: BTreeSet<&str> = self.0.functions().filter(|name| pattern.fits(name)).collect();
+        let fits = pattern.matcher();
+        let fitting: BTreeSet<&str> = self.0.functions().filter(|name| fits(name)).collect();
         fitting.into_iter().map(str::to_owned).collect()
     }
 

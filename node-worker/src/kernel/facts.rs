@@ -245,11 +245,12 @@ fn fitting(
     lines: impl Iterator<Item = io::Result<String>>,
     pattern: &FunctionPattern,
 ) -> io::Result<BTreeSet<String>> {
+    let fits = pattern.matcher();
     let mut names = BTreeSet::new();
     for line in lines {
         let line = line?;
         let name = line.split_ascii_whitespace().next().unwrap_or_default();
-        if !name.is_empty() && !name.contains('.') && pattern.fits(name) {
+        if !name.is_empty() && !name.contains('.') && fits(name) {
             names.insert(name.to_owned());
         }
     }

@@ -108,7 +108,8 @@ impl KernelNames {
                     .then(|| ("call", format!("the unknown function `{name}`"), quoted(near(), "")))
             }
             HookTarget::Functions(pattern) => {
-                let none = !self.functions.iter().any(|name| pattern.fits(name));
+                let fits = pattern.matcher();
+                let none = !self.functions.iter().any(|name| fits(name));
                 let found = || format!("the pattern `{}`, which no function fits", pattern.as_str());
                 none.then(|| ("call", found(), Vec::new()))
             }

@@ -1,15 +1,13 @@
 //! Patterns of names.
 
 use regex::{Regex, RegexBuilder};
-use std::cmp::Ordering;
-use std::hash::{Hash, Hasher};
 
 /// Most memory that a compiled pattern takes, bytes. Matching takes time in proportion to the name, whatever the pattern.
 const COMPILED_BYTES_MAX: usize = 1 << 20;
 
-/// A regular expression that is found within names of functions. Equal to another one by its text.
-#[derive(Debug, Clone)]
-pub struct FunctionPattern(Regex);
+/// A regular expression that is found within names of functions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FunctionPattern(String);
 
 impl FunctionPattern {
     /// Reads a pattern.
@@ -17,53 +15,36 @@ impl FunctionPattern {
     /// # Errors
     /// What is wrong with it, on one line.
     pub fn new(text: &str) -> Result<Self, String> {
-        let built = RegexBuilder::new(text).size_limit(COMPILED_BYTES_MAX).build();
-        built.map(Self).map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => {
-                format!("it takes more than {COMPILED_BYTES_MAX} bytes of memory")
+        compiled(text).map(|_| Self(text.to_owned())).map_err(|error| {
+            if matches!(error, regex::Error::CompiledTooBig(_)) {
+                return format!("it takes more than {COMPILED_BYTES_MAX} bytes of memory");
             }
             // The last line says what, those before it show where.
-            error => {
-                error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
-            }
+            let text = error.to_string();
+            text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
         })
     }
 
     /// Its text.
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        &self.0
     }
 
-    /// Whether it is found within a name.
+    /// Tells of many names whether it is found within them.
+    pub fn matcher(&self) -> impl Fn(&str) -> bool + use<> {
+        // It has been compiled before.
+        let compiled = compiled(&self.0).ok();
+        move |name| compiled.as_ref().is_some_and(|compiled| compiled.is_match(name))
+    }
+
+    /// Whether it is found within one name.
     pub fn fits(&self, name: &str) -> bool {
-        self.0.is_match(name)
+        self.matcher()(name)
     }
 }
 
-impl PartialEq for FunctionPattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for FunctionPattern {}
-
-impl PartialOrd for FunctionPattern {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for FunctionPattern {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_str().cmp(other.as_str())
-    }
-}
-
-impl Hash for FunctionPattern {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
-    }
+fn compiled(text: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text).size_limit(COMPILED_BYTES_MAX).build()
 }
 
 #[cfg(test)]

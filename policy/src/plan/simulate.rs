@@ -8,8 +8,8 @@ use crate::model::{CapabilitySet, EndpointsPart, Namespace, Origin, Workload};
 use crate::oracle::{Event, Privileges, Process, ProcessId, Reading, Value};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
-    lictor_column, lictor_column_kind as kind, lictor_column_source as from, lictor_field_shape, lictor_hook,
-    lictor_lpm_value, lictor_scope, lictor_shape,
+    lictor_column, lictor_column_kind as kind, lictor_column_shape, lictor_column_source as from,
+    lictor_field_shape, lictor_hook, lictor_lpm_value, lictor_scope, lictor_shape,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -175,40 +175,10 @@ impl<'a> Machine<'a> {
                 let number = column_number(u32::from(source.source), field, value, process, true);
                 number.map(|number| self.number_vector(column, number))
             }
-            kind::LICTOR_COLUMN_MASK => {
-                let number = column_number(u32::from(source.source), field, value, process, false);
-                let Some(number) = number else {
-                    and(left, &self.vector(column.unresolved_vector));
+            kind::LICTOR_COLUMN_MASK | kind::LICTOR_COLUMN_ANCESTORS | kind::LICTOR_COLUMN_LINEAGE => {
+                if self.narrow_by_set(left, column, source, (field, value), process) {
                     *unresolved |= 1 << index;
-                    return;
-                };
-                let bits = (0..64).filter(|bit| (number & column.mask) >> bit & 1 == 1);
-                self.fold(
-                    left,
-                    column.default_vector,
-                    bits.map(|bit| self.tables.words[column.base as usize + bit]),
-                );
-                return;
-            }
-            kind::LICTOR_COLUMN_ANCESTORS => {
-                let own = u32::from(source.source) == from::LICTOR_FROM_NAMESPACE_PID;
-                let id = |id: &ProcessId| u64::from(if own { id.own } else { id.global });
-                let line = [&process.id].into_iter().chain(&process.ancestors);
-                let elements = line
-                    .take(wire::LICTOR_MAX_ANCESTORS as usize)
-                    .filter_map(|one| self.numbers.get(&(column.number_id, id(one))).copied());
-                self.fold(left, column.default_vector, elements);
-                return;
-            }
-            kind::LICTOR_COLUMN_LINEAGE => {
-                let line = &process.lineage;
-                let entries = self.tables.paths.iter().filter(|(number, path, _)| {
-                    *number == column.number_id
-                        && line.binaries.iter().any(|binary| binary == path.as_bytes())
-                });
-                let rest = if line.complete { column.default_vector } else { column.unresolved_vector };
-                *unresolved |= u32::from(!line.complete) << index;
-                self.fold(left, rest, entries.map(|(_, _, vectors)| *vectors));
+                }
                 return;
             }
             kind::LICTOR_COLUMN_PATH_PREFIX => reading
@@ -229,6 +199,50 @@ impl<'a> Machine<'a> {
             *unresolved |= 1 << index;
         }
         and(left, &self.vector(vector.unwrap_or(column.unresolved_vector)));
+    }
+
+    /// By a column whose value is a set; whether not all of it is known.
+    fn narrow_by_set(
+        &self,
+        left: &mut Words,
+        column: &lictor_column,
+        source: lictor_column_shape,
+        (field, value): (&lictor_field_shape, Option<&Value>),
+        process: &Process,
+    ) -> bool {
+        match u32::from(source.kind) {
+            kind::LICTOR_COLUMN_MASK => {
+                let number = column_number(u32::from(source.source), field, value, process, false);
+                let Some(number) = number else {
+                    and(left, &self.vector(column.unresolved_vector));
+                    return true;
+                };
+                let bits = (0..64).filter(|bit| (number & column.mask) >> bit & 1 == 1);
+                let words = bits.map(|bit| self.tables.words[column.base as usize + bit]);
+                self.fold(left, column.default_vector, words);
+                false
+            }
+            kind::LICTOR_COLUMN_ANCESTORS => {
+                let own = u32::from(source.source) == from::LICTOR_FROM_NAMESPACE_PID;
+                let id = |id: &ProcessId| u64::from(if own { id.own } else { id.global });
+                let line = [&process.id].into_iter().chain(&process.ancestors);
+                let elements = line
+                    .take(wire::LICTOR_MAX_ANCESTORS as usize)
+                    .filter_map(|one| self.numbers.get(&(column.number_id, id(one))).copied());
+                self.fold(left, column.default_vector, elements);
+                false
+            }
+            _ => {
+                let line = &process.lineage;
+                let entries = self.tables.paths.iter().filter(|(number, path, _)| {
+                    *number == column.number_id
+                        && line.binaries.iter().any(|binary| binary == path.as_bytes())
+                });
+                let rest = if line.complete { column.default_vector } else { column.unresolved_vector };
+                self.fold(left, rest, entries.map(|(_, _, vectors)| *vectors));
+                !line.complete
+            }
+        }
     }
 
     /// left &= (rest | wanted) & ~unwanted

@@ -140,7 +140,8 @@ impl Symbols for FakeSymbols {
     }
 
     fn fitting_functions(&self, pattern: &FunctionPattern) -> Vec<String> {
-        self.functions.keys().filter(|name| pattern.fits(name)).cloned().collect()
+        let fits = pattern.matcher();
+        self.functions.keys().filter(|name| fits(name)).cloned().collect()
     }
 
     fn nearest_functions(&self, name: &str, limit: usize) -> Vec<String> {
