@@ -76,7 +76,8 @@ round_end() {
 	check "$STEP-is-over" eventually 60 settled
 	sh -c : "end-of-step-$STEP"
 	check "$STEP-is-written" eventually 60 sentinel_came
-	tail -c +$((EVENTS_BEFORE + 1)) "$EVENTS" | grep '"policy_name"\|"signal"' | grep -v "$OWN" |
+	# The round may have begun while a line was being written, whose end is of no use.
+	tail -c +$((EVENTS_BEFORE + 1)) "$EVENTS" | grep '^{' | grep '"policy_name"\|"signal"' | grep -v "$OWN" |
 		sed 's/"cap":{[^{}]*},//g' >"$LAB_OUT/events-$1"
 	echo "$STEP: $(wc -l <"$LAB_OUT/events-$1") events of policies, $SECONDS s"
 }
