@@ -10,10 +10,9 @@ pub mod generate;
 pub use endpoints::Endpoints;
 
 use crate::model::{
-    Arg, ArgKind, BinaryOf, BinaryTest, CapabilityChangeTest, CapabilitySet, CapabilityTest, FileType, Hook,
-    HookTarget, Mode, Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest,
-    OnUnresolved, Origin, PidTest, Policy, PolicyKey, Predicate, Rule, TextMatch, TextTest, ValueTest,
-    Workload,
+    Arg, ArgKind, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FileType, Hook, HookTarget, Mode,
+    Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, Origin, PidTest,
+    Policy, PolicyKey, Predicate, Rule, TextMatch, TextTest, ValueTest, Workload,
 };
 use crate::plan::{TypeClass, automatic_kind};
 use lictor_node_worker_ebpf::{LICTOR_MAX_ANCESTORS, LICTOR_PATH_MAX};
@@ -465,7 +464,7 @@ fn namespace_change(
 
 fn capability_change(
     process: &Process,
-    test: &CapabilityChangeTest,
+    test: &CapabilityTest,
     host: &BTreeMap<Namespace, u32>,
     when_unresolved: bool,
 ) -> Answer {

@@ -31,8 +31,8 @@ pub enum Predicate {
     Capability(CapabilityTest),
     /// `matchNamespaceChanges`.
     NamespaceChange(NamespaceChangeTest),
-    /// `matchCapabilityChanges`.
-    CapabilityChange(CapabilityChangeTest),
+    /// `matchCapabilityChanges`: on what has been gained or lost since the process's fork or its last execve.
+    CapabilityChange(CapabilityTest),
 }
 
 /// A test as written, before the type of the value is certain (`auto` is resolved with a kernel's BTF).
@@ -258,14 +258,15 @@ pub enum CapabilitySet {
     Inheritable,
 }
 
-/// `matchCapabilities`.
+/// `matchCapabilities`, `matchCapabilityChanges`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapabilityTest {
     /// Where in the document.
     pub at: FieldPath,
     /// Which set.
     pub set: CapabilitySet,
-    /// One bit per capability number: `In` = any of them is in the set, `NotIn` = none is. Not 0.
+    /// One bit per capability number: `In` = any of them is in the set, `NotIn` = none is. Of changes: any of them has
+    /// changed; none of them, but another one. Not 0.
     pub mask: u64,
     /// `NotIn`
     pub negated: bool,
@@ -280,19 +281,4 @@ pub struct NamespaceChangeTest {
     pub at: FieldPath,
     /// At least one of these has changed. `NotIn` leaves the others. Empty = nothing passes.
     pub any_of: Vec<Namespace>,
-}
-
-/// `matchCapabilityChanges`: what has been gained or lost since the process's fork or its last execve.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CapabilityChangeTest {
-    /// Where in the document.
-    pub at: FieldPath,
-    /// Which set.
-    pub set: CapabilitySet,
-    /// One bit per capability number: `In` = any of them has changed, `NotIn` = none of them, but another one. Not 0.
-    pub mask: u64,
-    /// `NotIn`
-    pub negated: bool,
-    /// Only for processes in a user namespace other than the node's first one.
-    pub in_namespace: bool,
 }

@@ -12,11 +12,11 @@ pub use places::places;
 
 use super::{Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value};
 use crate::model::{
-    Actions, Arg, ArgKind, ArgSource, BinaryOf, BinaryTest, CapabilityChangeTest, CapabilitySet,
-    CapabilityTest, FieldPath, FileType, FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, Mode,
-    Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NodeSelector, NumberTest, OnUnresolved,
-    Origin, PidTest, PodLabels, PodSelector, Policy, PolicyKey, Predicate, RateLimit, RateLimitScope,
-    Requirement, Rule, Scope, ShownAction, Stacks, TextMatch, TextTest, ValueTest, Workload,
+    Actions, Arg, ArgKind, ArgSource, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FieldPath,
+    FileType, FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace,
+    NamespaceChangeTest, NamespaceTest, NamespaceValue, NodeSelector, NumberTest, OnUnresolved, Origin,
+    PidTest, PodLabels, PodSelector, Policy, PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement,
+    Rule, Scope, ShownAction, Stacks, TextMatch, TextTest, ValueTest, Workload,
 };
 use crate::plan::testing::HOST_NAMESPACE;
 use crate::plan::{TypeClass, automatic_kind};
@@ -397,7 +397,7 @@ impl Maker {
                 let any_of = if any_of.is_empty() { vec![Namespace::Mnt] } else { any_of };
                 Predicate::NamespaceChange(NamespaceChangeTest { at: at.clone(), any_of })
             }
-            7 => Predicate::CapabilityChange(CapabilityChangeTest {
+            7 => Predicate::CapabilityChange(CapabilityTest {
                 at: at.clone(),
                 set: random.pick(&SETS),
                 mask: (0..count).fold(0, |mask, _| mask | 1 << random.below(64)),

@@ -271,13 +271,14 @@ fn number_changes(asking: &[Asking<'_>], board: &Switchboard) -> (Changes<u64>, 
     (edges, values)
 }
 
-/// Vectors of the rules that want an element and of those that refuse it, by element; and the default vector: the
-/// rules that want none.
-fn elements<K: Ord + Clone>(
+/// A column whose value is a set: vectors of the rules that want an element and of those that refuse it, by element. The
+/// default vector has the rules that want none.
+fn set<K: Ord + Clone>(
     asking: &[Asking<'_>],
     vectors: &mut VectorSet,
     named: impl Fn(&Test) -> Vec<K>,
-) -> (u32, BTreeMap<K, (u32, u32)>) {
+    table: impl FnOnce(BTreeMap<K, (u32, u32)>) -> ColumnTable,
+) -> ColumnPlan {
     let mut default = Bits::all(vectors.rule_count());
     let mut rules: BTreeMap<K, [BTreeSet<usize>; 2]> = BTreeMap::new();
     for one in asking {
@@ -290,7 +291,7 @@ fn elements<K: Ord + Clone>(
             }
         }
     }
-    let default = vectors.number(&default);
+    let default_vector = vectors.number(&default);
     let mut vector_of = |rules: &BTreeSet<usize>| {
         let mut bits = Bits::none(vectors.rule_count());
         for rule in rules {
@@ -298,9 +299,10 @@ fn elements<K: Ord + Clone>(
         }
         vectors.number(&bits)
     };
-    let table =
+    let elements =
         rules.iter().map(|(element, [want, refuse])| (element.clone(), (vector_of(want), vector_of(refuse))));
-    (default, table.collect())
+    let table = table(elements.collect());
+    ColumnPlan { default_vector, unresolved_vector: unresolved(asking, vectors), table }
 }
 
 /// A MASK column.
@@ -313,9 +315,7 @@ pub(super) fn mask(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan
         | Test::Scope
         | Test::Text { .. } => Vec::new(),
     };
-    let (default_vector, table) = elements(asking, vectors, named);
-    let unresolved_vector = unresolved(asking, vectors);
-    ColumnPlan { default_vector, unresolved_vector, table: ColumnTable::Mask(table) }
+    set(asking, vectors, named, ColumnTable::Mask)
 }
 
 /// An ANCESTORS column.
@@ -326,9 +326,7 @@ pub(super) fn ancestors(asking: &[Asking<'_>], vectors: &mut VectorSet) -> Colum
             Vec::new()
         }
     };
-    let (default_vector, table) = elements(asking, vectors, named);
-    let unresolved_vector = unresolved(asking, vectors);
-    ColumnPlan { default_vector, unresolved_vector, table: ColumnTable::Ancestors(table) }
+    set(asking, vectors, named, ColumnTable::Ancestors)
 }
 
 /// A LINEAGE column.
@@ -341,9 +339,7 @@ pub(super) fn lineage(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnP
         | Test::Scope
         | Test::Text { .. } => Vec::new(),
     };
-    let (default_vector, table) = elements(asking, vectors, named);
-    let unresolved_vector = unresolved(asking, vectors);
-    ColumnPlan { default_vector, unresolved_vector, table: ColumnTable::Lineage(table) }
+    set(asking, vectors, named, ColumnTable::Lineage)
 }
 
 /// A SCOPE column: where a workload's class is not known, the rules that do not ask.

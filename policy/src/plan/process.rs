@@ -4,8 +4,8 @@ use super::columns::Test;
 use super::place::{Placing, Source, Tests};
 use super::refusal::Problem;
 use crate::model::{
-    BinaryOf, BinaryTest, CapabilityChangeTest, CapabilitySet, CapabilityTest, FieldPath, Namespace,
-    NamespaceChangeTest, NamespaceTest, NamespaceValue, PidTest,
+    BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, Namespace, NamespaceChangeTest,
+    NamespaceTest, NamespaceValue, PidTest,
 };
 use lictor_node_worker_ebpf::{lictor_column_kind as column, lictor_column_source as from};
 
@@ -52,7 +52,7 @@ impl Placing<'_> {
         }
     }
 
-    pub(super) fn capability_change(&mut self, test: &CapabilityChangeTest, tests: &mut Tests) {
+    pub(super) fn capability_change(&mut self, test: &CapabilityTest, tests: &mut Tests) {
         let source = Source::Process(match test.set {
             CapabilitySet::Effective => from::LICTOR_FROM_CAP_EFFECTIVE_CHANGES,
             CapabilitySet::Permitted => from::LICTOR_FROM_CAP_PERMITTED_CHANGES,

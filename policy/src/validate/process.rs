@@ -4,8 +4,8 @@ use super::number::{self, CAPABILITIES, Span};
 use super::report::{Report, quoted};
 use super::text::{self, Subject};
 use crate::model::{
-    BinaryOf, BinaryTest, CapabilityChangeTest, CapabilitySet, CapabilityTest, FieldPath, Namespace,
-    NamespaceChangeTest, NamespaceTest, NamespaceValue, PidTest, Predicate, TextMatch,
+    BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, Namespace, NamespaceChangeTest,
+    NamespaceTest, NamespaceValue, PidTest, Predicate, TextMatch,
 };
 use crate::spec::{
     BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, MembershipOperator,
@@ -128,42 +128,12 @@ pub(super) fn namespace_change(
     Some(Predicate::NamespaceChange(NamespaceChangeTest { at: at.clone(), any_of }))
 }
 
+/// A filter on the capabilities that the process has, or on those that have changed.
 pub(super) fn capability(
     filter: &CapabilityFilter,
     at: &FieldPath,
     report: &mut Report,
-) -> Option<Predicate> {
-    let (set, mask) = capability_set(filter, at, report)?;
-    Some(Predicate::Capability(CapabilityTest {
-        at: at.clone(),
-        set,
-        mask,
-        negated: negated(filter.operator),
-        in_namespace: filter.is_namespace_capability,
-    }))
-}
-
-pub(super) fn capability_change(
-    filter: &CapabilityFilter,
-    at: &FieldPath,
-    report: &mut Report,
-) -> Option<Predicate> {
-    let (set, mask) = capability_set(filter, at, report)?;
-    Some(Predicate::CapabilityChange(CapabilityChangeTest {
-        at: at.clone(),
-        set,
-        mask,
-        negated: negated(filter.operator),
-        in_namespace: filter.is_namespace_capability,
-    }))
-}
-
-/// The set that a filter is about, and the bits of the capabilities that it names.
-fn capability_set(
-    filter: &CapabilityFilter,
-    at: &FieldPath,
-    report: &mut Report,
-) -> Option<(CapabilitySet, u64)> {
+) -> Option<CapabilityTest> {
     some_values(&filter.values, at, report)?;
     let before = report.refused;
     let mut mask = 0;
@@ -178,7 +148,13 @@ fn capability_set(
         CapabilitySetName::Permitted => CapabilitySet::Permitted,
         CapabilitySetName::Inheritable => CapabilitySet::Inheritable,
     };
-    (report.refused == before).then_some((set, mask))
+    (report.refused == before).then(|| CapabilityTest {
+        at: at.clone(),
+        set,
+        mask,
+        negated: negated(filter.operator),
+        in_namespace: filter.is_namespace_capability,
+    })
 }
 
 pub(super) fn unknown_capability(name: &str, at: &FieldPath, report: &mut Report) {

@@ -198,13 +198,13 @@ fn process_filters(
         predicates.extend(process::namespace(filter, &at, report));
     }
     for (filter, at) in numbered(&spec.match_capabilities, at, "matchCapabilities") {
-        predicates.extend(process::capability(filter, &at, report));
+        predicates.extend(process::capability(filter, &at, report).map(Predicate::Capability));
     }
     for (filter, at) in numbered(&spec.match_namespace_changes, at, "matchNamespaceChanges") {
         predicates.extend(process::namespace_change(filter, &at, report));
     }
     for (filter, at) in numbered(&spec.match_capability_changes, at, "matchCapabilityChanges") {
-        predicates.extend(process::capability_change(filter, &at, report));
+        predicates.extend(process::capability(filter, &at, report).map(Predicate::CapabilityChange));
     }
 }
 

@@ -3,8 +3,8 @@
 use super::super::report::Report;
 use super::matches_unresolved;
 use crate::model::{
-    BinaryOf, BinaryTest, CapabilityChangeTest, CapabilityTest, EndpointsTest, EndpointsValues, Hook,
-    NamespaceTest, NumberTest, PidTest, Policy, Predicate, Rule, TextMatch, TextTest, ValueTest,
+    BinaryOf, BinaryTest, CapabilityTest, EndpointsTest, EndpointsValues, Hook, NamespaceTest, NumberTest,
+    PidTest, Policy, Predicate, Rule, TextMatch, TextTest, ValueTest,
 };
 
 /// Most comparisons of values for one hook: enough for some hundred rules; beyond it, nothing is said rather than
@@ -230,7 +230,7 @@ fn capability(given: &CapabilityTest, wanted: &CapabilityTest) -> bool {
     same && narrower == 0 && (given.in_namespace || !wanted.in_namespace)
 }
 
-fn capability_change(given: &CapabilityChangeTest, wanted: &CapabilityChangeTest) -> bool {
+fn capability_change(given: &CapabilityTest, wanted: &CapabilityTest) -> bool {
     // "Another one" is among fewer, the more are named.
     let narrower = if given.negated { wanted.mask ^ given.mask } else { given.mask & !wanted.mask };
     given.set == wanted.set
