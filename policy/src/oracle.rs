@@ -12,7 +12,7 @@ pub use endpoints::Endpoints;
 use crate::model::{
     Arg, ArgKind, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FileType, Hook, HookTarget, Mode,
     Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, Origin, PidTest,
-    Policy, PolicyKey, Predicate, Rule, TextMatch, TextTest, ValueTest, Workload,
+    Policy, PolicyKey, Predicate, Rule, TextTest, ValueTest, Workload,
 };
 use crate::plan::{TypeClass, automatic_kind};
 use lictor_node_worker_ebpf::{LICTOR_MAX_ANCESTORS, LICTOR_PATH_MAX};
@@ -406,11 +406,7 @@ fn text(reading: &Reading, test: &TextTest, when_unresolved: bool) -> Answer {
     if bytes.len() >= LICTOR_PATH_MAX as usize {
         return Answer { holds: when_unresolved, unresolved: true };
     }
-    let any = test.values.iter().map(String::as_bytes).any(|value| match test.part {
-        TextMatch::Equal => bytes == value,
-        TextMatch::Prefix => bytes.starts_with(value),
-        TextMatch::Postfix => bytes.ends_with(value),
-    });
+    let any = test.values.iter().any(|value| test.part.fits(bytes, value.as_bytes()));
     (any != test.negated).into()
 }
 

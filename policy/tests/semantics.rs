@@ -139,8 +139,18 @@ const LINES: [(&str, &str, Answer); 64] = [
     (
         "texts",
         "`SubString`",
-        Otherwise(
-            "refused by name: a search within a text costs as much as the text is long, for each rule; `Prefix`, `Postfix` and `Equal` do not",
+        Cases(
+            "texts",
+            &[
+                "a part in the middle",
+                "a part at the end",
+                "a part after what looked like it",
+                "a part in capitals",
+                "a part in capitals or not",
+                "a part with another letter beyond A to Z",
+                "a text that has no part",
+                "a very long text with a part",
+            ],
         ),
     ),
     (

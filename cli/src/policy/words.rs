@@ -113,6 +113,8 @@ pub(super) fn lookup(shape: lictor_column_shape) -> String {
         column::LICTOR_COLUMN_LINEAGE => "by whole path",
         column::LICTOR_COLUMN_PATH_PREFIX | column::LICTOR_COLUMN_TEXT_PREFIX => "by beginning",
         column::LICTOR_COLUMN_PATH_SUFFIX | column::LICTOR_COLUMN_TEXT_SUFFIX => "by end",
+        column::LICTOR_COLUMN_SUBSTRING => "by what is in it",
+        column::LICTOR_COLUMN_SUBSTRING_ANY_CASE => "by what is in it, in capitals or not",
         column::LICTOR_COLUMN_SCOPE => "by the policies that select its pod",
         _ => "unknown",
     };
@@ -133,6 +135,7 @@ pub(super) fn entries(table: &ColumnTable) -> String {
         ColumnTable::PathClasses(classes) => counted(classes.len().saturating_sub(1), "kind of path"),
         ColumnTable::Scope => "as many as the node's pods need".to_owned(),
         ColumnTable::Text(trie) => counted(trie.entries.len(), "piece of text"),
+        ColumnTable::Substring(automaton) => counted(automaton.edges.len(), "letter"),
     }
 }
 
@@ -289,6 +292,10 @@ fn text_test(test: &TextTest) -> String {
         (TextMatch::Prefix, true) => format!("does not begin with {}", list(values)),
         (TextMatch::Postfix, false) => format!("ends with {}", list(values)),
         (TextMatch::Postfix, true) => format!("does not end with {}", list(values)),
+        (TextMatch::Substring, false) => format!("has {} in it", list(values)),
+        (TextMatch::Substring, true) => format!("has no {} in it", list(values)),
+        (TextMatch::SubstringAnyCase, false) => format!("has {} in it, in capitals or not", list(values)),
+        (TextMatch::SubstringAnyCase, true) => format!("has no {} in it, in capitals or not", list(values)),
     }
 }
 

@@ -462,7 +462,9 @@ fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
                         let value = match test.test.part {
                             lictor_policy::model::TextMatch::Equal => &binary[..],
                             lictor_policy::model::TextMatch::Prefix => &binary[..=cut],
-                            lictor_policy::model::TextMatch::Postfix => &binary[cut..],
+                            lictor_policy::model::TextMatch::Postfix
+                            | lictor_policy::model::TextMatch::Substring
+                            | lictor_policy::model::TextMatch::SubstringAnyCase => &binary[cut..],
                         };
                         value.clone_into(&mut test.test.values[0]);
                     }

@@ -33,9 +33,11 @@ text prefix Prefix "$W/s/one, /nowhere"
 text not-prefix NotPrefix "$W/s/one, /nowhere"
 text postfix Postfix ".txt, .none"
 text not-postfix NotPostfix ".txt, .none"
+text substring SubString "ne.t, wo.b, one.txtx"
+text substring-any-case SubStringIgnCase "NE.B, UPPER"
 texts() {
 	local name
-	for name in one.txt one.bak two.txt; do
+	for name in one.txt one.bak two.txt upper.x Upper.x; do
 		echo x >$W/s/$name
 		rm $W/s/$name
 	done
@@ -101,6 +103,30 @@ policy file-postfix <<-END
 	      - {index: 0, operator: NotPostfix, values: [/public.key]}
 	      - {index: 0, operator: NotEqual, values: [$W/more/other.key]}
 END
+# Anywhere in the path; the second rule narrows by the path's beginning as well.
+policy file-substring <<-END
+	  kprobes:
+	  - call: security_file_open
+	    syscall: false
+	    args: [{index: 0, type: file}]
+	    selectors:
+	    - matchArgs: [{index: 0, operator: SubString, values: [ore/private, w/more/so, nothing]}]
+	      matchBinaries: [{operator: In, values: [/usr/bin/cat]}]
+	    - matchArgs:
+	      - {index: 0, operator: Prefix, values: [$W/more/]}
+	      - {index: 0, operator: SubStringIgnCase, values: [PUBLIC.]}
+END
+# Denied at each kind of path that has the word in it, and at no other.
+policy substring-denied <<-END
+	  lsmhooks:
+	  - hook: path_unlink
+	    args: [{index: 0, type: path}, {index: 1, type: dentry}]
+	    selectors:
+	    - matchArgs:
+	      - {index: 0, operator: SubString, values: [/mor]}
+	      - {index: 1, operator: SubStringIgnCase, values: [KeepMe]}
+	      matchActions: [{action: Override, argError: -1}]
+END
 files() {
 	# As the process wrote it, not as it is: ln(1) links the file that is named.
 	(cd /usr && ln ../tmp/w/filename-equal $W/linked)
@@ -109,6 +135,10 @@ files() {
 		echo x >$W/more/$name
 		cat $W/more/$name
 	done
+	echo x >$W/more/a-keepme-b
+	echo x >$W/keepme
+	refuse substring-denied rm $W/more/a-keepme-b
+	check substring-elsewhere rm $W/keepme
 } >/dev/null
 workload files
 
@@ -150,6 +180,7 @@ buffer prefix Prefix secret
 buffer not-prefix NotPrefix secret
 buffer postfix Postfix one
 buffer not-postfix NotPostfix one
+buffer substring SubString "'et o', ret"
 on_call buffer-long sys_write "$BUFFER" "{index: 0, operator: Equal, values: [$W/buffer-long]}"
 # More than is compared: whether it is that text cannot be told.
 on_call buffer-unresolved sys_write "$BUFFER" \
@@ -161,7 +192,7 @@ on_call buffer-untyped sys_write '{index: 0, type: nop}, {index: 2, label: lengt
 	"{index: 2, operator: Equal, values: ['1234']}"
 buffers() {
 	local name
-	for name in equal not-equal prefix not-prefix postfix not-postfix; do
+	for name in equal not-equal prefix not-prefix postfix not-postfix substring; do
 		printf 'secret one' >$W/buffer-$name
 		printf 'secret two' >$W/buffer-$name
 		printf 'public one' >$W/buffer-$name

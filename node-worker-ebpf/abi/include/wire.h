@@ -13,7 +13,7 @@
 #endif
 
 /* Changes whenever the meaning or the layout of anything below changes; part of the pin directory's name. */
-#define LICTOR_ABI_VERSION 4
+#define LICTOR_ABI_VERSION 5
 
 /* ---- limits ---------------------------------------------------------------------------------------------- */
 
@@ -38,6 +38,8 @@
 #define LICTOR_LPM_CHUNK 248
 /* Longest value of a suffix predicate, bytes. */
 #define LICTOR_SUFFIX_MAX 128
+/* Longest value of a substring predicate, bytes: each takes an entry of the number table. */
+#define LICTOR_SUBSTRING_MAX 128
 /* Rules that one record can name. */
 #define LICTOR_MAX_FIRED 128
 /* Longest record, bytes: eight fields of up to 4,096 bytes would not fit, the last ones are truncated. */
@@ -108,7 +110,10 @@ struct lictor_vector {
 
 /* The revision's data for one column of a hook point. */
 struct lictor_column {
-	/* NUMBER: word index of the intervals; MASK: of the 64 bit entries; PATH_*: of the class map; TEXT_*: root state. */
+	/*
+	 * NUMBER: word index of the intervals; MASK: of the 64 bit entries; PATH_*: of the class map; SUBSTRING*: of two words
+	 * for each state; TEXT_*: root state.
+	 */
 	__u32 base;
 	/* NUMBER: number of intervals; PATH_*: number of classes in the class map. */
 	__u32 length;
@@ -116,7 +121,7 @@ struct lictor_column {
 	__u32 default_vector;
 	/* Vector for a value that could not be read. */
 	__u32 unresolved_vector;
-	/* NUMBER, ANCESTORS and LINEAGE: `column` of the keys in the number table; 0 = no exact values. */
+	/* NUMBER, ANCESTORS, LINEAGE, SUBSTRING*: `column` of the keys in the number table; 0 = no exact values. */
 	__u32 number_id;
 	__u32 pad;
 	/* MASK: bits that some rule asks for. */
@@ -205,6 +210,10 @@ struct lictor_number_key {
 /*
  * Value of the number table, and a word of a MASK column: NUMBER: the vector; ANCESTORS, LINEAGE and MASK: low half the
  * vector of rules that want this element, high half the vector of rules that must not have it (0 = none in both halves).
+ *
+ * SUBSTRING*: the states of an automaton (Aho and Corasick, 1975) that begins in state 0. Key: state << 8 | byte; value:
+ * low half the next state, high half whether anything has been found by then. The words of a state: where the same byte is
+ * tried when no entry reads it; vectors of what has been found, as above.
  */
 
 /* ---- pods and scopes -------------------------------------------------------------------------------------- */
@@ -355,6 +364,10 @@ enum lictor_column_kind {
 	LICTOR_COLUMN_SCOPE,
 	/* Which executables the process and those it descends from have run; always FROM_LINEAGE. */
 	LICTOR_COLUMN_LINEAGE,
+	/* Which values stand anywhere in a text, or in the path of a file; always FROM_FIELD. */
+	LICTOR_COLUMN_SUBSTRING,
+	/* The same, with letters A to Z taken for a to z. */
+	LICTOR_COLUMN_SUBSTRING_ANY_CASE,
 };
 
 enum lictor_column_source {

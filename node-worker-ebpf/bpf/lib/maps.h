@@ -230,6 +230,8 @@ struct event {
 	struct lictor_endpoints endpoints;
 	__u32 endpoints_status;
 	__u32 pad2;
+	/* What the process has else than when it began, for the column that asks. */
+	__u64 changes;
 	/* Over the values, for rate limits; 0 = not computed. */
 	__u64 values;
 	/* Columns whose value could not be read. */
@@ -310,6 +312,22 @@ struct outcome {
 	__u32 pad;
 };
 
+/*
+ * Looking for values within a text. Here rather than on the stack: what is loaded from memory looks the same to the verifier
+ * in each step.
+ */
+struct search {
+	__u32 slot;
+	__u32 base;
+	__u32 number_id;
+	__u32 state;
+	/* Of the text: where it is read, and where it ends. */
+	__u32 at;
+	__u32 end;
+	__u32 any_case;
+	__u32 pad;
+};
+
 /* Where in the record the next field goes, and what is known of it so far. */
 struct writer {
 	__u32 at;
@@ -346,6 +364,7 @@ struct scratch {
 	struct event event;
 	struct writer writer;
 	struct outcome outcome;
+	struct search search;
 	struct lictor_fired fired[LICTOR_MAX_FIRED];
 	/* A path grows leaf first towards the front of the first half; text is read into the front. */
 	char text[LICTOR_PATH_MAX * 2];

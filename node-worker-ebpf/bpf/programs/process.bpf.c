@@ -32,16 +32,20 @@ static __always_inline struct lictor_image *image_from(const struct lictor_recor
 	return bpf_map_lookup_elem(&images, &tgid);
 }
 
-/* Since when it runs this, which is how the next node worker names it, and what it has now. */
-static __always_inline void image_began(struct lictor_image *image, const struct lictor_record *head,
-					struct task_struct *task)
+/* Since when it runs this, which is how the next node worker names it. */
+static __always_inline void image_began(struct lictor_image *image, const struct lictor_record *head)
+{
+	image->start_boot_ns = head->start_boot_ns;
+	image->boot_ns = head->boot_ns;
+}
+
+/* What a new process has. */
+static __always_inline void image_privileges(struct lictor_image *image, struct task_struct *task)
 {
 	const struct cred *cred = BPF_CORE_READ(task, cred);
 	/* The task itself, as a number: a pointer with a type is none to functions that are verified by themselves. */
 	__u64 leader = (__u64)BPF_CORE_READ(task, group_leader);
 
-	image->start_boot_ns = head->start_boot_ns;
-	image->boot_ns = head->boot_ns;
 	image->cap_effective = capabilities_of(cred, LICTOR_FROM_CAP_EFFECTIVE);
 	image->cap_permitted = capabilities_of(cred, LICTOR_FROM_CAP_PERMITTED);
 	image->cap_inheritable = capabilities_of(cred, LICTOR_FROM_CAP_INHERITABLE);
@@ -74,8 +78,10 @@ SEC("tp_btf/sched_process_fork") int lictor_fork(__u64 *ctx)
 	record.parent_start_boot_ns = BPF_CORE_READ(parent, group_leader, start_boottime);
 	record.namespace_pid = namespace_pid(child);
 	image = image_from(&record.head, current_image());
-	if (image)
-		image_began(image, &record.head, child);
+	if (image) {
+		image_began(image, &record.head);
+		image_privileges(image, child);
+	}
 	output(&record, sizeof(record), LICTOR_SITE_FORK_LOST);
 	return 0;
 }
@@ -238,8 +244,7 @@ static __always_inline void exec_fill(struct lictor_exec_record *record, struct 
 }
 
 /* The executable's path, which exec_fill() walked last, ends where the text's first half does. */
-static __always_inline void exec_image(const struct lictor_exec_record *record, struct scratch *s,
-				       struct task_struct *task)
+static __always_inline void exec_image(const struct lictor_exec_record *record, struct scratch *s)
 {
 	struct lictor_image *image = current_image();
 	__u32 length = record->exe_length;
@@ -248,7 +253,14 @@ static __always_inline void exec_image(const struct lictor_exec_record *record, 
 		image = image_from(&record->head, NULL);
 	if (!image)
 		return;
-	image_began(image, &record->head, task);
+	image_began(image, &record->head);
+	/* As exec_credentials() has just read it. */
+	image->cap_effective = record->cap_effective;
+	image->cap_permitted = record->cap_permitted;
+	image->cap_inheritable = record->cap_inheritable;
+#pragma unroll
+	for (int i = 0; i < LICTOR_NAMESPACES; i++)
+		image->namespaces[i] = record->namespaces[i];
 	image_add(image, length ? hash_of_path(s, LICTOR_PATH_MAX - length) : 0);
 }
 
@@ -267,7 +279,7 @@ SEC("tp_btf/sched_process_exec") int lictor_exec(__u64 *ctx)
 	}
 	record = (struct lictor_exec_record *)s->record;
 	exec_fill(record, s, task, binprm);
-	exec_image(record, s, task);
+	exec_image(record, s);
 	length = record->head.length;
 	if (length > LICTOR_MAX_RECORD)
 		length = LICTOR_MAX_RECORD;

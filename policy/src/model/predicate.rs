@@ -1,6 +1,7 @@
 //! The filters of a rule.
 
 use super::{EndpointsTest, FieldPath};
+use lictor_node_worker_ebpf::{LICTOR_PATH_MAX, LICTOR_SUBSTRING_MAX, LICTOR_SUFFIX_MAX};
 
 /// One filter of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +145,35 @@ pub enum TextMatch {
     Prefix,
     /// Its end.
     Postfix,
+    /// Any part of it.
+    Substring,
+    /// Any part of it, where letters A to Z are taken for a to z, in the text and in the value.
+    SubstringAnyCase,
+}
+
+impl TextMatch {
+    /// Whether this part of `text` is `value`.
+    pub fn fits(self, text: &[u8], value: &[u8]) -> bool {
+        match self {
+            Self::Equal => text == value,
+            Self::Prefix => text.starts_with(value),
+            Self::Postfix => text.ends_with(value),
+            Self::Substring => text.windows(value.len().max(1)).any(|part| part == value),
+            Self::SubstringAnyCase => {
+                text.windows(value.len().max(1)).any(|part| part.eq_ignore_ascii_case(value))
+            }
+        }
+    }
+
+    /// Most bytes that a value can have.
+    pub fn longest_value(self) -> usize {
+        let bytes = match self {
+            Self::Equal | Self::Prefix => LICTOR_PATH_MAX - 1,
+            Self::Postfix => LICTOR_SUFFIX_MAX,
+            Self::Substring | Self::SubstringAnyCase => LICTOR_SUBSTRING_MAX,
+        };
+        bytes as usize
+    }
 }
 
 /// A test on a text. Values are bytes; none is empty, none holds a NUL.

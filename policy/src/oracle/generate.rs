@@ -95,6 +95,7 @@ pub fn policies(seed: u64, places: &[Place]) -> Vec<Policy> {
         places: (0..=random.below(3)).map(|_| random.below(places.len())).collect(),
         kind_seed: random.number(),
         filters: (0..3).map(|_| random.below(FILTERS)).collect(),
+        within: random.pick(&[TextMatch::Equal, TextMatch::Substring, TextMatch::SubstringAnyCase]),
         random,
     };
     let count = 1 + maker.random.below(5);
@@ -133,6 +134,8 @@ struct Maker {
     /// Arguments are mostly read in the same way by all policies, or no hook point would have room for them.
     kind_seed: u64,
     filters: Vec<usize>,
+    /// How these policies search within texts: each way takes columns of its own.
+    within: TextMatch,
 }
 
 impl Maker {
@@ -333,24 +336,37 @@ impl Maker {
     }
 
     fn text_test(&mut self) -> TextTest {
-        let part =
-            self.random.pick(&[TextMatch::Equal, TextMatch::Prefix, TextMatch::Prefix, TextMatch::Postfix]);
+        let parts = [TextMatch::Equal, TextMatch::Prefix, TextMatch::Prefix, TextMatch::Postfix, self.within];
+        let part = self.random.pick(&parts);
         let count = 1 + self.random.below(4);
         let values = (0..count)
             .map(|_| {
                 let text = text(&mut self.random);
+                // Endings and parts of any length, as long as they may be.
+                let longest = text.len().min(part.longest_value());
                 let from = match part {
-                    // Endings of any length, as long as they may be.
-                    TextMatch::Postfix => {
-                        let longest = text.len().min(128);
+                    TextMatch::Postfix | TextMatch::Substring | TextMatch::SubstringAnyCase => {
                         text.floor_char_boundary(text.len() - 1 - self.random.below(longest))
                     }
                     TextMatch::Equal | TextMatch::Prefix => 0,
                 };
-                text[from..].to_owned()
+                let rest = &text[from..];
+                match part {
+                    TextMatch::Equal | TextMatch::Prefix | TextMatch::Postfix => rest.to_owned(),
+                    TextMatch::SubstringAnyCase if self.random.chance(50) => {
+                        self.beginning(rest).to_ascii_uppercase()
+                    }
+                    TextMatch::Substring | TextMatch::SubstringAnyCase => self.beginning(rest),
+                }
             })
             .collect();
         TextTest { part, values, negated: self.random.chance(35) }
+    }
+
+    /// At least one letter of `text`.
+    fn beginning(&mut self, text: &str) -> String {
+        let length = 1 + self.random.below(text.len());
+        text[..text.ceil_char_boundary(length)].to_owned()
     }
 
     fn process_filter(&mut self, filter: usize, at: &FieldPath) -> Predicate {
@@ -362,7 +378,8 @@ impl Maker {
                 BinaryOf::Lineage,
             ]);
             let mut test = self.text_test();
-            if of == BinaryOf::Lineage {
+            let parts = [TextMatch::Equal, TextMatch::Prefix, TextMatch::Postfix];
+            if of == BinaryOf::Lineage || !parts.contains(&test.part) {
                 test.part = TextMatch::Equal;
             }
             return Predicate::Binary(BinaryTest { at: at.clone(), of, test });

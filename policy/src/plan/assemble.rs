@@ -137,6 +137,8 @@ fn cost(column: &ColumnKey, path_field: Option<Field>) -> u8 {
             None => 5,
             Some(_) => 6,
         },
+        // Read byte by byte, and a path has to be walked for it.
+        kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => 8,
         _ => 7,
     }
 }
@@ -233,6 +235,9 @@ fn column_plans(
                 kind::LICTOR_COLUMN_MASK => columns::mask(&asking, vectors),
                 kind::LICTOR_COLUMN_ANCESTORS => columns::ancestors(&asking, vectors),
                 kind::LICTOR_COLUMN_LINEAGE => columns::lineage(&asking, vectors),
+                kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => {
+                    columns::substring(&asking, vectors)
+                }
                 kind::LICTOR_COLUMN_SCOPE => columns::scope(&asking, vectors),
                 kind::LICTOR_COLUMN_PATH_PREFIX => columns::path(&asking, vectors, &paths.prefixes),
                 kind::LICTOR_COLUMN_PATH_SUFFIX => columns::path(&asking, vectors, &paths.suffixes),

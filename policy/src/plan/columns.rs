@@ -4,6 +4,7 @@
 //! whose tests all hold there and the rules that do not ask. All tables are made by walking the values in order and
 //! switching tests on and off on the way, so the work grows with the number of values, not with values times rules.
 
+use super::automaton::Automaton;
 use super::numbers::merged;
 use super::trie::Keys;
 use super::vectors::{Bits, VectorSet};
@@ -25,6 +26,8 @@ pub(super) enum Test {
     Ancestors { pids: Vec<u64>, negated: bool },
     /// LINEAGE: one of these executables is among those of its line.
     Lineage { paths: Vec<String>, negated: bool },
+    /// SUBSTRING: one of these values is in the text.
+    Substring { values: Vec<Vec<u8>>, negated: bool },
     /// SCOPE: the process is of a workload that the rule's policy selects.
     Scope,
     /// PATH and TEXT: begins with one of these keys (see [`text_key`]).
@@ -51,6 +54,7 @@ impl Test {
             Self::Mask { .. }
             | Self::Ancestors { .. }
             | Self::Lineage { .. }
+            | Self::Substring { .. }
             | Self::Scope
             | Self::Text { .. } => 0,
         }
@@ -61,7 +65,9 @@ impl Test {
     /// while "one of these" holds.
     pub(super) fn stands_alone(&self) -> bool {
         match self {
-            Self::Mask { negated, .. } | Self::Ancestors { negated, .. } => !negated,
+            Self::Mask { negated, .. }
+            | Self::Ancestors { negated, .. }
+            | Self::Substring { negated, .. } => !negated,
             Self::Lineage { .. } => true,
             Self::Numbers { .. } | Self::Scope | Self::Text { .. } => false,
         }
@@ -73,18 +79,21 @@ impl Test {
             | Self::Mask { negated, .. }
             | Self::Ancestors { negated, .. }
             | Self::Lineage { negated, .. }
+            | Self::Substring { negated, .. }
             | Self::Text { negated, .. } => *negated,
             Self::Scope => false,
         }
     }
 }
 
-/// The key that a text begins with when `value` is its given part. Whole texts end with a NUL, endings are reversed.
+/// What is looked for when `value` is the given part of a text. Whole texts end with a NUL, endings are reversed, what
+/// may be written in capitals is not.
 pub(super) fn text_key(part: TextMatch, value: &str) -> Vec<u8> {
     match part {
-        TextMatch::Prefix => value.as_bytes().to_vec(),
+        TextMatch::Prefix | TextMatch::Substring => value.as_bytes().to_vec(),
         TextMatch::Equal => [value.as_bytes(), &[0]].concat(),
         TextMatch::Postfix => value.bytes().rev().collect(),
+        TextMatch::SubstringAnyCase => value.as_bytes().to_ascii_lowercase(),
     }
 }
 
@@ -264,6 +273,7 @@ fn number_changes(asking: &[Asking<'_>], board: &Switchboard) -> (Changes<u64>, 
             Test::Mask { .. }
             | Test::Ancestors { .. }
             | Test::Lineage { .. }
+            | Test::Substring { .. }
             | Test::Scope
             | Test::Text { .. } => {}
         }
@@ -277,7 +287,7 @@ fn set<K: Ord + Clone>(
     asking: &[Asking<'_>],
     vectors: &mut VectorSet,
     named: impl Fn(&Test) -> Vec<K>,
-    table: impl FnOnce(BTreeMap<K, (u32, u32)>) -> ColumnTable,
+    table: impl FnOnce(BTreeMap<K, (u32, u32)>, &mut VectorSet) -> ColumnTable,
 ) -> ColumnPlan {
     let mut default = Bits::all(vectors.rule_count());
     let mut rules: BTreeMap<K, [BTreeSet<usize>; 2]> = BTreeMap::new();
@@ -301,7 +311,8 @@ fn set<K: Ord + Clone>(
     };
     let elements =
         rules.iter().map(|(element, [want, refuse])| (element.clone(), (vector_of(want), vector_of(refuse))));
-    let table = table(elements.collect());
+    let elements = elements.collect();
+    let table = table(elements, vectors);
     ColumnPlan { default_vector, unresolved_vector: unresolved(asking, vectors), table }
 }
 
@@ -312,21 +323,25 @@ pub(super) fn mask(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan
         Test::Numbers { .. }
         | Test::Ancestors { .. }
         | Test::Lineage { .. }
+        | Test::Substring { .. }
         | Test::Scope
         | Test::Text { .. } => Vec::new(),
     };
-    set(asking, vectors, named, ColumnTable::Mask)
+    set(asking, vectors, named, |bits, _| ColumnTable::Mask(bits))
 }
 
 /// An ANCESTORS column.
 pub(super) fn ancestors(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
     let named = |test: &Test| match test {
         Test::Ancestors { pids, .. } => pids.clone(),
-        Test::Numbers { .. } | Test::Mask { .. } | Test::Lineage { .. } | Test::Scope | Test::Text { .. } => {
-            Vec::new()
-        }
+        Test::Numbers { .. }
+        | Test::Mask { .. }
+        | Test::Lineage { .. }
+        | Test::Substring { .. }
+        | Test::Scope
+        | Test::Text { .. } => Vec::new(),
     };
-    set(asking, vectors, named, ColumnTable::Ancestors)
+    set(asking, vectors, named, |pids, _| ColumnTable::Ancestors(pids))
 }
 
 /// A LINEAGE column.
@@ -336,10 +351,27 @@ pub(super) fn lineage(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnP
         Test::Numbers { .. }
         | Test::Mask { .. }
         | Test::Ancestors { .. }
+        | Test::Substring { .. }
         | Test::Scope
         | Test::Text { .. } => Vec::new(),
     };
-    set(asking, vectors, named, ColumnTable::Lineage)
+    set(asking, vectors, named, |paths, _| ColumnTable::Lineage(paths))
+}
+
+/// A SUBSTRING column, in whatever case the values are to be compared.
+pub(super) fn substring(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
+    let named = |test: &Test| match test {
+        Test::Substring { values, .. } => values.clone(),
+        Test::Numbers { .. }
+        | Test::Mask { .. }
+        | Test::Ancestors { .. }
+        | Test::Lineage { .. }
+        | Test::Scope
+        | Test::Text { .. } => Vec::new(),
+    };
+    set(asking, vectors, named, |values, vectors| {
+        ColumnTable::Substring(Automaton::new(&values, |one, other| vectors.union(one, other)))
+    })
 }
 
 /// A SCOPE column: where a workload's class is not known, the rules that do not ask.
@@ -382,6 +414,7 @@ pub(super) fn test_keys(test: &Test) -> impl Iterator<Item = &[u8]> {
         | Test::Mask { .. }
         | Test::Ancestors { .. }
         | Test::Lineage { .. }
+        | Test::Substring { .. }
         | Test::Scope => &[],
     };
     keys.iter().map(Vec::as_slice)

@@ -1,6 +1,6 @@
 //! Digests: of a plan, and of a program's constants.
 
-use super::{ArgPlan, ColumnTable, GroupPlan, HookPlan, Plan, RulePlan, Trie, Vector};
+use super::{ArgPlan, Automaton, ColumnTable, GroupPlan, HookPlan, Plan, RulePlan, Trie, Vector};
 use crate::model::{ArgKind, Call, IntField, LabelTest, Mode, Scope, ShownAction};
 use lictor_node_worker_ebpf::{LICTOR_ABI_VERSION, bytes_of};
 use sha2::{Digest, Sha256};
@@ -222,6 +222,22 @@ fn write_table(canonical: &mut Canonical, table: &ColumnTable) {
             }
         }
         ColumnTable::Text(trie) => write_trie(canonical, trie),
+        ColumnTable::Substring(automaton) => write_automaton(canonical, automaton),
+    }
+}
+
+fn write_automaton(canonical: &mut Canonical, automaton: &Automaton) {
+    canonical.length(automaton.edges.len());
+    for ((state, byte), next) in &automaton.edges {
+        canonical.number(*state);
+        canonical.number(*byte);
+        canonical.number(*next);
+    }
+    canonical.length(automaton.states.len());
+    for state in &automaton.states {
+        canonical.number(state.otherwise);
+        canonical.number(state.found.0);
+        canonical.number(state.found.1);
     }
 }
 

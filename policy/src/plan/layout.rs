@@ -261,6 +261,20 @@ impl<'a> Writer<'a> {
                 self.next_root += 1;
                 self.trie(trie, to.base, global);
             }
+            ColumnTable::Substring(automaton) => {
+                to.base = self.tables.words.len() as u32;
+                to.length = automaton.states.len() as u32;
+                let states = automaton.states.iter();
+                self.tables
+                    .words
+                    .extend(states.flat_map(|state| [u64::from(state.otherwise), pair(state.found)]));
+                let edges = automaton.edges.iter().map(|((state, byte), next)| {
+                    let found = automaton.states[*next as usize].found != (0, 0);
+                    let key = u64::from(*state) << 8 | u64::from(*byte);
+                    (key, u64::from(*next) | u64::from(found) << 32)
+                });
+                to.number_id = self.numbers(edges);
+            }
         }
     }
 

@@ -40,7 +40,7 @@
 //! hold. What could not be read is decided by the policy's `onUnresolved`, and without it by whether the rule has an
 //! enforcing action, in monitor mode as well. `isNamespaceCapability` adds "the user namespace is not the host's" to
 //! `In` and to `NotIn` alike. `followForks` looks at the process and its ancestors, 32 in all, by their ids in the
-//! first or in their own PID namespace. Several MASK or ANCESTORS tests of one rule on one value take a column each
+//! first or in their own PID namespace. Several MASK, ANCESTORS or SUBSTRING tests of one rule on one value take a column each
 //! when they are positive and share one when they are negated. `followChildren` looks at all executables that the process
 //! and those it descends from have run; each of its tests in a rule takes a column, since of an incomplete line what is
 //! found is certain and what is not found is unresolved. Changes are those since the process's fork or last execve;
@@ -60,6 +60,7 @@
 
 mod assemble;
 mod attach;
+mod automaton;
 mod columns;
 mod compile;
 mod digest;
@@ -83,6 +84,7 @@ mod trie;
 mod user;
 mod vectors;
 
+pub use automaton::{Automaton, AutomatonState};
 pub use compile::{Compiled, compile};
 pub use facts::{
     NoWay, NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem, Way,
@@ -364,6 +366,8 @@ pub enum ColumnTable {
     PathClasses(Vec<u32>),
     /// `TEXT_PREFIX`, `TEXT_SUFFIX` (reversed): the trie; classes are vectors.
     Text(Trie),
+    /// `SUBSTRING`; `SUBSTRING_ANY_CASE` (without capitals).
+    Substring(Automaton),
 }
 
 /// All path strings of a plan.

@@ -448,6 +448,7 @@ impl Placing<'_> {
                     Test::Numbers { .. }
                     | Test::Ancestors { .. }
                     | Test::Lineage { .. }
+                    | Test::Substring { .. }
                     | Test::Scope
                     | Test::Text { .. } => column::LICTOR_COLUMN_NUMBER,
                 };
@@ -459,10 +460,7 @@ impl Placing<'_> {
 
     /// Whether the texts of a test can be compared; says what is wrong with them.
     pub(super) fn texts(&mut self, at: &FieldPath, test: &TextTest) -> bool {
-        let limit = match test.part {
-            TextMatch::Postfix => wire::LICTOR_SUFFIX_MAX,
-            TextMatch::Equal | TextMatch::Prefix => wire::LICTOR_PATH_MAX - 1,
-        } as usize;
+        let limit = test.part.longest_value();
         for value in &test.values {
             if value.is_empty() || value.len() > limit || value.as_bytes().contains(&0) {
                 let found = format!("a text of {} bytes", value.len());
@@ -477,15 +475,26 @@ impl Placing<'_> {
         if !self.texts(at, test) {
             return;
         }
-        let suffix = test.part == TextMatch::Postfix;
-        let kind = match (source.is_path(), suffix) {
-            (true, false) => column::LICTOR_COLUMN_PATH_PREFIX,
-            (true, true) => column::LICTOR_COLUMN_PATH_SUFFIX,
-            (false, false) => column::LICTOR_COLUMN_TEXT_PREFIX,
-            (false, true) => column::LICTOR_COLUMN_TEXT_SUFFIX,
+        let kind = match (test.part, source.is_path()) {
+            (TextMatch::Equal | TextMatch::Prefix, true) => column::LICTOR_COLUMN_PATH_PREFIX,
+            (TextMatch::Equal | TextMatch::Prefix, false) => column::LICTOR_COLUMN_TEXT_PREFIX,
+            (TextMatch::Postfix, true) => column::LICTOR_COLUMN_PATH_SUFFIX,
+            (TextMatch::Postfix, false) => column::LICTOR_COLUMN_TEXT_SUFFIX,
+            (TextMatch::Substring, _) => column::LICTOR_COLUMN_SUBSTRING,
+            (TextMatch::SubstringAnyCase, _) => column::LICTOR_COLUMN_SUBSTRING_ANY_CASE,
         };
         let keys = test.values.iter().map(|value| text_key(test.part, value)).collect();
-        tests.add(kind, source, Test::Text { keys, negated: test.negated });
+        let negated = test.negated;
+        let test = match (test.part, source) {
+            (TextMatch::Equal | TextMatch::Prefix | TextMatch::Postfix, _) => Test::Text { keys, negated },
+            (_, Source::Field(_)) => Test::Substring { values: keys, negated },
+            (_, Source::FileType(_) | Source::Endpoints(..) | Source::Process(_)) => {
+                let problem =
+                    Problem::new("a search within a path of a program", "values that the hook reads");
+                return self.refuse(at, problem);
+            }
+        };
+        tests.add(kind, source, test);
     }
 }
 

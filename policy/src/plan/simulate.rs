@@ -175,7 +175,11 @@ impl<'a> Machine<'a> {
                 let number = column_number(u32::from(source.source), field, value, process, true);
                 number.map(|number| self.number_vector(column, number))
             }
-            kind::LICTOR_COLUMN_MASK | kind::LICTOR_COLUMN_ANCESTORS | kind::LICTOR_COLUMN_LINEAGE => {
+            kind::LICTOR_COLUMN_MASK
+            | kind::LICTOR_COLUMN_ANCESTORS
+            | kind::LICTOR_COLUMN_LINEAGE
+            | kind::LICTOR_COLUMN_SUBSTRING
+            | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => {
                 if self.narrow_by_set(left, column, source, (field, value), process) {
                     *unresolved |= 1 << index;
                 }
@@ -232,6 +236,15 @@ impl<'a> Machine<'a> {
                 self.fold(left, column.default_vector, elements);
                 false
             }
+            kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => {
+                let Some(text) = value.and_then(|value| text(&value.text)) else {
+                    and(left, &self.vector(column.unresolved_vector));
+                    return true;
+                };
+                let any_case = u32::from(source.kind) == kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE;
+                self.fold(left, column.default_vector, self.substrings(column, text, any_case).into_iter());
+                false
+            }
             _ => {
                 let line = &process.lineage;
                 let entries = self.tables.paths.iter().filter(|(number, path, _)| {
@@ -243,6 +256,29 @@ impl<'a> Machine<'a> {
                 !line.complete
             }
         }
+    }
+
+    /// What a text has in it: the words of the states that it leads to.
+    fn substrings(&self, column: &lictor_column, text: &[u8], any_case: bool) -> Vec<u64> {
+        let word = |state: u32, place: u32| self.tables.words[(column.base + 2 * state + place) as usize];
+        let (mut state, mut found) = (0, Vec::new());
+        for byte in text {
+            let byte = if any_case { byte.to_ascii_lowercase() } else { *byte };
+            loop {
+                assert!(state < column.length, "state {state} of {}", column.length);
+                let key = u64::from(state) << 8 | u64::from(byte);
+                if let Some(edge) = self.numbers.get(&(column.number_id, key)) {
+                    state = *edge as u32;
+                    found.extend((edge >> 32 != 0).then(|| word(state, 1)));
+                    break;
+                }
+                if state == 0 {
+                    break;
+                }
+                state = word(state, 0) as u32;
+            }
+        }
+        found
     }
 
     /// left &= (rest | wanted) & ~unwanted

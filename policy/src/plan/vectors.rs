@@ -90,6 +90,19 @@ impl VectorSet {
         number
     }
 
+    /// The number of the vector with the rules of both.
+    pub(super) fn union(&mut self, one: u32, other: u32) -> u32 {
+        let [from, with] = [one, other].map(|number| &self.vectors[number as usize].0);
+        let mut bits = Bits::none(self.rule_count);
+        for (to, word) in bits.0.iter_mut().zip(from) {
+            *to |= word;
+        }
+        for (to, word) in bits.0.iter_mut().zip(with) {
+            *to |= word;
+        }
+        self.number(&bits)
+    }
+
     pub(super) fn into_vectors(self) -> Vec<Vector> {
         self.vectors
     }

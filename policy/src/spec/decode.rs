@@ -309,7 +309,7 @@ fn not_yet(name: &str) -> String {
 }
 
 /// What to write instead of something that this version does not have, where there is something.
-const INSTEAD: [(&str, &str); 19] = [
+const INSTEAD: [(&str, &str); 17] = [
     ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
     (
         "NotifyEnforcer",
@@ -324,8 +324,6 @@ const INSTEAD: [(&str, &str); 19] = [
     ("CapabilitiesGained", "`matchCapabilityChanges` tells what the process has gained since it began"),
     ("matchWorkloads", "give the policy a `podSelector`, or write a policy for each workload"),
     ("containerSelector", "select pods with `podSelector`"),
-    ("SubString", "compare beginnings and ends: `Prefix`, `Postfix`"),
-    ("SubStringIgnCase", "compare beginnings and ends: `Prefix`, `Postfix`"),
     ("CelExpr", "use the other operators: filters of a selector are ANDed, selectors are ORed"),
     ("loader", "the LSM hook `mmap_file` tells which libraries are loaded, without their build ids"),
     ("data_loc", "hook the function or the LSM hook behind the tracepoint"),

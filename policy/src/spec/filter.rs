@@ -26,7 +26,7 @@ pub struct ValueFilter {
 /// How a value is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-lictor-later" = [
-    "SubString", "SubStringIgnCase", "CapabilitiesGained", "CelExpr",
+    "CapabilitiesGained", "CelExpr",
 ]))]
 pub enum Operator {
     /// Numbers and text: is one of the values.
@@ -41,6 +41,10 @@ pub enum Operator {
     Postfix,
     /// Text: ends with none of the values.
     NotPostfix,
+    /// Text: has one of the values in it, anywhere.
+    SubString,
+    /// The same, taking the letters A to Z for a to z.
+    SubStringIgnCase,
     /// Numbers: is greater than one of the values.
     GreaterThan,
     /// The same as `GreaterThan`.

@@ -84,11 +84,7 @@ pub(super) fn refuse(
 type Pair<'a> = (&'a FieldPath, &'a FieldPath);
 
 fn accepts_text(test: &TextTest, tried: &str) -> bool {
-    let any = test.values.iter().any(|value| match test.part {
-        TextMatch::Equal => tried == value,
-        TextMatch::Prefix => tried.starts_with(value),
-        TextMatch::Postfix => tried.ends_with(value),
-    });
+    let any = test.values.iter().any(|value| test.part.fits(tried.as_bytes(), value.as_bytes()));
     any != test.negated
 }
 

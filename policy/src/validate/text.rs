@@ -3,7 +3,6 @@
 use super::letters;
 use super::report::{Report, quoted};
 use crate::model::{FieldPath, TextMatch, TextTest};
-use lictor_node_worker_ebpf::{LICTOR_PATH_MAX, LICTOR_SUFFIX_MAX};
 
 /// What a text is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +34,7 @@ pub(crate) fn test(
             as_it_looks(text, &at.index(number), report);
         }
     }
-    if subject == Subject::Path && part != TextMatch::Postfix {
+    if subject == Subject::Path && matches!(part, TextMatch::Equal | TextMatch::Prefix) {
         for (number, text) in values.iter().enumerate().filter(|(_, text)| !text.starts_with('/')) {
             let hint = "paths begin with `/`, so this can never be there";
             report.warn(&at.index(number), quoted(text), hint);
@@ -72,9 +71,11 @@ fn value(text: &str, part: TextMatch, at: &FieldPath, report: &mut Report) -> Op
         report.warn(at, quoted(text), "the zero byte at the end is not needed and left out");
     }
     let text = ended.unwrap_or(text);
-    let (longest_bytes, what) = match part {
-        TextMatch::Postfix => (LICTOR_SUFFIX_MAX as usize, "an ending"),
-        TextMatch::Equal | TextMatch::Prefix => (LICTOR_PATH_MAX as usize - 1, "a text"),
+    let longest_bytes = part.longest_value();
+    let what = match part {
+        TextMatch::Postfix => "an ending",
+        TextMatch::Equal | TextMatch::Prefix => "a text",
+        TextMatch::Substring | TextMatch::SubstringAnyCase => "a part of a text",
     };
     if text.is_empty() {
         report.refuse(at, "an empty text", format!("{what} of 1 to {longest_bytes} bytes"));

@@ -44,6 +44,8 @@ fn question(operator: Operator) -> Question {
         Operator::NotPrefix => Question::Part { part: TextMatch::Prefix, negated: true },
         Operator::Postfix => Question::Part { part: TextMatch::Postfix, negated: false },
         Operator::NotPostfix => Question::Part { part: TextMatch::Postfix, negated: true },
+        Operator::SubString => Question::Part { part: TextMatch::Substring, negated: false },
+        Operator::SubStringIgnCase => Question::Part { part: TextMatch::SubstringAnyCase, negated: false },
         Operator::GreaterThan | Operator::Gt => Question::Beyond { above: true },
         Operator::LessThan | Operator::Lt => Question::Beyond { above: false },
         Operator::InRange => Question::Range { negated: false },
@@ -82,6 +84,8 @@ fn name(operator: Operator) -> String {
         | Operator::NotPrefix
         | Operator::Postfix
         | Operator::NotPostfix
+        | Operator::SubString
+        | Operator::SubStringIgnCase
         | Operator::GreaterThan
         | Operator::LessThan
         | Operator::InRange
@@ -112,8 +116,10 @@ fn name(operator: Operator) -> String {
 
 const NUMBER_OPERATORS: &str =
     "Equal, NotEqual, GreaterThan, GT, LessThan, LT, InRange, NotInRange, Mask, InMap, NotInMap";
-const TEXT_OPERATORS: &str = "Equal, NotEqual, Prefix, NotPrefix, Postfix, NotPostfix";
-const FILE_OPERATORS: &str = "Equal, NotEqual, Prefix, NotPrefix, Postfix, NotPostfix, FileType, NotFileType";
+const TEXT_OPERATORS: &str =
+    "Equal, NotEqual, Prefix, NotPrefix, Postfix, NotPostfix, SubString, SubStringIgnCase";
+const FILE_OPERATORS: &str = "Equal, NotEqual, Prefix, NotPrefix, Postfix, NotPostfix, SubString, \
+                              SubStringIgnCase, FileType, NotFileType";
 
 /// Names of kinds of files.
 pub(crate) const FILE_TYPES: [(&str, FileType); 14] = [

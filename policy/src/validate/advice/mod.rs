@@ -5,8 +5,8 @@ mod shadow;
 
 use super::report::Report;
 use crate::model::{
-    ArgKind, ArgSource, FieldPath, Hook, HookTarget, OnUnresolved, Origin, Policy, Predicate, Rule,
-    TextMatch, TextTest, ValueTest,
+    ArgKind, ArgSource, FieldPath, Hook, HookTarget, OnUnresolved, Origin, Policy, Predicate, Rule, TextTest,
+    ValueTest,
 };
 
 /// `SIGKILL`
@@ -289,7 +289,7 @@ fn hard_links(policy: &Policy, report: &mut Report) {
 
 /// Whether another name of a file escapes a test.
 fn evaded(test: &TextTest) -> bool {
-    !test.negated && matches!(test.part, TextMatch::Equal | TextMatch::Prefix | TextMatch::Postfix)
+    !test.negated
 }
 
 /// What a rule does when it cannot read a value, as the oracle decides it.

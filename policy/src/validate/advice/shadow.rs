@@ -197,15 +197,16 @@ fn text(given: &TextTest, wanted: &TextTest, steps: &mut usize) -> bool {
         };
     }
     let positive = !given.negated && !wanted.negated;
-    // A text that begins with /etc/ssh/ begins with /etc/, too; so does one that is /etc/passwd.
-    let within = |value: &String| match wanted.part {
+    // A text that begins with /etc/ssh/ begins with /etc/, too; so does one that is /etc/passwd. Both have "etc" in them.
+    let comparable = match wanted.part {
         TextMatch::Equal => false,
-        TextMatch::Prefix => {
-            given.part != TextMatch::Postfix && wanted.values.iter().any(|begin| value.starts_with(begin))
-        }
-        TextMatch::Postfix => {
-            given.part != TextMatch::Prefix && wanted.values.iter().any(|end| value.ends_with(end))
-        }
+        TextMatch::Prefix | TextMatch::Postfix => given.part == TextMatch::Equal || given.part == wanted.part,
+        TextMatch::Substring => given.part != TextMatch::SubstringAnyCase,
+        TextMatch::SubstringAnyCase => true,
+    };
+    let within = |value: &String| {
+        let fits = |wanted_value: &String| wanted.part.fits(value.as_bytes(), wanted_value.as_bytes());
+        comparable && wanted.values.iter().any(fits)
     };
     positive && take(given.values.len() * wanted.values.len(), steps) && given.values.iter().all(within)
 }
