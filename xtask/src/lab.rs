@@ -109,6 +109,7 @@ fn options(arguments: &Arguments) -> Options {
         cpus: arguments.cpus,
         memory_mib: arguments.memory,
         timeout: Duration::from_secs(arguments.timeout),
+        turns: false,
         acceleration: match (arguments.kvm, arguments.icount) {
             (true, _) => Acceleration::Kvm,
             (_, true) => Acceleration::Deterministic,

@@ -61,7 +61,8 @@ fn staleness(context: &LabContext) -> Result<Vec<CaseResult>> {
 }
 
 fn programs(context: &LabContext) -> Result<Vec<CaseResult>> {
-    let options = Options { timeout: std::time::Duration::from_mins(20), ..context.options.clone() };
+    let options =
+        Options { timeout: std::time::Duration::from_mins(20), turns: true, ..context.options.clone() };
     let lab = lab(context, options);
     let (mut cases, outcome) = run(context, &lab, &[include_str!("matrix.sh")])?;
     let measured = outcome.files.get("verifier").map_or(&[][..], Vec::as_slice);

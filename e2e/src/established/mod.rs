@@ -88,7 +88,7 @@ struct Event {
 
 fn established(context: &LabContext) -> Result<Vec<CaseResult>> {
     let policies = policies()?;
-    let options = Options { timeout: Duration::from_mins(10), ..context.options.clone() };
+    let options = Options { timeout: Duration::from_mins(10), turns: true, ..context.options.clone() };
     let lab = policies.iter().fold(workloads::lab(context, options), |lab, policy| {
         lab.text(format!("{GUEST}/{}", policy.guest_file()), 0o644, policy.text.clone())
     });

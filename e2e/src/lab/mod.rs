@@ -55,6 +55,11 @@ pub struct Options {
     pub timeout: Duration,
     /// How the processor is run.
     pub acceleration: Acceleration,
+    /// Emulated processors take turns instead of running at the same time. QEMU can keep a breakpoint of the kernel's,
+    /// which it puts there while it rewrites its own code, for a processor that begins to translate that code just then;
+    /// the kernel no longer knows of it and goes down (seen with QEMU 7.2, `int3` in `trace_syscall_enter`). For tests
+    /// that attach much and do not need processors that race.
+    pub turns: bool,
     /// The kernel's `lsm=` list; without `bpf` in it, BPF LSM programs are not called.
     pub security_modules: String,
     /// Further kernel arguments.
@@ -74,6 +79,7 @@ impl Default for Options {
             memory_mib: 1024,
             timeout: Duration::from_mins(3),
             acceleration: Acceleration::Emulated,
+            turns: false,
             security_modules: "landlock,lockdown,yama,bpf".to_owned(),
             kernel_arguments: Vec::new(),
             modules: Vec::new(),

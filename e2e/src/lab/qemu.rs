@@ -59,6 +59,7 @@ fn kernel_arguments(options: &Options) -> String {
 /// output goes to the files `console`, `output` and `report` of the directory, which also has the `initrd`.
 pub(crate) fn arguments(kernel: &Kernel, options: &Options, directory: &Path) -> Vec<String> {
     let (accelerator, cpus) = match options.acceleration {
+        Acceleration::Emulated if options.turns => ("tcg,thread=single", options.cpus),
         Acceleration::Emulated => ("tcg,thread=multi", options.cpus),
         // Guest time then follows the number of executed instructions, which needs a single processor.
         Acceleration::Deterministic => ("tcg,thread=single", 1),

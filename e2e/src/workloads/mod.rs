@@ -71,7 +71,7 @@ pub(crate) fn lab(context: &LabContext, options: Options) -> Lab {
 }
 
 fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {
-    let options = Options { timeout: Duration::from_mins(10), ..context.options.clone() };
+    let options = Options { timeout: Duration::from_mins(10), turns: true, ..context.options.clone() };
     let lab = lab(context, options).file(probed(context)?, "/usr/bin/probed");
     let outcome = lab.run(&script(&SCRIPT))?;
     let mut cases = recorded_cases(&outcome);
