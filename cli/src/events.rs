@@ -316,8 +316,11 @@ fn place_of(body: &Value) -> String {
 fn push_loaded(line: &mut Line, body: &Value, ours: &Value) {
     line.word(CYAN, body["path"].as_str().unwrap_or("(no path)"));
     let id = body["buildid"].as_str().and_then(|id| STANDARD.decode(id).ok()).unwrap_or_default();
-    let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = id.iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
     line.word(Style::new(), &digits);
+    if ours["verdict"] == "deny" {
+        line.word(RED, &format!("errno {}", ours["errno"]));
+    }
     if ours["unresolved"] == true {
         line.word(YELLOW, "(a value could not be read)");
     }

@@ -277,7 +277,7 @@ fn moment(hook: &Hook, event: &Event) -> Moment {
         (HookTarget::Functions(_), HookTarget::Lsm(_)) => true,
         _ => false,
     };
-    if matches!(hook.target, HookTarget::Lsm(_))
+    if matches!(hook.target, HookTarget::Lsm(_) | HookTarget::Mapping)
         || security && event.denies && hook.rules.iter().any(prevents)
     {
         Moment::Asked

@@ -316,6 +316,15 @@ fn loader_line() {
 }
 
 #[test]
+fn a_file_that_another_rule_denies_is_told_as_such() {
+    let text = line(loads(), Mode::Enforce, wire::LICTOR_FIRED_POST, |hook| {
+        hook.verdict(-13, 0).number(5).file(lictor_field_kind::LICTOR_FIELD_FILE, 0o100_755, "/tmp/a.so")
+    });
+    let told = &value(&text)["lictor"];
+    assert_eq!((told["verdict"].as_str(), told["errno"].as_i64()), (Some("deny"), Some(-13)));
+}
+
+#[test]
 fn a_file_whose_path_is_cut_is_told_as_such() {
     let cut = |status, path: &str| {
         let text = line(loads(), Mode::Enforce, wire::LICTOR_FIRED_POST, |hook| {

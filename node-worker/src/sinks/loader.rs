@@ -30,11 +30,18 @@ pub(super) fn push_rule(out: &mut Vec<u8>, event: &FiredGroup<'_>, incomplete: b
     if let Some(policy) = event.decoder.policy(event.group.policy) {
         object.text("policy_name", &policy.key.name);
     }
+    let fixed = &event.record.fixed;
+    // By a rule of another hook at the same place: the file was not mapped.
+    if fixed.verdict != 0 {
+        object.text("verdict", "deny");
+        object.member("errno");
+        text::push_signed(object.out, i64::from(fixed.verdict));
+    }
     if incomplete || u32::from(event.fired.flags) & LICTOR_FIRED_UNRESOLVED != 0 {
         object.member("unresolved");
         object.out.extend_from_slice(b"true");
     }
-    object.number("revision", event.record.fixed.head.revision);
+    object.number("revision", fixed.head.revision);
     object.text("rule", event.group.at.as_str());
     object.end();
 }

@@ -442,16 +442,13 @@ fn no_tracepoint(subsystem: &str, event: &str, facts: &NodeFacts) -> Problem {
 
 /// The LSM hook that is asked when a file is mapped, for events of their own kind.
 fn mapping(wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
-    let site = lsm(MAPPING_HOOK, "which files pass that are mapped", wants, facts)?;
-    let reader = match site.reader {
-        Reader::Call { function, signature, .. }
-            if usize::from(site.argument_count) == MMAP_FILE_TO_HOOK.len() =>
-        {
-            Reader::Call { function, signature, positions: Some(&MAPPING_FROM_HOOK) }
-        }
-        reader => reader,
-    };
-    Ok(Site { event: EventKind::Loader, reader, ..site })
+    let mut site = lsm(MAPPING_HOOK, "which files pass that are mapped", wants, facts)?;
+    if usize::from(site.argument_count) == MMAP_FILE_TO_HOOK.len()
+        && let Reader::Call { positions, .. } = &mut site.reader
+    {
+        *positions = Some(&MAPPING_FROM_HOOK);
+    }
+    Ok(Site { event: EventKind::Loader, ..site })
 }
 
 /// LSM hook `hook`; `named` continues "LSM hook ..., ".

@@ -180,7 +180,7 @@ fn loaded(event: &Json, own: Option<&Json>) -> Recorded {
         process: process(event),
         policy: own_text("policy_name"),
         rule: own_text("rule"),
-        denied: false,
+        denied: own_text("verdict").is_some(),
     }
 }
 

@@ -1,6 +1,11 @@
 //! `loader: true`.
 
 use super::*;
+use crate::model::{FileType, HookTarget, Origin, Workload};
+use crate::oracle::{
+    Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value, judge,
+};
+use crate::plan::simulate::Machine;
 use crate::plan::testing::{facts_with, symbols};
 use wire::{lictor_column_source as from, lictor_field_kind as field};
 
@@ -54,6 +59,61 @@ fn the_protection_is_read_where_it_is() {
     // A kernel that was built without BPF LSM tells of the function alone.
     let without = NodeFacts { bpf_lsm: false, ..facts_with(symbols().without("bpf_lsm_mmap_file")) };
     assert_eq!(sources(&without), (function, vec![0, 1]));
+}
+
+/// A mapping of `file` (its kind; `None` = memory alone) with this protection.
+fn mapping(file: Option<FileType>, prot: u64) -> Event {
+    let class = TypeClass::StructPointer("file".into());
+    let text = file.map_or(Reading::Absent, |_| Reading::Text(b"/lib/a.so".to_vec()));
+    let endpoints = Endpoints::default();
+    let value = Value { class, number: 0, text, file_type: file, endpoints };
+    let class = TypeClass::Integer { width: 8, signed: false };
+    let prot = Value { class, number: prot, text: Reading::Absent, file_type: None, endpoints };
+    Event {
+        target: HookTarget::Lsm("mmap_file".to_owned()),
+        moment: Moment::Asked,
+        denies: true,
+        args: BTreeMap::from([(Origin::from(0), value), (Origin::from(2), prot)]),
+        returned: None,
+        process: Process {
+            binary: Reading::Text(b"/bin/a".to_vec()),
+            parent_binary: Reading::Text(b"/bin/b".to_vec()),
+            id: ProcessId { global: 7, own: 7 },
+            ancestors: Vec::new(),
+            lineage: Lineage::default(),
+            now: Privileges::default(),
+            beginning: None,
+            workload: Workload::Host,
+        },
+    }
+}
+
+/// The oracle and the tables, with BPF LSM and without, agree on what is told.
+#[test]
+fn code_in_regular_files_is_told_and_nothing_else() {
+    let policies = [loader()];
+    for facts in [facts(), NodeFacts { bpf_lsm: false, ..facts() }] {
+        let plan = compile(&policies, &facts).plan;
+        let hook = &plan.hooks[0];
+        let point = hook.point.clone();
+        let slots = BTreeMap::from([(point.clone(), 3)]);
+        let tables = layout(&plan, &slots, &BTreeMap::from([(point, 7)]), &[0]).unwrap();
+        let constants = shape(hook, 3, 7);
+        let machine = Machine::new(&tables);
+        for file in [None, Some(FileType::Regular), Some(FileType::CharacterDevice), Some(FileType::Fifo)] {
+            for prot in 0..8 {
+                let event = mapping(file, prot);
+                let told = file == Some(FileType::Regular) && prot & 4 != 0;
+                let expected = judge(&policies, &event, &facts.host_namespaces);
+                assert_eq!(expected.fired.len(), usize::from(told), "{file:?} {prot}");
+                let argument =
+                    |field: &lictor_field_shape| Some(Origin::from(if field.source == 0 { 0 } else { 2 }));
+                let outcome = machine.judge(&constants, &event, argument).unwrap_or_default();
+                assert_eq!(outcome.fired, if told { vec![0] } else { Vec::new() }, "{file:?} {prot}");
+                assert_eq!((outcome.verdict, outcome.signal), (0, 0));
+            }
+        }
+    }
 }
 
 #[test]
