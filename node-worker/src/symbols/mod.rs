@@ -330,6 +330,24 @@ mod tests {
     }
 
     #[test]
+    fn build_ids_that_cannot_be_had_are_counted() {
+        use std::os::unix::fs::MetadataExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let mut node = node(directory.path());
+        let path = directory.path().join("program");
+        std::fs::write(&path, elf::tests::with_build_id(b"12345678")).unwrap();
+        let metadata = std::fs::metadata(&path).unwrap();
+        let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
+        let path = path.to_str().unwrap().as_bytes().to_vec();
+        let file = MappedFile { processes: [7, 0], path, device: major << 20 | minor, inode: metadata.ino() };
+        assert_eq!(node.build_id(file.clone()), b"12345678");
+        assert_eq!(node.without.build_ids.load(Ordering::Relaxed), 0);
+        assert_eq!(node.build_id(MappedFile { inode: file.inode + 1, ..file }), b"");
+        assert_eq!(node.without.build_ids.load(Ordering::Relaxed), 1);
+        assert_eq!(node.without.names.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
     fn what_takes_too_long_is_not_waited_for() {
         let (questions, asked) = mpsc::sync_channel::<Question>(1);
         let (answer, answers) = mpsc::sync_channel(1);
