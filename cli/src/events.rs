@@ -2,6 +2,8 @@
 
 use crate::node::SocketArgs;
 use anstyle::{AnsiColor, Style};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use lictor_node_worker::socket::client;
 use serde_json::Value;
@@ -88,13 +90,16 @@ enum EventType {
     /// A rule at a probe of a program fired.
     #[value(alias = "process_usdt")]
     Usdt,
+    /// A file was mapped as code.
+    #[value(alias = "process_loader")]
+    Loader,
     /// Events were lost.
     #[value(alias = "rate_limit_info")]
     Gap,
 }
 
 impl EventType {
-    const ALL: [(Self, &'static str); 8] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Exec, "process_exec"),
         (Self::Exit, "process_exit"),
         (Self::Kprobe, "process_kprobe"),
@@ -102,6 +107,7 @@ impl EventType {
         (Self::Lsm, "process_lsm"),
         (Self::Uprobe, "process_uprobe"),
         (Self::Usdt, "process_usdt"),
+        (Self::Loader, "process_loader"),
         (Self::Gap, "rate_limit_info"),
     ];
 }
@@ -159,7 +165,9 @@ fn shown<'a>(options: &Options, line: &'a [u8], coloured: bool) -> Option<Cow<'a
         return None;
     }
     // A gap concerns every filter: what is lost may have been what was asked for.
-    if kind != EventType::Gap && !(wants_process(options, body) && wants_policy(options, body)) {
+    if kind != EventType::Gap
+        && !(wants_process(options, body) && wants_policy(options, body, &event["lictor"]))
+    {
         return None;
     }
     Some(match options.output {
@@ -180,10 +188,15 @@ fn wants_process(options: &Options, body: &Value) -> bool {
     options.process.is_empty() || options.process.iter().any(|wanted| wanted == binary || wanted == name)
 }
 
-fn wants_policy(options: &Options, body: &Value) -> bool {
-    let policy = body["policy_name"].as_str();
+fn wants_policy(options: &Options, body: &Value, ours: &Value) -> bool {
+    let policy = policy_of(body, ours);
     options.policy.is_empty()
         || policy.is_some_and(|policy| options.policy.iter().any(|wanted| wanted == policy))
+}
+
+/// The policy that reports; of a loaded file it stands beside the event.
+fn policy_of<'a>(body: &'a Value, ours: &'a Value) -> Option<&'a str> {
+    body["policy_name"].as_str().or_else(|| ours["policy_name"].as_str())
 }
 
 const BOLD: Style = Style::new().bold();
@@ -244,6 +257,7 @@ fn compact(kind: EventType, body: &Value, event: &Value, timestamps: bool, colou
         EventType::Kprobe | EventType::Tracepoint | EventType::Lsm | EventType::Uprobe | EventType::Usdt => {
             push_hook(&mut line, body, ours);
         }
+        EventType::Loader => push_loaded(&mut line, body, ours),
     }
     line.text
 }
@@ -254,6 +268,7 @@ fn headline(kind: EventType, body: &Value, ours: &Value) -> (Style, &'static str
     match kind {
         EventType::Exec => (GREEN, "exec"),
         EventType::Exit => (MAGENTA, "exit"),
+        EventType::Loader => (CYAN, "load"),
         EventType::Gap => (RED, "LOST"),
         EventType::Kprobe | EventType::Tracepoint | EventType::Lsm | EventType::Uprobe | EventType::Usdt => {
             if monitor {
@@ -295,6 +310,21 @@ fn place_of(body: &Value) -> String {
     };
     let parts: Vec<&str> = members.iter().filter_map(|member| text(member)).collect();
     parts.join(if text("path").is_some() { ":" } else { "/" })
+}
+
+/// The file, and its build id in the digits in which other tools write it.
+fn push_loaded(line: &mut Line, body: &Value, ours: &Value) {
+    line.word(CYAN, body["path"].as_str().unwrap_or("(no path)"));
+    let id = body["buildid"].as_str().and_then(|id| STANDARD.decode(id).ok()).unwrap_or_default();
+    let digits = id.iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
+    line.word(Style::new(), &digits);
+    if ours["verdict"] == "deny" {
+        line.word(RED, &format!("errno {}", ours["errno"]));
+    }
+    if ours["unresolved"] == true {
+        line.word(YELLOW, "(a value could not be read)");
+    }
+    line.word(DIM, policy_of(body, ours).unwrap_or_default());
 }
 
 fn push_hook(line: &mut Line, body: &Value, ours: &Value) {
@@ -433,6 +463,19 @@ mod tests {
 
     fn compact_of(text: &str) -> String {
         shown(&options(&[]), text.as_bytes(), false).unwrap().into_owned()
+    }
+
+    const LOADED: &str = r#"{"process_loader":{"process":{"pid":42,"binary":"/usr/bin/cat"},"path":"/usr/lib/libc.so.6","buildid":"AQL+","parent":{}},"node_name":"n","time":"t","lictor":{"policy_name":"p","revision":1,"rule":"spec.loader"}}"#;
+
+    #[test]
+    fn a_loaded_file_is_shown_with_its_build_id() {
+        let line = |words: &[&str]| shown(&options(words), LOADED.as_bytes(), false).map(Cow::into_owned);
+        assert_eq!(
+            line(&["-o", "compact"]).unwrap(),
+            "load          42 /usr/bin/cat /usr/lib/libc.so.6 0102fe p"
+        );
+        assert!(line(&["--policy", "p"]).is_some() && line(&["--policy", "q"]).is_none());
+        assert!(line(&["--event-types", "loader"]).is_some() && line(&["--event-types", "lsm"]).is_none());
     }
 
     #[test]

@@ -95,9 +95,10 @@ fn spec() -> Json {
     let document = lictor_policy::spec::schema();
     let mut spec = structural(&document["properties"]["spec"], Unknown::Keep);
     let hooks = hooks(&spec);
-    let any: Vec<String> =
+    let mut any: Vec<String> =
         hooks.iter().map(|hook| format!("has(self.{hook}) && size(self.{hook}) > 0")).collect();
-    rule(&mut spec, &any.join(" || "), &format!("at least one of {} is needed", hooks.join(", ")));
+    any.push("has(self.loader) && self.loader".to_owned());
+    rule(&mut spec, &any.join(" || "), &format!("at least one of {}, loader is needed", hooks.join(", ")));
     for list in ["kprobes", "fentries", "uprobes"] {
         if let Some(hook) = spec.pointer_mut(&format!("/properties/{list}/items")) {
             rule(

@@ -303,6 +303,11 @@ fn of_events(status: &Status) -> Vec<Metric> {
             "Stacks told without names, since they could not be looked up in time",
             events.stacks_without_names,
         ),
+        counter(
+            "lictor_files_without_build_id",
+            "Loaded files told without the build id that they may have, since they could not be looked up",
+            events.files_without_build_id,
+        ),
         counter("lictor_ring_read_errors", "Reads of the ring that failed", events.read_errors),
         gauge(
             "lictor_ring_waiting_bytes",

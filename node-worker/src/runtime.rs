@@ -428,7 +428,7 @@ fn pipeline<S: RecordSource>(
         &prepared.args.procfs,
         source.images(),
         prepared.args.expose_stack_addresses,
-        Arc::clone(&shared.counts.stacks_without_names),
+        shared.counts.without.clone(),
     );
     let stdout: Option<Box<dyn Write + Send>> =
         if prepared.args.no_stdout { None } else { Some(Box::new(io::stdout())) };

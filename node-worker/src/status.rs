@@ -196,6 +196,9 @@ pub struct EventStatus {
     /// Stacks that were told without names, since they could not be looked up in time.
     #[serde(default)]
     pub stacks_without_names: u64,
+    /// Files that were told without the build id that they may have: gone, not to be opened, or not looked up in time.
+    #[serde(default)]
+    pub files_without_build_id: u64,
     /// Reads of the ring that failed.
     pub read_errors: u64,
     /// Records lost in the kernel since the maps were made, by hook point or kind of process record.

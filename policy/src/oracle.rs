@@ -10,9 +10,9 @@ pub mod generate;
 pub use endpoints::Endpoints;
 
 use crate::model::{
-    Arg, ArgKind, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FileType, Hook, HookTarget, Mode,
-    Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest, OnUnresolved, Origin, PidTest,
-    Policy, PolicyKey, Predicate, Rule, TextTest, ValueTest, Workload,
+    Arg, ArgKind, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FileType, Hook, HookTarget,
+    MAPPING_HOOK, Mode, Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest,
+    OnUnresolved, Origin, PidTest, Policy, PolicyKey, Predicate, Rule, TextTest, ValueTest, Workload,
 };
 use crate::plan::{TypeClass, automatic_kind};
 use lictor_node_worker_ebpf::{LICTOR_MAX_ANCESTORS, LICTOR_PATH_MAX};
@@ -213,7 +213,8 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
         HookTarget::Functions(_)
         | HookTarget::Syscall(_)
         | HookTarget::Tracepoint { .. }
-        | HookTarget::User { .. } => None,
+        | HookTarget::User { .. }
+        | HookTarget::Mapping => None,
     };
     // Events do not tell whether the arguments of a tracepoint were read, or its record.
     let tracepoint = |target: &HookTarget| match target {
@@ -222,7 +223,8 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
         | HookTarget::Functions(_)
         | HookTarget::Syscall(_)
         | HookTarget::Lsm(_)
-        | HookTarget::User { .. } => None,
+        | HookTarget::User { .. }
+        | HookTarget::Mapping => None,
     };
     // Nor how a place in a program was named.
     let user = |target: &HookTarget| match target {
@@ -231,7 +233,8 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
         | HookTarget::Functions(_)
         | HookTarget::Syscall(_)
         | HookTarget::Lsm(_)
-        | HookTarget::Tracepoint { .. } => None,
+        | HookTarget::Tracepoint { .. }
+        | HookTarget::Mapping => None,
     };
     if let HookTarget::Functions(pattern) = hook {
         return match event {
@@ -240,8 +243,14 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
             HookTarget::Functions(_)
             | HookTarget::Syscall(_)
             | HookTarget::Tracepoint { .. }
-            | HookTarget::User { .. } => hook == event,
+            | HookTarget::User { .. }
+            | HookTarget::Mapping => hook == event,
         };
+    }
+    // Not the other way round: that a file was mapped does not tell all that the hook is asked with. The function has other
+    // arguments.
+    if *hook == HookTarget::Mapping && matches!(event, HookTarget::Lsm(name) if name == MAPPING_HOOK) {
+        return true;
     }
     hook == event
         || user(hook).is_some() && user(hook) == user(event)
@@ -267,7 +276,7 @@ fn moment(hook: &Hook, event: &Event) -> Moment {
         (HookTarget::Functions(_), HookTarget::Lsm(_)) => true,
         _ => false,
     };
-    if matches!(hook.target, HookTarget::Lsm(_))
+    if matches!(hook.target, HookTarget::Lsm(_) | HookTarget::Mapping)
         || security && event.denies && hook.rules.iter().any(prevents)
     {
         Moment::Asked

@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 64] = [
+const LINES: [(&str, &str, Answer); 67] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -459,6 +459,30 @@ const LINES: [(&str, &str, Answer); 64] = [
         "misc",
         "`ignore.callNotFound`",
         Test("policy/src/plan/tests/attachment.rs", "which this kernel lacks; the hook is passed over"),
+    ),
+    (
+        "loader",
+        "`loader: true`: an event for each file that is mapped as code, programs and libraries",
+        Cases(
+            "loader",
+            &[
+                "a library is loaded",
+                "a file is mapped as code",
+                "a file is mapped to be read",
+                "memory without a file is made code",
+                "a device is mapped as code",
+            ],
+        ),
+    ),
+    (
+        "loader",
+        "`loader` beside other hooks of the policy",
+        Cases("loader", &["another hook at the same place has its own event"]),
+    ),
+    (
+        "loader",
+        "`loader` is of the whole node: pods are not asked for",
+        Otherwise("`podSelector`, `hostSelector` and the policy's namespace count for it as for every hook"),
     ),
 ];
 

@@ -140,7 +140,7 @@ fn rules(hook: &HookPlan, plan: &Plan, policies: &[Policy]) -> Vec<ExplainedRule
             policy: owner.key.to_string(),
             selector: rule.at.to_string(),
             when: rule.predicates.iter().map(|predicate| words::predicate(predicate, written)).collect(),
-            then: words::actions(&rule.actions),
+            then: words::actions(&rule.actions, written),
         });
     }
     explained
@@ -288,6 +288,18 @@ fentry/fd_install: fentry program
     then    kill
 
 "#;
+
+    #[test]
+    fn loaded_files_are_explained() {
+        let policy = "apiVersion: lictor.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: loads}\nspec: {loader: true}\n";
+        let inputs = [Input { name: "loads.yaml".into(), outcome: load(policy, Some("loads.yaml")) }];
+        let mut out = Vec::new();
+        text(&explanation(&inputs, &testing::facts()).unwrap(), &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let rule = "  rule 0:   loads spec.loader\n    when    argument 0 is a regular file\n    \
+                    and     argument 2 has a bit of 0x4\n    then    report the file and its build id\n";
+        assert!(out.contains("\nlsm/mmap_file: BPF LSM program\n") && out.contains(rule), "{out}");
+    }
 
     #[test]
     fn what_the_kernel_lacks_is_refused_at_its_line() {

@@ -8,7 +8,7 @@ use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
 use lictor_policy::CAPABILITIES;
 use lictor_policy::model::{
     Actions, Arg, BinaryOf, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues, Hook,
-    NamespaceValue, NumberTest, Predicate, RateLimitScope, TextMatch, TextTest, ValueTest,
+    HookTarget, NamespaceValue, NumberTest, Predicate, RateLimitScope, TextMatch, TextTest, ValueTest,
 };
 use lictor_policy::plan::{Attach, ColumnTable, HookPlan};
 
@@ -166,13 +166,14 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
             }
             let index = given.map_or(0, |arg| arg.index);
             let unit = match hook.target {
-                lictor_policy::model::HookTarget::Tracepoint { raw: false, .. } => "field",
-                lictor_policy::model::HookTarget::Function(_)
-                | lictor_policy::model::HookTarget::Functions(_)
-                | lictor_policy::model::HookTarget::Syscall(_)
-                | lictor_policy::model::HookTarget::Tracepoint { raw: true, .. }
-                | lictor_policy::model::HookTarget::Lsm(_)
-                | lictor_policy::model::HookTarget::User { .. } => "argument",
+                HookTarget::Tracepoint { raw: false, .. } => "field",
+                HookTarget::Function(_)
+                | HookTarget::Functions(_)
+                | HookTarget::Syscall(_)
+                | HookTarget::Tracepoint { raw: true, .. }
+                | HookTarget::Lsm(_)
+                | HookTarget::User { .. }
+                | HookTarget::Mapping => "argument",
             };
             format!("{unit} {index} {}", value_test(test))
         }
@@ -316,8 +317,8 @@ fn list(values: impl ExactSizeIterator<Item = impl ToString>) -> String {
     }
 }
 
-/// What a rule does.
-pub(super) fn actions(actions: &Actions) -> String {
+/// What a rule of a hook does.
+pub(super) fn actions(actions: &Actions, hook: &Hook) -> String {
     let mut parts = Vec::new();
     if let Some(errno) = actions.deny {
         parts.push(format!("deny with {errno}"));
@@ -333,6 +334,7 @@ pub(super) fn actions(actions: &Actions) -> String {
     }));
     if actions.post {
         parts.push(match &actions.rate_limit {
+            None if hook.target == HookTarget::Mapping => "report the file and its build id".to_owned(),
             None => "report".to_owned(),
             Some(limit) => {
                 let scope = match limit.scope {

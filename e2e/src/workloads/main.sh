@@ -20,6 +20,7 @@ cp "$EVENTS" "$LAB_OUT/events"
 lictor node status >"$WORK/status"
 check only-the-signal-failed grep -x 'Failures  signal 1' "$WORK/status"
 grep -A 3 Failures "$WORK/status"
+loads
 kill $OLD $APART $SERVER
 lictor node release >/dev/null
 wait $NODE

@@ -23,6 +23,7 @@ const STACKS: [&str; 2] = ["kernel_stack_trace", "user_stack_trace"];
 #[derive(Debug)]
 pub(crate) struct Normal {
     event: Value,
+    policy: Option<String>,
     parts: Parts,
     text: String,
 }
@@ -36,7 +37,7 @@ pub(crate) struct Parts {
     pub(crate) place: String,
     /// The program with its arguments.
     pub(crate) program: String,
-    /// `POST` of `KPROBE_ACTION_POST`.
+    /// `POST` of `KPROBE_ACTION_POST`; empty = the event has none.
     pub(crate) action: String,
     /// Every other member that a policy decides about, as JSON.
     pub(crate) members: String,
@@ -48,12 +49,16 @@ impl Normal {
         let event: Value = serde_json::from_str(line).with_context(|| format!("the line {line}"))?;
         let kind = event.as_object().and_then(|event| event.keys().find(|name| name.starts_with("process_")));
         let Some(kind) = kind else {
-            return Ok(Self { event: Value::Null, parts: Parts::default(), text: String::new() });
+            let (policy, parts, text) = Default::default();
+            return Ok(Self { event: Value::Null, policy, parts, text });
         };
         let parts = parts(kind, &event[kind], &event["lictor"]);
         let Parts { kind: of, place, program, action, members } = &parts;
-        let text = format!("{of} {place} [{program}] {action} {members}");
-        Ok(Self { event: event[kind].clone(), parts, text })
+        let action = if action.is_empty() { String::new() } else { format!(" {action}") };
+        let text = format!("{of} {place} [{program}]{action} {members}");
+        // Of a loaded file it stands beside the event.
+        let policy = event[kind]["policy_name"].as_str().or(event["lictor"]["policy_name"].as_str());
+        Ok(Self { event: event[kind].clone(), policy: policy.map(str::to_owned), parts, text })
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -65,7 +70,7 @@ impl Normal {
     }
 
     pub(crate) fn policy(&self) -> Option<&str> {
-        self.event["policy_name"].as_str()
+        self.policy.as_deref()
     }
 
     pub(crate) fn exec_id(&self) -> &str {
@@ -113,6 +118,10 @@ fn parts(kind: &str, inside: &Value, lictor: &Value) -> Parts {
             rest.insert(member.to_owned(), functions(stack));
         }
     }
+    // Which one it is, the machine's packages decide.
+    if let Some(Ok(id)) = inside["buildid"].as_str().map(|id| STANDARD.decode(id)) {
+        rest.insert("buildid".to_owned(), format!("{} bytes", id.len()).into());
+    }
     let at_end = inside["return_action"].as_str().unwrap_or("KPROBE_ACTION_POST");
     if at_end != "KPROBE_ACTION_POST" {
         rest.insert("return_action".to_owned(), at_end.into());
@@ -127,6 +136,7 @@ fn parts(kind: &str, inside: &Value, lictor: &Value) -> Parts {
     let action = inside["action"].as_str().unwrap_or_default().trim_start_matches("KPROBE_ACTION_");
     let mut did = lictor.as_object().cloned().unwrap_or_default();
     did.remove("revision");
+    did.remove("policy_name");
     for member in STACKS {
         if let Some(stack) = did.get_mut(member) {
             *stack = functions(stack);
@@ -228,6 +238,18 @@ mod tests {
         assert_eq!(one.text(), Normal::read(&line(2, 0)).unwrap().text());
         assert_ne!(one.text(), Normal::read(&line(1, 9)).unwrap().text());
         assert!(Normal::read("{").is_err());
+    }
+
+    #[test]
+    fn a_loaded_file_is_told_with_its_policy() {
+        let line = r#"{"process_loader":{"process":{"uid":0,"binary":"/x"},"path":"/lib/a.so","buildid":"AAECAw=="},
+            "lictor":{"policy_name":"p","revision":1,"rule":"spec.loader"}}"#;
+        let event = Normal::read(line).unwrap();
+        assert_eq!(event.policy(), Some("p"));
+        assert_eq!(
+            event.text(),
+            r#"loader /lib/a.so [/x] {"buildid":"4 bytes","lictor":{"rule":"spec.loader"}}"#
+        );
     }
 
     #[test]

@@ -128,7 +128,8 @@ impl<K: KernelPort> Control<K> {
                 .collect(),
             unknown_revision: load(&counts.unknown_revision),
             own: load(&counts.own),
-            stacks_without_names: load(&counts.stacks_without_names),
+            stacks_without_names: load(&counts.without.names),
+            files_without_build_id: load(&counts.without.build_ids),
             read_errors: load(&counts.read_errors),
             lost: of_hooks.chain(of_processes).collect(),
             sinks_lost: named([

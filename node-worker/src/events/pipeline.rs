@@ -14,7 +14,7 @@ use crate::port::{Batch, CgroupOwner, HookDecoder, KernelError, RecordSource, Re
 use crate::sinks::json::{EventType, EventWriter, FiredGroup, Seen};
 use crate::sinks::note::{Notes, Records};
 use crate::sinks::output::{LinesOf, Output};
-use crate::symbols::{Symbols, stacks};
+use crate::symbols::{Symbols, Without, mapped_file, stacks};
 use lictor_node_worker_ebpf::{self as wire, lictor_record};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -63,8 +63,8 @@ pub struct PipelineCounts {
     pub unknown_revision: AtomicU64,
     /// Records that the export of events caused itself; see [`ExportThreads`].
     pub own: AtomicU64,
-    /// Stacks that were told without names, since they could not be looked up in time.
-    pub stacks_without_names: Arc<AtomicU64>,
+    /// Stacks and files that were told without what could not be looked up.
+    pub without: Without,
     /// Reads of the ring that failed.
     pub read_errors: AtomicU64,
     /// Bytes that waited in the ring after the last batch.
@@ -390,6 +390,8 @@ impl State {
     ) -> bool {
         let mut all_known = true;
         let stacks = stacks(record, &mut *self.parts.symbols);
+        let file = mapped_file(record, hook, actor.actor.parent.pid);
+        let build_id = file.map(|file| self.parts.symbols.build_id(file)).unwrap_or_default();
         for fired in record.fired() {
             let rule = hook.rules.get(usize::from(fired.rule));
             let group = rule.and_then(|rule| hook.groups.get(usize::try_from(rule.group).ok()?));
@@ -401,7 +403,8 @@ impl State {
                 continue;
             }
             if rule.post {
-                let event = FiredGroup { record, decoder, group, rule, fired, stacks: &stacks };
+                let (stacks, build_id) = (&stacks, &build_id[..]);
+                let event = FiredGroup { record, decoder, group, rule, fired, stacks, build_id };
                 let kind = self.parts.writer.hook(&mut self.lines, actor, &event);
                 self.count(kind);
             }

@@ -6,8 +6,8 @@ use crate::fake::{FakeKernel, SHAPE};
 use crate::sinks::file::{FileLimits, RotatedFile};
 use crate::sinks::hub::Hub;
 use crate::sinks::output::OutputCounts;
-use crate::symbols::Frame;
-use lictor_policy::model::{Call, Mode, ShownAction};
+use crate::symbols::{Frame, MappedFile};
+use lictor_policy::model::{ArgKind, Call, Mode, ShownAction};
 use lictor_policy::plan::{Attach, EventKind, Plan};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -68,6 +68,10 @@ impl Symbols for Spelled {
 
     fn program(&mut self, process: u32, boot_ns: u64, addresses: &[u64]) -> Vec<Frame> {
         addresses.iter().map(|address| frame(format!("u{process}:{boot_ns}:{address}"))).collect()
+    }
+
+    fn build_id(&mut self, file: MappedFile) -> Vec<u8> {
+        format!("{:?}:{}", file.processes, file.inode).into_bytes()
     }
 }
 
@@ -183,6 +187,33 @@ fn each_group_has_its_own_line_and_calls_are_made() {
     assert_eq!(called, ["c", "http://a/", "http://b/"]);
     assert_eq!(bench.counts.events()[EventType::Lsm as usize], (EventType::Lsm, 1));
     assert_eq!(bench.counts.unknown_revision.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn the_build_id_of_a_loaded_file_is_asked_for_once() {
+    let mut plan = two_policies();
+    plan.hooks[0].rules[0].post = true;
+    plan.hooks[0].rules[0].calls.clear();
+    plan.hooks[0].groups[1].event = EventKind::Loader;
+    plan.hooks[0].groups[1].args = vec![testing::arg(1, ArgKind::File)];
+    let mut bench = bench();
+    bench.decoders.announce(RevisionDecoder::new(3, &plan, &[(1, SHAPE)]));
+    let file =
+        |hook: Hook| hook.number(5).file(wire::lictor_field_kind::LICTOR_FIELD_FILE, 0o100_755, "/lib/a.so");
+    let post = wire::LICTOR_FIRED_POST;
+    bench.kernel.push(file(event(3).fired(0, post).fired(1, post)).bytes());
+    let lines = bench.turn();
+    assert_eq!(lines[0]["process_lsm"]["policy_name"], "first");
+    let loaded = &lines[1]["process_loader"];
+    assert_eq!(
+        (loaded["path"].as_str(), loaded["buildid"].as_str()),
+        (Some("/lib/a.so"), Some("WzcsIDBdOjEy"))
+    );
+    assert_eq!(lines[1]["lictor"]["policy_name"], "second");
+    assert_eq!(bench.counts.events()[EventType::Loader as usize], (EventType::Loader, 1));
+    // A report that a limit holds back asks for nothing.
+    bench.kernel.push(file(event(3).fired(0, post).fired(1, 0)).bytes());
+    assert_eq!(bench.turn().len(), 1);
 }
 
 #[test]

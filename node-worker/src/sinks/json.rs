@@ -7,7 +7,7 @@
 //! Lines are written straight from the record and the prepared pieces of a process ([`crate::enrich::image`]) into the
 //! batch's buffer; no event is built in between.
 
-use super::{credentials, endpoints, objects, stacks, text};
+use super::{credentials, endpoints, loader, objects, stacks, text};
 use crate::enrich::clock::BootOffset;
 use crate::enrich::names;
 use crate::enrich::pods::PodText;
@@ -21,54 +21,7 @@ use lictor_policy::model::{ArgKind, IntField, IntKind, ShownAction};
 use lictor_policy::plan::{ArgPlan, Attach, EventKind, GroupPlan, HookPoint, RulePlan, UserSite};
 use wire::{lictor_exit_record, lictor_fired, lictor_record};
 
-/// Kind of an event line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EventType {
-    /// `process_exec`
-    Exec,
-    /// `process_exit`
-    Exit,
-    /// `process_kprobe`
-    Kprobe,
-    /// `process_tracepoint`
-    Tracepoint,
-    /// `process_lsm`
-    Lsm,
-    /// `process_uprobe`
-    Uprobe,
-    /// `process_usdt`
-    Usdt,
-    /// `rate_limit_info`: a gap in the stream.
-    Gap,
-}
-
-impl EventType {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Exec,
-        Self::Exit,
-        Self::Kprobe,
-        Self::Tracepoint,
-        Self::Lsm,
-        Self::Uprobe,
-        Self::Usdt,
-        Self::Gap,
-    ];
-
-    /// The name of the line's first member.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Exec => "process_exec",
-            Self::Exit => "process_exit",
-            Self::Kprobe => "process_kprobe",
-            Self::Tracepoint => "process_tracepoint",
-            Self::Lsm => "process_lsm",
-            Self::Uprobe => "process_uprobe",
-            Self::Usdt => "process_usdt",
-            Self::Gap => "rate_limit_info",
-        }
-    }
-}
+pub use super::kind::EventType;
 
 /// Writes event lines of one node.
 #[derive(Debug)]
@@ -108,6 +61,8 @@ pub struct FiredGroup<'a> {
     pub fired: lictor_fired,
     /// The stacks in the record.
     pub stacks: &'a Stacks,
+    /// The build id of the file that was mapped; empty = none, or not known, or nothing was mapped.
+    pub build_id: &'a [u8],
 }
 
 impl EventWriter {
@@ -179,6 +134,10 @@ impl EventWriter {
             EventKind::Lsm => EventType::Lsm,
             EventKind::Uprobe => EventType::Uprobe,
             EventKind::Usdt => EventType::Usdt,
+            EventKind::Loader => {
+                self.loader(out, seen, event);
+                return EventType::Loader;
+            }
         };
         let head = &event.record.fixed.head;
         begin(out, kind);
@@ -212,7 +171,7 @@ impl EventWriter {
                 push_message(out, event.group);
                 push_tags(out, event.group);
             }
-            EventType::Kprobe | EventType::Exec | EventType::Exit | EventType::Gap => {
+            EventType::Kprobe | EventType::Exec | EventType::Exit | EventType::Loader | EventType::Gap => {
                 push_arguments(out, event);
                 push_action(out, "action", event.rule.shown);
                 stacks::push_kernel(out, event);
@@ -228,6 +187,19 @@ impl EventWriter {
         push_verdict(out, event);
         out.extend_from_slice(b"}\n");
         kind
+    }
+
+    /// Appends the line of a file that was mapped as code.
+    fn loader(&self, out: &mut Vec<u8>, seen: &Seen<'_>, event: &FiredGroup<'_>) {
+        let head = &event.record.fixed.head;
+        begin(out, EventType::Loader);
+        push_process(out, seen, head.tid);
+        let incomplete = loader::push_file(out, event);
+        push_parent(out, seen);
+        out.push(b'}');
+        self.envelope(out, head.boot_ns);
+        loader::push_rule(out, event, incomplete);
+        out.extend_from_slice(b"}\n");
     }
 
     /// Appends the line of a hook record whose revision, shape or rule is not known any more: what the record itself
@@ -294,11 +266,19 @@ fn begin(out: &mut Vec<u8>, kind: EventType) {
 }
 
 fn push_actor(out: &mut Vec<u8>, seen: &Seen<'_>, tid: u32) {
-    let actor = seen.actor;
+    push_process(out, seen, tid);
+    push_parent(out, seen);
+}
+
+fn push_process(out: &mut Vec<u8>, seen: &Seen<'_>, tid: u32) {
     out.extend_from_slice(b"\"process\":");
-    actor.process.push(out, tid, seen.pods[0]);
+    seen.actor.process.push(out, tid, seen.pods[0]);
+}
+
+fn push_parent(out: &mut Vec<u8>, seen: &Seen<'_>) {
+    let parent = &seen.actor.parent;
     out.extend_from_slice(b",\"parent\":");
-    actor.parent.push(out, actor.parent.pid, seen.pods[1]);
+    parent.push(out, parent.pid, seen.pods[1]);
 }
 
 fn push_target(out: &mut Vec<u8>, kind: EventType, name: &str) {
@@ -334,7 +314,7 @@ fn push_offsets(out: &mut Vec<u8>, site: &UserSite) {
 }
 
 /// Appends `,"name":"value"`, or nothing for an empty value.
-fn push_text_member(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(super) fn push_text_member(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     if value.is_empty() {
         return;
     }

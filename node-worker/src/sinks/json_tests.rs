@@ -103,6 +103,7 @@ fn line_with(
         rule: &hook.rules[0],
         fired: record.fired().next().unwrap(),
         stacks,
+        build_id: b"\x01\x02\xfe",
     };
     let mut out = Vec::new();
     EventWriter::new(NODE, BOOT).hook(&mut out, &(&child().1).into(), &event);
@@ -288,6 +289,53 @@ fn kprobe_line_with_stacks() {
     let text = told(&failed, EventKind::Tracepoint, BOTH);
     let names = json!(["kernel_stack_trace", "user_stack_trace"]);
     assert_eq!(value(&text)["lictor"]["failed_stacks"], names);
+}
+
+fn loads() -> HookPlan {
+    let args = vec![testing::arg(1, ArgKind::File), testing::arg(0, int(8, false, IntField::Size))];
+    let mut group = testing::group("mmap_file", EventKind::Loader, args);
+    group.at = lictor_policy::model::FieldPath::new("spec.loader");
+    testing::hook_plan(Attach::Lsm, "mmap_file", vec![group], vec![testing::rule(0, ShownAction::Post)])
+}
+
+#[test]
+fn loader_line() {
+    let libc = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+    let text = line(loads(), Mode::Enforce, wire::LICTOR_FIRED_POST, |hook| {
+        hook.number(5).file(lictor_field_kind::LICTOR_FIELD_FILE, 0o100_755, libc)
+    });
+    golden("loader", &text);
+    let event = &value(&text)["process_loader"];
+    let members: Vec<&String> = event.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["buildid", "parent", "path", "process"]);
+    assert_eq!((event["path"].as_str(), event["buildid"].as_str()), (Some(libc), Some("AQL+")));
+    assert_eq!(
+        value(&text)["lictor"],
+        json!({"policy_name": "a-policy", "revision": 3, "rule": "spec.loader"})
+    );
+}
+
+#[test]
+fn a_file_that_another_rule_denies_is_told_as_such() {
+    let text = line(loads(), Mode::Enforce, wire::LICTOR_FIRED_POST, |hook| {
+        hook.verdict(-13, 0).number(5).file(lictor_field_kind::LICTOR_FIELD_FILE, 0o100_755, "/tmp/a.so")
+    });
+    let told = &value(&text)["lictor"];
+    assert_eq!((told["verdict"].as_str(), told["errno"].as_i64()), (Some("deny"), Some(-13)));
+}
+
+#[test]
+fn a_file_whose_path_is_cut_is_told_as_such() {
+    let cut = |status, path: &str| {
+        let text = line(loads(), Mode::Enforce, wire::LICTOR_FIRED_POST, |hook| {
+            let mut data = wire::bytes_of(&wire::lictor_file::default()).to_vec();
+            data.extend_from_slice(path.as_bytes());
+            hook.number(5).field(lictor_field_kind::LICTOR_FIELD_FILE, status, path.len() as u32, &data)
+        });
+        (value(&text)["process_loader"]["path"].clone(), value(&text)["lictor"]["unresolved"].clone())
+    };
+    assert_eq!(cut(lictor_field_status::LICTOR_FIELD_TRUNCATED, "/end"), (json!("/end"), json!(true)));
+    assert_eq!(cut(lictor_field_status::LICTOR_FIELD_ABSENT, ""), (Value::Null, Value::Null));
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod endpoints;
 pub mod file;
 pub mod hub;
 pub mod json;
+mod kind;
+mod loader;
 pub mod note;
 mod object;
 mod objects;

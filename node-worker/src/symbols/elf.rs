@@ -1,4 +1,4 @@
-//! Functions of an ELF file by their place in it.
+//! What an ELF file says: its functions by their place in it, its build id.
 //!
 //! The file belongs to whoever runs it, and may be made to hurt: only what is looked for is read, piece by piece, into memory
 //! of fixed size, and each number of the file is taken as the claim that it is.
@@ -24,9 +24,22 @@ const PROGRAM_HEADER_BYTES: usize = 56;
 const SECTION_HEADER_BYTES: usize = 64;
 const SYMBOL_BYTES: usize = 24;
 
+/// Bytes read of a file's notes. A program has a few hundred.
+const NOTES_BYTES_MAX: usize = 64 << 10;
+
+/// Longest build id: linkers make 8, 16, 20 or 32 bytes. What is longer is none.
+const BUILD_ID_BYTES_MAX: usize = 64;
+
 /// `ELFMAG`, `ELFCLASS64`, `ELFDATA2LSB`: what this node's programs are.
 const MAGIC: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, 1];
+/// The same with `ELFCLASS32`: programs of 32 bits.
+const MAGIC_32: [u8; 6] = [0x7f, b'E', b'L', b'F', 1, 1];
 const PT_LOAD: u32 = 1;
+const PT_NOTE: u32 = 4;
+const PROGRAM_HEADER_BYTES_32: usize = 32;
+const NOTE_HEADER_BYTES: usize = 12;
+const NT_GNU_BUILD_ID: u32 = 3;
+const GNU: &[u8] = b"GNU\0";
 const SHT_SYMTAB: u32 = 2;
 const SHT_DYNSYM: u32 = 11;
 const STT_FUNC: u8 = 2;
@@ -59,6 +72,57 @@ pub(super) fn functions(
         Some((name(file, names, symbol.name)?, address - symbol.begin))
     });
     Ok(found.collect())
+}
+
+/// The file's build id; `None` = its linker gave it none.
+pub(super) fn build_id(file: &File) -> io::Result<Option<Vec<u8>>> {
+    let header: [u8; FILE_HEADER_BYTES] = read(file, 0)?;
+    let wide = header.starts_with(&MAGIC);
+    if !wide && !header.starts_with(&MAGIC_32) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let count = u16_at(&header, if wide { 56 } else { 44 }).min(HEADERS_MAX);
+    let mut left = NOTES_BYTES_MAX;
+    for number in 0..count {
+        let (kind, range, alignment) = if wide {
+            let program: [u8; PROGRAM_HEADER_BYTES] =
+                read(file, element(u64_at(&header, 32), number, PROGRAM_HEADER_BYTES))?;
+            let range = Range { begin: u64_at(&program, 8), bytes: u64_at(&program, 32) };
+            (u32_at(&program, 0), range, u64_at(&program, 48))
+        } else {
+            let begin = u64::from(u32_at(&header, 28));
+            let program: [u8; PROGRAM_HEADER_BYTES_32] =
+                read(file, element(begin, number, PROGRAM_HEADER_BYTES_32))?;
+            let word = |at| u64::from(u32_at(&program, at));
+            (u32_at(&program, 0), Range { begin: word(4), bytes: word(16) }, word(28))
+        };
+        if kind == PT_NOTE {
+            let mut notes = vec![0; usize::try_from(range.bytes).unwrap_or(left).min(left)];
+            left -= notes.len();
+            file.read_exact_at(&mut notes, range.begin)?;
+            if let Some(found) = build_id_of(&notes, if alignment == 8 { 8 } else { 4 }) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The build id among notes, whose parts begin at multiples of `alignment`.
+fn build_id_of(notes: &[u8], alignment: usize) -> Option<Vec<u8>> {
+    let length = |at| usize::try_from(u32_at(notes, at)).ok();
+    let mut at = 0_usize;
+    loop {
+        let name = at.checked_add(NOTE_HEADER_BYTES).filter(|name| *name <= notes.len())?;
+        let name_end = name.checked_add(length(at)?)?;
+        let value = name_end.checked_next_multiple_of(alignment)?;
+        let value_end = value.checked_add(length(at + 4)?)?;
+        if u32_at(notes, at + 8) == NT_GNU_BUILD_ID && notes.get(name..name_end) == Some(GNU) {
+            let value = notes.get(value..value_end)?;
+            return (1..=BUILD_ID_BYTES_MAX).contains(&value.len()).then(|| value.to_vec());
+        }
+        at = value_end.checked_next_multiple_of(alignment)?;
+    }
 }
 
 /// A part of the file.
@@ -188,7 +252,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::io::Write as _;
@@ -287,7 +351,121 @@ mod tests {
         assert!(found(&huge, &[0x1004]).is_err());
     }
 
+    /// A note, with its parts at multiples of `alignment`.
+    fn note(name: &[u8], kind: u32, value: &[u8], alignment: usize) -> Vec<u8> {
+        let mut note = Vec::new();
+        for number in [name.len(), value.len(), kind as usize] {
+            note.extend(u32::try_from(number).unwrap().to_le_bytes());
+        }
+        for part in [name, value] {
+            note.extend(part);
+            note.resize(note.len().next_multiple_of(alignment), 0);
+        }
+        note
+    }
+
+    /// A file with these notes, each in a segment of its own with its alignment.
+    fn with_notes(wide: bool, notes: &[(Vec<u8>, usize)]) -> Vec<u8> {
+        let mut file = vec![0; FILE_HEADER_BYTES];
+        file[..6].copy_from_slice(if wide { &MAGIC } else { &MAGIC_32 });
+        file[if wide { 32 } else { 28 }] = FILE_HEADER_BYTES as u8;
+        file[if wide { 56 } else { 44 }] = notes.len() as u8;
+        let header = if wide { PROGRAM_HEADER_BYTES } else { PROGRAM_HEADER_BYTES_32 };
+        let mut begin = FILE_HEADER_BYTES + header * notes.len();
+        for (bytes, alignment) in notes {
+            let mut program = vec![0; header];
+            program[0] = PT_NOTE as u8;
+            let places = if wide { [8, 32, 48] } else { [4, 16, 28] };
+            for (place, number) in places.into_iter().zip([begin, bytes.len(), *alignment]) {
+                program[place..place + 4].copy_from_slice(&u32::try_from(number).unwrap().to_le_bytes());
+            }
+            file.extend(program);
+            begin += bytes.len();
+        }
+        file.extend(notes.iter().flat_map(|(bytes, _)| bytes));
+        file
+    }
+
+    /// A file with this build id and nothing else.
+    pub(in crate::symbols) fn with_build_id(id: &[u8]) -> Vec<u8> {
+        with_notes(true, &[(note(GNU, NT_GNU_BUILD_ID, id, 4), 4)])
+    }
+
+    fn build_id_in(bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        build_id(&file)
+    }
+
+    const ID: [u8; 20] = *b"0123456789abcdefghij";
+
+    #[test]
+    fn a_build_id_is_found_among_other_notes() {
+        let property = note(GNU, 5, b"property of the program.", 8);
+        let abi = note(GNU, 1, &[0; 16], 4);
+        let foreign = note(b"Go\0\0", NT_GNU_BUILD_ID, b"not this one", 4);
+        let id = note(GNU, NT_GNU_BUILD_ID, &ID, 4);
+        for wide in [true, false] {
+            let file = with_notes(
+                wide,
+                &[(property.clone(), 8), ([abi.clone(), foreign.clone(), id.clone()].concat(), 4)],
+            );
+            assert_eq!(build_id_in(&file).unwrap(), Some(ID.to_vec()));
+            assert_eq!(build_id_in(&with_notes(wide, &[(abi.clone(), 4)])).unwrap(), None);
+            assert_eq!(build_id_in(&with_notes(wide, &[])).unwrap(), None);
+        }
+        let odd = [note(b"name\0", 7, b"1", 8), note(GNU, NT_GNU_BUILD_ID, b"7", 8)].concat();
+        assert_eq!(build_id_in(&with_notes(true, &[(odd, 8)])).unwrap(), Some(b"7".to_vec()));
+    }
+
+    #[test]
+    fn the_build_id_of_a_real_program_is_read() {
+        let file = File::open("/proc/self/exe").unwrap();
+        // Whether there is one is the linker's choice; that the notes can be read is not.
+        assert!(build_id(&file).unwrap().is_none_or(|id| (8..=32).contains(&id.len())));
+    }
+
+    #[test]
+    fn notes_that_claim_nonsense_have_no_build_id() {
+        for bytes in [&b""[..], b"#!/bin/sh", &MAGIC] {
+            assert!(build_id_in(bytes).is_err());
+        }
+        let file = |id: Vec<u8>| with_notes(true, &[(id, 4)]);
+        let long = file(note(GNU, NT_GNU_BUILD_ID, &[1; BUILD_ID_BYTES_MAX + 1], 4));
+        assert_eq!(build_id_in(&long).unwrap(), None, "longer than any");
+        assert_eq!(build_id_in(&file(note(GNU, NT_GNU_BUILD_ID, &[], 4))).unwrap(), None, "empty");
+        for at in [0, 4] {
+            let mut huge = note(GNU, NT_GNU_BUILD_ID, &ID, 4);
+            huge[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+            assert_eq!(build_id_in(&file(huge)).unwrap(), None, "beyond its segment");
+        }
+        let mut beyond = file(note(GNU, NT_GNU_BUILD_ID, &ID, 4));
+        beyond[FILE_HEADER_BYTES + 32..FILE_HEADER_BYTES + 40].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(build_id_in(&beyond).is_err(), "a segment that is longer than the file");
+        // Many empty notes before it: only so much is read.
+        let padding = note(b"", 0, b"", 4).repeat(NOTES_BYTES_MAX / NOTE_HEADER_BYTES + 1);
+        let hidden = [padding, note(GNU, NT_GNU_BUILD_ID, &ID, 4)].concat();
+        assert_eq!(build_id_in(&file(hidden)).unwrap(), None);
+        let mut headers = file(note(GNU, NT_GNU_BUILD_ID, &ID, 4));
+        headers[32..40].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(build_id_in(&headers).is_err());
+    }
+
     proptest! {
+        #[test]
+        fn any_change_gives_a_build_id_or_an_error(
+            wide in any::<bool>(),
+            changes in prop::collection::vec((0_usize..512, any::<u8>()), 1..8),
+        ) {
+            let notes = [note(GNU, 1, &[0; 16], 4), note(GNU, NT_GNU_BUILD_ID, &ID, 4)].concat();
+            let mut bytes = with_notes(wide, &[(notes, 4)]);
+            for (at, value) in changes {
+                let at = at % bytes.len();
+                bytes[at] = value;
+            }
+            let _ = build_id_in(&bytes);
+        }
+
         #[test]
         fn any_change_gives_an_answer_or_an_error(changes in prop::collection::vec((0_usize..512, any::<u8>()), 1..8)) {
             let mut bytes = elf(SHT_SYMTAB);

@@ -1,4 +1,4 @@
-//! Stacks: from addresses to the functions that they lie in.
+//! What events tell of files: functions that the addresses of stacks lie in, build ids of what was mapped.
 //!
 //! The kernel's symbols are read from the node's `/proc/kallsyms`, which takes the kernel a while to write. Those of a program
 //! are in files that belong to whoever runs it. So a thread of its own reads both, with bounds, and the pipeline does not wait
@@ -7,12 +7,17 @@
 mod allowance;
 mod elf;
 mod kernel;
+mod mapped;
 mod program;
 
-use crate::events::decode::{HookRecord, StackRecord};
-use crate::port::ImageTable;
+use crate::events::decode::{FieldValue, HookRecord, StackRecord};
+use crate::port::{HookDecoder, ImageTable};
 use allowance::Allowance;
 use kernel::KernelSymbols;
+use lictor_node_worker_ebpf::{LICTOR_FIRED_POST, lictor_fired};
+use lictor_policy::plan::EventKind;
+use mapped::BuildIds;
+pub use mapped::MappedFile;
 use program::{Process, Programs};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +58,7 @@ pub struct Stacks {
     pub user: Stack,
 }
 
-/// Knows functions by addresses.
+/// Knows functions by addresses, and files.
 pub trait Symbols: Send {
     /// Frames of the kernel will be asked for, or programs were loaded into it since they were; `false` = not now.
     fn prepare(&mut self) -> bool;
@@ -63,6 +68,9 @@ pub trait Symbols: Send {
 
     /// The frames of these addresses of a process, which had them at this time of the boot clock.
     fn program(&mut self, process: u32, boot_ns: u64, addresses: &[u64]) -> Vec<Frame>;
+
+    /// The build id of a file; empty = it has none, or cannot be had.
+    fn build_id(&mut self, file: MappedFile) -> Vec<u8>;
 }
 
 /// The stacks of a record.
@@ -86,6 +94,21 @@ pub fn stacks(record: &HookRecord<'_>, symbols: &mut dyn Symbols) -> Stacks {
     Stacks { kernel, user }
 }
 
+/// The file whose build id a record's events tell: what a rule of `spec.loader` that fired was asked about. `parent` is the
+/// parent of the process.
+pub fn mapped_file(record: &HookRecord<'_>, hook: &HookDecoder, parent: u32) -> Option<MappedFile> {
+    let told = |fired: &lictor_fired| u32::from(fired.flags) & LICTOR_FIRED_POST != 0;
+    let group = record.fired().filter(told).find_map(|fired| {
+        let rule = hook.rules.get(usize::from(fired.rule))?;
+        let group = hook.groups.get(usize::try_from(rule.group).ok()?)?;
+        (group.event == EventKind::Loader).then_some(group)
+    })?;
+    let field = record.fields().get(usize::from(group.args.first()?.field?))?;
+    let FieldValue::File { file, path } = field.value else { return None };
+    let processes = [record.fixed.head.tgid, parent];
+    Some(MappedFile { processes, path: path.to_vec(), device: file.device, inode: file.inode })
+}
+
 /// Where to look for the function of frame `depth`: of all but the innermost one the address is where the call returns to,
 /// and a call that never returns may be the last instruction of its function.
 fn within_call(depth: usize, address: u64) -> u64 {
@@ -99,7 +122,16 @@ pub struct NodeSymbols {
     readers: Option<Readers>,
     asking: Option<Asking>,
     show_addresses: bool,
-    without: Arc<AtomicU64>,
+    without: Without,
+}
+
+/// What was told without the names or the build id that it has, or may have.
+#[derive(Debug, Clone, Default)]
+pub struct Without {
+    /// Stacks that could not be looked up in time.
+    pub names: Arc<AtomicU64>,
+    /// Files that were gone, could not be opened, or not in time.
+    pub build_ids: Arc<AtomicU64>,
 }
 
 /// What the thread reads with.
@@ -107,6 +139,7 @@ pub struct NodeSymbols {
 struct Readers {
     kernel: KernelSymbols,
     programs: Programs,
+    build_ids: BuildIds,
 }
 
 /// What the thread is asked.
@@ -118,13 +151,23 @@ enum Question {
     Kernel(Vec<u64>),
     /// Frames of a process.
     Program(Process),
+    /// The build id of a file.
+    BuildId(MappedFile),
+}
+
+/// What it answers.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Frames(Vec<Frame>),
+    /// `None` = the file cannot be had.
+    BuildId(Option<Vec<u8>>),
 }
 
 /// The thread that reads symbols, seen from the pipeline.
 #[derive(Debug)]
 struct Asking {
     questions: mpsc::SyncSender<Question>,
-    answers: mpsc::Receiver<Vec<Frame>>,
+    answers: mpsc::Receiver<Answer>,
     /// An answer to an old question is still to come.
     waiting: bool,
     allowance: Allowance,
@@ -132,16 +175,17 @@ struct Asking {
 
 impl NodeSymbols {
     /// The node whose proc file system is mounted at `procfs`. `images` tells when processes began their programs; `without`
-    /// counts stacks that were told without names, since they could not be looked up in time.
+    /// counts what was told without.
     pub fn new(
         procfs: &Path,
         images: Option<Arc<dyn ImageTable>>,
         show_addresses: bool,
-        without: Arc<AtomicU64>,
+        without: Without,
     ) -> Self {
         let kernel = KernelSymbols::new(procfs.join("kallsyms"));
         let programs = Programs::new(procfs.to_owned(), images);
-        Self { readers: Some(Readers { kernel, programs }), asking: None, show_addresses, without }
+        let build_ids = BuildIds::new(procfs.to_owned());
+        Self { readers: Some(Readers { kernel, programs, build_ids }), asking: None, show_addresses, without }
     }
 
     fn asking(&mut self) -> Option<&mut Asking> {
@@ -153,10 +197,12 @@ impl NodeSymbols {
 
     fn frames(&mut self, question: Question, addresses: &[u64]) -> Vec<Frame> {
         let answer = self.asking().and_then(|asking| asking.ask(question));
-        let mut frames = answer.unwrap_or_else(|| {
-            self.without.fetch_add(1, Ordering::Relaxed);
+        let mut frames = if let Some(Answer::Frames(frames)) = answer {
+            frames
+        } else {
+            self.without.names.fetch_add(1, Ordering::Relaxed);
             bare(addresses)
-        });
+        };
         if !self.show_addresses {
             for frame in &mut frames {
                 frame.address = 0;
@@ -181,6 +227,15 @@ impl Symbols for NodeSymbols {
         let process = Process { pid: process, boot_ns, addresses: addresses.to_vec() };
         self.frames(Question::Program(process), addresses)
     }
+
+    fn build_id(&mut self, file: MappedFile) -> Vec<u8> {
+        let answer = self.asking().and_then(|asking| asking.ask(Question::BuildId(file)));
+        if let Some(Answer::BuildId(Some(found))) = answer {
+            return found;
+        }
+        self.without.build_ids.fetch_add(1, Ordering::Relaxed);
+        Vec::new()
+    }
 }
 
 /// Frames of which nothing but the address is known.
@@ -195,30 +250,34 @@ impl Asking {
         let (answer, answers) = mpsc::sync_channel(1);
         let work = move || {
             while let Ok(question) = asked.recv() {
-                let frames = match question {
+                let found = match question {
                     Question::Prepare => {
                         readers.kernel.read();
                         continue;
                     }
-                    Question::Kernel(addresses) => readers.kernel.frames(&addresses),
-                    Question::Program(process) => readers.programs.frames(&process),
+                    Question::Kernel(addresses) => Answer::Frames(readers.kernel.frames(&addresses)),
+                    Question::Program(process) => Answer::Frames(readers.programs.frames(&process)),
+                    Question::BuildId(file) => Answer::BuildId(readers.build_ids.of(&file)),
                 };
-                if answer.send(frames).is_err() {
+                let is_stack = matches!(found, Answer::Frames(_));
+                if answer.send(found).is_err() {
                     return;
                 }
-                // Only now, so that nobody waits for it.
-                readers.kernel.read_when_old();
+                if is_stack {
+                    // Only now, so that nobody waits for it.
+                    readers.kernel.read_when_old();
+                }
             }
         };
         if let Err(error) = std::thread::Builder::new().name("lictor-symbols".to_owned()).spawn(work) {
-            tracing::error!(%error, "stacks are told without names: no thread can be started");
+            tracing::error!(%error, "stacks and files are told without names and build ids: no thread can be started");
             return None;
         }
         Some(Self { questions, answers, waiting: false, allowance: Allowance::new(Instant::now()) })
     }
 
     /// `None` = the answer does not come in time.
-    fn ask(&mut self, question: Question) -> Option<Vec<Frame>> {
+    fn ask(&mut self, question: Question) -> Option<Answer> {
         if self.waiting {
             self.answers.try_recv().ok()?;
             self.waiting = false;
@@ -241,7 +300,7 @@ mod tests {
     fn node(directory: &Path) -> NodeSymbols {
         std::fs::write(directory.join("kallsyms"), "ffffffff81000000 T f\n").unwrap();
         std::os::unix::fs::symlink(format!("/proc/{}", std::process::id()), directory.join("7")).unwrap();
-        NodeSymbols::new(directory, None, false, Arc::default())
+        NodeSymbols::new(directory, None, false, Without::default())
     }
 
     #[test]
@@ -257,7 +316,7 @@ mod tests {
         assert!(frames[1].symbol.contains(name) && frames[1].offset == 1, "{frames:?}");
         assert_eq!(frames[0].module, std::env::current_exe().unwrap().to_str().unwrap());
         assert_eq!(frames[2], Frame::default());
-        assert_eq!(node.without.load(Ordering::Relaxed), 0);
+        assert_eq!(node.without.names.load(Ordering::Relaxed), 0);
     }
 
     #[test]
@@ -268,6 +327,24 @@ mod tests {
         let frames = node.program(8, 0, &[1, 2]);
         assert_eq!(frames.iter().map(|frame| frame.address).collect::<Vec<_>>(), [1, 2]);
         assert!(frames.iter().all(|frame| frame.symbol.is_empty() && frame.module.is_empty()));
+    }
+
+    #[test]
+    fn build_ids_that_cannot_be_had_are_counted() {
+        use std::os::unix::fs::MetadataExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let mut node = node(directory.path());
+        let path = directory.path().join("program");
+        std::fs::write(&path, elf::tests::with_build_id(b"12345678")).unwrap();
+        let metadata = std::fs::metadata(&path).unwrap();
+        let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
+        let path = path.to_str().unwrap().as_bytes().to_vec();
+        let file = MappedFile { processes: [7, 0], path, device: major << 20 | minor, inode: metadata.ino() };
+        assert_eq!(node.build_id(file.clone()), b"12345678");
+        assert_eq!(node.without.build_ids.load(Ordering::Relaxed), 0);
+        assert_eq!(node.build_id(MappedFile { inode: file.inode + 1, ..file }), b"");
+        assert_eq!(node.without.build_ids.load(Ordering::Relaxed), 1);
+        assert_eq!(node.without.names.load(Ordering::Relaxed), 0);
     }
 
     #[test]
@@ -282,13 +359,17 @@ mod tests {
         assert_eq!(asking.ask(question()), None, "the first answer is still to come");
         assert!(begin.elapsed() < allowance::BURST / 2);
         asked.recv().unwrap();
-        answer.send(bare(&[1])).unwrap();
+        answer.send(Answer::Frames(bare(&[1]))).unwrap();
         asking.allowance = Allowance::new(Instant::now());
         let work = std::thread::spawn(move || {
             asked.recv().unwrap();
-            answer.send(bare(&[2])).unwrap();
+            answer.send(Answer::Frames(bare(&[2]))).unwrap();
         });
-        assert_eq!(asking.ask(question()), Some(bare(&[2])), "the first answer belongs to nobody any more");
+        assert_eq!(
+            asking.ask(question()),
+            Some(Answer::Frames(bare(&[2]))),
+            "the first answer belongs to nobody any more"
+        );
         work.join().unwrap();
     }
 }

@@ -28,11 +28,11 @@ pub(super) struct Process {
 
 /// A file as it was when something was found in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Version {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    changed: (i64, i64),
+pub(super) struct Version {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) bytes: u64,
+    pub(super) changed: (i64, i64),
 }
 
 /// A function's name, and how far the place is from its beginning; `None` = there is none.
@@ -54,7 +54,7 @@ impl Programs {
     /// The frames of a process. When it is gone or has begun another program since, nothing is known of them.
     pub(super) fn frames(&mut self, asked: &Process) -> Vec<Frame> {
         let mut frames = bare(&asked.addresses);
-        let maps = self.maps(asked.pid);
+        let maps = maps(&self.procfs, asked.pid);
         let is_later = |begin: crate::port::ImageBegin| begin.boot_ns > asked.boot_ns;
         // Asked last: a program that began meanwhile has other mappings.
         if self.images.as_ref().and_then(|images| images.began(asked.pid)).is_some_and(is_later) {
@@ -78,14 +78,6 @@ impl Programs {
             self.name(&mut frames, asked.pid, &maps[number], &places, &mut left);
         }
         frames
-    }
-
-    fn maps(&self, process: u32) -> Vec<Map> {
-        let mut text = Vec::new();
-        let file = File::open(self.procfs.join(process.to_string()).join("maps"));
-        // What was read before an error counts.
-        let _ = file.and_then(|file| file.take(MAPS_BYTES_MAX).read_to_end(&mut text));
-        text.split(|byte| *byte == b'\n').filter_map(Map::parse).collect()
     }
 
     /// Names the frames of one mapping. Places are frames and where in the file they are.
@@ -122,21 +114,43 @@ impl Programs {
     }
 }
 
+/// What a process has mapped as code. `procfs` is where the node's proc file system is mounted.
+pub(super) fn maps(procfs: &Path, process: u32) -> Vec<Map> {
+    let mut text = Vec::new();
+    let file = File::open(procfs.join(process.to_string()).join("maps"));
+    // What was read before an error counts.
+    let _ = file.and_then(|file| file.take(MAPS_BYTES_MAX).read_to_end(&mut text));
+    text.split(|byte| *byte == b'\n').filter_map(Map::parse).collect()
+}
+
 /// Opens the file that a process has mapped: by the link of `map_files`, which leads to the very file, whatever its path
 /// names by now; without the right to follow such links (`CAP_CHECKPOINT_RESTORE`), by its path below the process's root.
 fn open(process: &Path, map: &Map) -> io::Result<(File, Version)> {
-    let link = process.join(format!("map_files/{:x}-{:x}", map.begin, map.end));
-    // Other things than files are not even opened: that could do something.
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let place = rustix::fs::open(link, flags, Mode::empty()).or_else(|_| {
-        let root = rustix::fs::open(process.join("root"), flags | OFlags::DIRECTORY, Mode::empty())?;
-        rustix::fs::openat2(root, map.path.as_str(), flags, Mode::empty(), ResolveFlags::IN_ROOT)
-    });
-    let place = File::from(place?);
+    let place = linked(process, map).or_else(|_| below_root(process, map.path.as_bytes()))?;
     let metadata = place.metadata()?;
     if !metadata.is_file() || metadata.ino() != map.inode {
         return Err(io::ErrorKind::InvalidInput.into());
     }
+    reopen(&place)
+}
+
+/// Other things than files are not even opened: that could do something.
+const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+/// The place of the very file that is mapped.
+pub(super) fn linked(process: &Path, map: &Map) -> io::Result<File> {
+    let link = process.join(format!("map_files/{:x}-{:x}", map.begin, map.end));
+    Ok(File::from(rustix::fs::open(link, PLACE, Mode::empty())?))
+}
+
+/// The place that a path leads to below the root of a process.
+pub(super) fn below_root(process: &Path, path: &[u8]) -> io::Result<File> {
+    let root = rustix::fs::open(process.join("root"), PLACE | OFlags::DIRECTORY, Mode::empty())?;
+    Ok(File::from(rustix::fs::openat2(root, path, PLACE, Mode::empty(), ResolveFlags::IN_ROOT)?))
+}
+
+/// Opens the file at a place, which is a file.
+pub(super) fn reopen(place: &File) -> io::Result<(File, Version)> {
     let again = format!("/proc/self/fd/{}", place.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::open(again, flags, Mode::empty())?);
@@ -152,13 +166,15 @@ fn open(process: &Path, map: &Map) -> io::Result<(File, Version)> {
 
 /// A mapping of a process.
 #[derive(Debug, PartialEq, Eq)]
-struct Map {
+pub(super) struct Map {
     begin: u64,
     end: u64,
     offset: u64,
     path: String,
+    /// Major and minor number.
+    pub(super) device: (u32, u32),
     /// 0 = no file is mapped.
-    inode: u64,
+    pub(super) inode: u64,
 }
 
 impl Map {
@@ -169,14 +185,17 @@ impl Map {
         let (begin, end) = words.next()?.split_once('-')?;
         let permissions = words.next()?;
         let offset = words.next()?;
-        let inode = words.nth(1)?;
+        let (major, minor) = words.next()?.split_once(':')?;
+        let inode = words.next()?;
         let path = words.next().unwrap_or_default().trim_start();
         let number = |text: &str| u64::from_str_radix(text, 16).ok();
+        let half = |text: &str| u32::from_str_radix(text, 16).ok();
         let map = Self {
             begin: number(begin)?,
             end: number(end)?,
             offset: number(offset)?,
             path: path.strip_suffix(" (deleted)").unwrap_or(path).to_owned(),
+            device: (half(major)?, half(minor)?),
             inode: inode.parse().ok()?,
         };
         permissions.contains('x').then_some(map)
@@ -194,6 +213,7 @@ mod tests {
         let map = Map::parse(line).unwrap();
         assert_eq!((map.begin, map.end, map.offset, map.inode), (0x55d0_a000, 0x55d0_f000, 0x2000, 1234));
         assert_eq!(map.path, "/usr/bin/a b");
+        assert_eq!(map.device, (0xfe, 1));
         let map = Map::parse(b"7ffe1000-7ffe3000 r-xp 00000000 00:00 0                  [vdso]").unwrap();
         assert_eq!((map.path.as_str(), map.inode), ("[vdso]", 0));
         let map = Map::parse(b"7f001000-7f003000 rwxp 00000000 00:00 0 ").unwrap();

@@ -2,7 +2,7 @@
 
 use super::blob::{compress, plain, read};
 use super::{BundleError, Digest, FORMAT};
-use crate::model::{HookTarget, Policy};
+use crate::model::{HookTarget, MAPPING_HOOK, Policy};
 use crate::violation::{Violation, nearest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -86,7 +86,9 @@ impl KernelNames {
             .filter_map(|hook| {
                 let (field, found, near) = self.lacks(&hook.target)?;
                 let allowed = format!("what kernel {} has", self.release);
-                let mut violation = Violation::new(&hook.at.member(field), found, allowed);
+                // Nothing in the document names the place that `loader` stands for.
+                let at = if hook.target == HookTarget::Mapping { &hook.at } else { &hook.at.member(field) };
+                let mut violation = Violation::new(at, found, allowed);
                 if !near.is_empty() {
                     violation = violation.hint(format!("did you mean {}?", near.join(" or ")));
                 }
@@ -133,6 +135,7 @@ impl KernelNames {
                 let near = nearest(&wanted, self.tracepoints.iter().map(String::as_str), SUGGESTIONS_MAX);
                 Some(("event", format!("the unknown tracepoint `{wanted}`"), quoted(near, "")))
             }
+            HookTarget::Mapping => self.lacks(&HookTarget::Lsm(MAPPING_HOOK.to_owned())),
             HookTarget::Lsm(name) => {
                 const PREFIX: &str = "bpf_lsm_";
                 if function(&format!("{PREFIX}{name}")) || function(&format!("security_{name}")) {

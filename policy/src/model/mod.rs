@@ -188,7 +188,12 @@ pub enum HookTarget {
         /// Where in it.
         place: UserPlace,
     },
+    /// A file that is mapped as code (`spec.loader`): the LSM hook `mmap_file`, whose events tell of the file.
+    Mapping,
 }
+
+/// The LSM hook that [`HookTarget::Mapping`] is at.
+pub const MAPPING_HOOK: &str = "mmap_file";
 
 /// Whose a system call is, as events and policies name it: that of a 32-bit program.
 pub const ABI_32: &str = "i386";

@@ -104,6 +104,7 @@ fn place_of<'a>(point: &HookPoint, places: &'a [Place]) -> (&'a Place, Moment) {
             HookTarget::Syscall(call) => name.strip_prefix("__x64_sys_") == Some(call),
             HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}") == name,
             HookTarget::User { path, .. } => name.starts_with(path),
+            HookTarget::Mapping => name == MAPPING_HOOK,
         };
         places.iter().find(matching).unwrap_or_else(|| panic!("{point}"))
     };

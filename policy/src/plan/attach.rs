@@ -4,7 +4,7 @@ use super::facts::{NodeFacts, Parameter, Signature, TypeClass};
 use super::fields::{Reader, c_class};
 use super::refusal::Problem;
 use super::{Attach, EventKind, HookPoint, UserSite, user};
-use crate::model::{FieldPath, FunctionPattern, Hook, HookTarget, Predicate};
+use crate::model::{FieldPath, FunctionPattern, Hook, HookTarget, MAPPING_HOOK, Predicate};
 use crate::violation::nearest;
 use lictor_node_worker_ebpf as wire;
 
@@ -44,6 +44,10 @@ const CLOSED_HOOKS: [&str; 11] = [
 /// as `reqprot`: positions in the hook by parameter of the function, and the other way round.
 const MMAP_FILE_TO_HOOK: [Option<u8>; 3] = [Some(0), Some(1), Some(3)];
 const MMAP_FILE_FROM_HOOK: [Option<u8>; 4] = [Some(0), Some(1), None, Some(2)];
+
+/// The same for a rule that asks for `prot`: where the function is attached to, what is asked for has to stand for what the
+/// mapping gets.
+const MAPPING_FROM_HOOK: [Option<u8>; 4] = [Some(0), Some(1), Some(1), Some(2)];
 
 /// The strongest action of a hook's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -159,7 +163,8 @@ pub(super) fn sites(
         HookTarget::Tracepoint { subsystem, event, raw: true } => {
             raw_tracepoint(subsystem, event, wants, facts)
         }
-        HookTarget::Lsm(hook) => lsm(hook, wants, facts),
+        HookTarget::Lsm(hook) => lsm(hook, "as the policy names it", wants, facts),
+        HookTarget::Mapping => mapping(wants, facts),
         HookTarget::User { path, place } => {
             return user::sites(path, place, wants, facts).map_err(|problem| (problem, None));
         }
@@ -435,7 +440,19 @@ fn no_tracepoint(subsystem: &str, event: &str, facts: &NodeFacts) -> Problem {
     Problem::missing(format!("tracepoint `{subsystem}/{event}`"), "tracepoints of this kernel").nearest(&near)
 }
 
-fn lsm(hook: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
+/// The LSM hook that is asked when a file is mapped, for events of their own kind.
+fn mapping(wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
+    let mut site = lsm(MAPPING_HOOK, "which files pass that are mapped", wants, facts)?;
+    if usize::from(site.argument_count) == MMAP_FILE_TO_HOOK.len()
+        && let Reader::Call { positions, .. } = &mut site.reader
+    {
+        *positions = Some(&MAPPING_FROM_HOOK);
+    }
+    Ok(Site { event: EventKind::Loader, ..site })
+}
+
+/// LSM hook `hook`; `named` continues "LSM hook ..., ".
+fn lsm(hook: &str, named: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
     let function = HOOK_NAMES.iter().find(|(_, name)| *name == hook).map_or(hook, |(function, _)| function);
     let function = format!("security_{function}");
     let stub = facts.symbols.function(&format!("bpf_lsm_{hook}"));
@@ -455,7 +472,7 @@ fn lsm(hook: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
     if facts.bpf_lsm && stub.is_some() && !closed {
         return Ok(Site {
             point: HookPoint { attach: Attach::Lsm, symbol: hook.to_owned() },
-            reason: format!("LSM hook {hook}, as the policy names it: BPF LSM is on"),
+            reason: format!("LSM hook {hook}, {named}: BPF LSM is on"),
             flags: 0,
             argument_count: signature.parameters.len() as u8,
             reader: call(None),

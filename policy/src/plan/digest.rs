@@ -298,6 +298,7 @@ fn write_group(canonical: &mut Canonical, group: &GroupPlan) {
         super::EventKind::Lsm => 2,
         super::EventKind::Uprobe => 3,
         super::EventKind::Usdt => 4,
+        super::EventKind::Loader => 5,
     });
     canonical.number(u8::from(group.user.is_some()));
     if let Some(user) = &group.user {

@@ -315,6 +315,8 @@ pub enum EventKind {
     Uprobe,
     /// `process_usdt`
     Usdt,
+    /// `process_loader`: the first argument is the file.
+    Loader,
 }
 
 /// How one argument of an event is shown.

@@ -126,7 +126,8 @@ impl<'a> Placer<'a> {
             | HookTarget::Functions(_)
             | HookTarget::Syscall(_)
             | HookTarget::Tracepoint { .. }
-            | HookTarget::Lsm(_) => None,
+            | HookTarget::Lsm(_)
+            | HookTarget::Mapping => None,
         });
         AskedFiles::ask(asked, &*self.facts.symbols)
     }

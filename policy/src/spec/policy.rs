@@ -8,11 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What to watch and what to do. At least one hook; hooks of different kinds may stand together.
+/// What to watch and what to do. At least one hook, or `loader`; hooks of different kinds may stand together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "loader", "containerSelector", "enforcers",
+    "containerSelector", "enforcers",
 ]))]
 pub struct PolicySpec {
     /// Whether actions are carried out: `enforce` (the default) denies and kills, `monitor` only reports what it would
@@ -50,6 +50,10 @@ pub struct PolicySpec {
     /// node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usdts: Vec<UsdtSpec>,
+    /// `true` = a `process_loader` event, with the build id, for each file that is mapped as code: programs and libraries.
+    /// Needs no hook beside it; `podSelector` and its like count for it as for hooks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub loader: bool,
     /// Options by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<OptionSpec>,

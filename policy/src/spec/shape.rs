@@ -222,7 +222,7 @@ mod tests {
         assert!(matches!(field(spec, "mode").shape.kind, ShapeKind::Names { .. }));
         assert!(field(spec, "mode").shape.about.starts_with("Whether actions are carried out"));
         let ShapeKind::Object { later, .. } = &spec.kind else { panic!("spec is an object") };
-        assert!(later.contains(&"loader".to_owned()));
+        assert!(later.contains(&"enforcers".to_owned()));
         assert!(field(kprobe, "returnArgAction").shape.about.starts_with("What to do with the socket"));
     }
 

@@ -88,6 +88,10 @@ impl<'a> AllowList<'a> {
     }
 
     fn hook(&mut self, event: &Recorded) {
+        // Who is told of what was mapped does not ask to have it listed.
+        if event.place == HookTarget::Mapping {
+            return;
+        }
         let hooks = self
             .recorded_with
             .iter()
@@ -182,8 +186,8 @@ impl<'a> AllowList<'a> {
                 ("tracepoints", format!("  - subsystem: {subsystem}\n    event: {event}\n"))
             }
             HookTarget::User { path, place } => user_text(path, place),
-            // Events happen at one function.
-            HookTarget::Functions(_) => return Ok(None),
+            // Events happen at one function. What was mapped is told, and not asked.
+            HookTarget::Functions(_) | HookTarget::Mapping => return Ok(None),
         };
         text.push_str("    args:\n");
         let mut selectors = String::new();
@@ -272,7 +276,8 @@ fn place_to_deny(place: &HookTarget) -> HookTarget {
         | HookTarget::Functions(_)
         | HookTarget::Syscall(_)
         | HookTarget::Tracepoint { .. }
-        | HookTarget::User { .. } => place.clone(),
+        | HookTarget::User { .. }
+        | HookTarget::Mapping => place.clone(),
     }
 }
 

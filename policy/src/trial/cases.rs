@@ -7,7 +7,7 @@ use super::outcome::failures;
 use super::process::{self, ProcessSpec, host};
 use super::target;
 use crate::model::{
-    ArgKind, ArgSource, FieldPath, FileType, Hook, HookTarget, MemberPath, Origin, Policy, Predicate,
+    Arg, ArgKind, ArgSource, FieldPath, FileType, Hook, HookTarget, MemberPath, Origin, Policy, Predicate,
 };
 use crate::oracle::{Endpoints, Event, Moment, Reading, Value, same_place};
 use crate::parse::{Lines, parse};
@@ -44,7 +44,7 @@ pub struct CaseSpec {
 }
 
 /// Something that happens at one place. Exactly one of `lsmhook`, `kprobe`, `syscall`, `tracepoint`, `uprobe`, `usdt`,
-/// `line`.
+/// `loader`, `line`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EventSpec {
@@ -66,6 +66,9 @@ pub struct EventSpec {
     /// A probe of a program, path, provider and name: `/bin/bash:shell:prompt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usdt: Option<String>,
+    /// A file that is mapped as code, by its path: `/usr/lib/x86_64-linux-gnu/libc.so.6`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loader: Option<String>,
     /// A recorded event, as one line of JSON. Its values are taken to be the arguments of the policy's hook, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
@@ -322,7 +325,7 @@ impl Maker<'_> {
         };
         let hooks = self.hooks(&target, at)?;
         let before = self.violations.len();
-        let mut args = BTreeMap::new();
+        let mut args = self.mapped(spec, at);
         for (name, list) in [("args", &spec.args), ("data", &spec.data)] {
             for (place, given) in list.iter().enumerate() {
                 let at = at.member(name).index(place);
@@ -344,6 +347,19 @@ impl Maker<'_> {
         let denies = denies(&target);
         let event = Event { target, moment: Moment::Begin, denies, args, returned, process };
         (self.violations.len() == before).then_some(event)
+    }
+
+    /// The values of a file that is mapped as code, which are not given one by one.
+    fn mapped(&mut self, spec: &EventSpec, at: &FieldPath) -> BTreeMap<Origin, Value> {
+        let Some(path) = &spec.loader else { return BTreeMap::new() };
+        if !spec.args.is_empty() || !spec.data.is_empty() || spec.returned.is_some() {
+            self.refuse(&at.member("loader"), "a file and values beside it", "one of the two");
+        }
+        let hooks = self.policies.iter().flat_map(Policy::hooks);
+        let read = hooks
+            .filter(|hook| hook.target == HookTarget::Mapping)
+            .flat_map(|hook| hook.args.iter().map(Arg::origin).zip(line::mapped(Some(path))));
+        read.map(|(origin, value)| (origin, value.read())).collect()
     }
 
     /// The hooks at a place: a case that no policy hears of proves nothing.
@@ -370,7 +386,8 @@ impl Maker<'_> {
                 self.refuse(
                     &at,
                     "an event of no hook",
-                    "an event of a hook: process_kprobe, process_tracepoint, process_lsm, process_uprobe, process_usdt",
+                    "an event of a hook: process_kprobe, process_tracepoint, process_lsm, process_uprobe, process_usdt, \
+                     process_loader",
                 );
                 return None;
             }

@@ -7,7 +7,7 @@ use crate::model::{
 };
 use crate::oracle::{Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value};
 use crate::plan::TypeClass;
-use crate::validate::{CAPABILITIES, low_bits};
+use crate::validate::{CAPABILITIES, PROT_EXEC, low_bits};
 use base64::Engine as _;
 use lictor_node_worker_ebpf::LICTOR_SYSCALL_32;
 use serde_json::Value as Json;
@@ -126,6 +126,9 @@ pub fn parse(line: &str) -> Result<Line, String> {
         Some(name) => Ok(name.to_owned()),
         None => Err(format!("an event without `{member}`")),
     };
+    if let Some(event) = known("process_loader") {
+        return Ok(Line::Hook(Box::new(loaded(event, json.get("lictor")))));
+    }
     let (event, place) = if let Some(event) = known("process_lsm") {
         (event, HookTarget::Lsm(name(event, "function_name")?))
     } else if let Some(event) = known("process_kprobe") {
@@ -165,6 +168,26 @@ pub fn parse(line: &str) -> Result<Line, String> {
         rule: own_text("rule"),
         denied,
     })))
+}
+
+/// A file that was mapped as code. Whose report it is stands beside it: the event's own shape has no place for that.
+fn loaded(event: &Json, own: Option<&Json>) -> Recorded {
+    let own_text = |member: &str| own.and_then(|own| text(own, member)).map(str::to_owned);
+    Recorded {
+        place: HookTarget::Mapping,
+        args: mapped(text(event, "path").filter(|path| !path.is_empty())),
+        returned: None,
+        process: process(event),
+        policy: own_text("policy_name"),
+        rule: own_text("rule"),
+        denied: own_text("verdict").is_some(),
+    }
+}
+
+/// The values that `spec.loader` reads of a file that was mapped as code.
+pub(super) fn mapped(path: Option<&str>) -> Vec<RecordedValue> {
+    let file = RecordedValue::File(path.map(str::to_owned), Some(FileType::Regular));
+    vec![file, RecordedValue::Number(i128::from(PROT_EXEC))]
 }
 
 fn text<'a>(json: &'a Json, member: &str) -> Option<&'a str> {
@@ -381,7 +404,7 @@ impl Recorded {
 /// Whether the kernel asks at a place.
 pub(super) fn denies(place: &HookTarget) -> bool {
     match place {
-        HookTarget::Lsm(_) => true,
+        HookTarget::Lsm(_) | HookTarget::Mapping => true,
         HookTarget::Function(name) => name.starts_with("security_"),
         HookTarget::Functions(_)
         | HookTarget::Syscall(_)

@@ -314,6 +314,7 @@ fn words(event: &Recorded) -> String {
         HookTarget::Syscall(name) => format!("sys_{name}"),
         HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}"),
         HookTarget::User { path, place } => format!("{place} of {path}"),
+        HookTarget::Mapping => "loader".to_owned(),
     };
     let values = event.args.iter().map(|value| match value {
         Recorded::Number(number) => number.to_string(),

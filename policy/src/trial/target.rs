@@ -4,15 +4,23 @@ use super::cases::EventSpec;
 use crate::model::{HookTarget, UserPlace};
 
 /// The fields of which a case has one.
-pub(super) const FIELDS: &str = "lsmhook, kprobe, syscall, tracepoint, uprobe, usdt, line";
+pub(super) const FIELDS: &str = "lsmhook, kprobe, syscall, tracepoint, uprobe, usdt, loader, line";
 
 /// A field, what was found in it, what is allowed.
 type Wrong = (&'static str, String, &'static str);
 
 /// How many of [`FIELDS`] a case has.
 pub(super) fn count(spec: &EventSpec) -> usize {
-    let fields =
-        [&spec.lsmhook, &spec.kprobe, &spec.syscall, &spec.tracepoint, &spec.uprobe, &spec.usdt, &spec.line];
+    let fields = [
+        &spec.lsmhook,
+        &spec.kprobe,
+        &spec.syscall,
+        &spec.tracepoint,
+        &spec.uprobe,
+        &spec.usdt,
+        &spec.loader,
+        &spec.line,
+    ];
     fields.iter().filter(|field| field.is_some()).count()
 }
 
@@ -42,6 +50,9 @@ pub(super) fn of(spec: &EventSpec) -> Result<HookTarget, Wrong> {
             Some(HookTarget::User { path: path.to_owned(), place })
         };
         return probe().ok_or_else(|| wrong("usdt", text, allowed));
+    }
+    if spec.loader.is_some() {
+        return Ok(HookTarget::Mapping);
     }
     let text = spec.tracepoint.as_deref().unwrap_or_default();
     let allowed = "a group and a name, as sched/sched_process_exec";

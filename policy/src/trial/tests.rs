@@ -112,7 +112,7 @@ fn cases_that_prove_nothing_are_refused() {
         (
             "{lsmhook: a, kprobe: b}",
             "{verdict: allow}",
-            "keys.test.yaml:3: cases[0].event: found 2 places; allowed: exactly one of lsmhook, kprobe, syscall, tracepoint, uprobe, usdt, line",
+            "keys.test.yaml:3: cases[0].event: found 2 places; allowed: exactly one of lsmhook, kprobe, syscall, tracepoint, uprobe, usdt, loader, line",
         ),
         (
             OTHER,
@@ -169,6 +169,41 @@ fn a_recorded_event_is_a_case() {
     assert_eq!(failures(&event, "{verdict: deny}"), [""; 0]);
     let event = format!("{{line: '{}'}}", line("/usr/bin/backup", 7, "/srv/keys/a", 1, true));
     assert_eq!(failures(&event, "{verdict: deny}"), ["verdict: expected deny, found allow"]);
+}
+
+const LOADER: &str =
+    "apiVersion: lictor.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: loads}\nspec: {loader: true}\n";
+
+fn loaded(path: &str) -> String {
+    format!(
+        "{{\"process_loader\":{{\"process\":{{\"exec_id\":\"e7\",\"pid\":7,\"binary\":\"/bin/sh\"}},\"path\":\"{path}\",\
+         \"buildid\":\"AQI=\"}},\"time\":\"t\",\"lictor\":{{\"policy_name\":\"loads\",\"revision\":1,\"rule\":\"spec.loader\"}}}}"
+    )
+}
+
+#[test]
+fn recorded_files_are_judged_as_they_were_mapped() {
+    let loads = policy(LOADER);
+    let pods = policy(&LOADER.replace("{loader: true}", "{loader: true, podSelector: {}}"));
+    let asked = policy(&LOADER.replace("loader: true", "lsmhooks: [{hook: mmap_file}]"));
+    let replay = |policy: &Policy| {
+        let mut replayer = Replayer::new(std::slice::from_ref(policy), &[]);
+        for line in &lines(&[loaded("/lib/libc.so.6"), line("/bin/sh", 7, "/lib/libc.so.6", 0, false)]) {
+            replayer.take(line);
+        }
+        let found = replayer.finish();
+        let fired: u64 = found.rules.values().map(|count| count.reported).sum();
+        (found.events, found.elsewhere, found.quiet, fired)
+    };
+    assert_eq!(replay(&loads), (2, 1, 0, 1));
+    assert_eq!(replay(&pods), (2, 1, 1, 0), "a process of no pod");
+    assert_eq!(replay(&asked), (2, 2, 0, 0), "what the hook is asked with is not all told");
+    let mut list = AllowList::new(
+        Wish { name: "x".into(), binary: "/bin/sh".into(), fold: 3 },
+        std::slice::from_ref(&loads),
+    );
+    list.take(&parse(&loaded("/lib/libc.so.6")).unwrap());
+    assert_eq!(list.policy().unwrap_err(), AllowListError::Nothing("/bin/sh".into()));
 }
 
 fn lines(texts: &[String]) -> Vec<Line> {

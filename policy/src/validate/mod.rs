@@ -8,6 +8,7 @@ mod endpoints;
 mod hook;
 mod letters;
 mod lists;
+mod loader;
 mod number;
 mod process;
 mod report;
@@ -25,6 +26,7 @@ use lists::Shared;
 use report::{Report, quoted};
 
 pub use advice::ADVICE;
+pub(crate) use loader::PROT_EXEC;
 pub use number::CAPABILITIES;
 pub(crate) use number::{low_bits, parse as parse_number};
 pub(crate) use value::{FILE_TYPES, file_type};
@@ -92,13 +94,14 @@ fn policy(document: &TracingPolicy, report: &mut Report) -> Option<Policy> {
         user::only_cluster_wide(document.kind, &at, report);
         hooks.push(hook::usdt(usdt, &shared, &at, report));
     }
+    if spec.loader {
+        hooks.push(Some(loader::hook(&at.member("loader"))));
+    }
     let none = spec.kprobes.is_empty() && spec.fentries.is_empty() && spec.tracepoints.is_empty();
-    if none && spec.lsmhooks.is_empty() && spec.uprobes.is_empty() && spec.usdts.is_empty() {
-        report.refuse(
-            &at,
-            "a policy without hooks",
-            "at least one of kprobes, fentries, tracepoints, lsmhooks, uprobes, usdts",
-        );
+    let none = none && spec.lsmhooks.is_empty() && spec.uprobes.is_empty() && spec.usdts.is_empty();
+    if none && !spec.loader {
+        let allowed = "at least one of kprobes, fentries, tracepoints, lsmhooks, uprobes, usdts, loader";
+        report.refuse(&at, "a policy without hooks", allowed);
     }
     shared.warn_about_unused(&at, report);
     let hooks = hooks.into_iter().collect::<Option<Vec<Hook>>>()?;

@@ -19,9 +19,11 @@ pub(super) fn of(target: &HookTarget) -> Vec<(Origin, TypeClass)> {
     let name = match target {
         HookTarget::Function(name) => name.as_str(),
         HookTarget::Tracepoint { event, .. } => event,
-        HookTarget::Functions(_) | HookTarget::Lsm(_) | HookTarget::Syscall(_) | HookTarget::User { .. } => {
-            ""
-        }
+        HookTarget::Functions(_)
+        | HookTarget::Lsm(_)
+        | HookTarget::Syscall(_)
+        | HookTarget::User { .. }
+        | HookTarget::Mapping => "",
     };
     match name {
         "security_bprm_check" => vec![

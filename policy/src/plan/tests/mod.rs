@@ -2,6 +2,7 @@
 
 mod attachment;
 mod limits;
+mod loader;
 mod members;
 mod refusals;
 mod scopes;

@@ -5,8 +5,8 @@ mod shadow;
 
 use super::report::Report;
 use crate::model::{
-    ArgKind, ArgSource, FieldPath, Hook, HookTarget, OnUnresolved, Origin, Policy, Predicate, Rule, TextTest,
-    ValueTest,
+    ArgKind, ArgSource, FieldPath, Hook, HookTarget, MAPPING_HOOK, OnUnresolved, Origin, Policy, Predicate,
+    Rule, TextTest, ValueTest,
 };
 
 /// `SIGKILL`
@@ -49,7 +49,8 @@ fn system_call(hook: &Hook) -> Option<&str> {
         | HookTarget::Functions(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::Lsm(_)
-        | HookTarget::User { .. } => None,
+        | HookTarget::User { .. }
+        | HookTarget::Mapping => None,
     }
 }
 
@@ -57,6 +58,7 @@ fn system_call(hook: &Hook) -> Option<&str> {
 fn security_hook(hook: &Hook) -> Option<&str> {
     match &hook.target {
         HookTarget::Lsm(name) => Some(name),
+        HookTarget::Mapping => Some(MAPPING_HOOK),
         HookTarget::Function(name) => name.strip_prefix("security_"),
         HookTarget::Functions(_)
         | HookTarget::Syscall(_)
@@ -73,7 +75,8 @@ fn better_place(hook: &Hook) -> Option<String> {
         | HookTarget::Syscall(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::Lsm(_)
-        | HookTarget::User { .. } => system_call(hook)?,
+        | HookTarget::User { .. }
+        | HookTarget::Mapping => system_call(hook)?,
     };
     let known = hooks::ASKED.iter().find(|(_, operations)| operations.contains(&name))?;
     Some(format!("the LSM hook `{}`", known.0))
@@ -223,7 +226,7 @@ fn flood(hook: &Hook, report: &mut Report) {
         HookTarget::Tracepoint { .. } => {
             system_call(hook).is_some_and(|name| hooks::BUSY_CALLS.contains(&name))
         }
-        HookTarget::User { .. } => false,
+        HookTarget::User { .. } | HookTarget::Mapping => false,
     };
     let loud =
         |rule: &&Rule| rule.actions.post && rule.actions.rate_limit.is_none() && rule.predicates.is_empty();
