@@ -116,6 +116,12 @@ impl Instruction {
         self.code & SOURCE_REGISTER != 0
     }
 
+    /// Whether an arithmetic instruction only puts its operand into `to`.
+    pub(super) fn is_move(self) -> bool {
+        const MOVE: u8 = 0xb0;
+        self.operation() == MOVE
+    }
+
     pub(super) fn is_wide(self) -> bool {
         self.code == LOAD_WIDE
     }

@@ -14,6 +14,7 @@ mod images;
 #[cfg(feature = "measure")]
 mod inspect;
 mod instruction;
+mod liveness;
 mod maps;
 #[cfg(feature = "measure")]
 pub mod measure;

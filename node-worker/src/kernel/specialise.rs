@@ -2,14 +2,16 @@
 //!
 //! A program holds the code for every shape: 19,000 instructions, of which a hook point runs 2,000 to 4,000. The kernel
 //! would remove the rest too, but it copies the whole program and what it knows of each instruction for every piece that
-//! it removes or rewrites; that was most of the cost of loading. Here the same is done in two passes.
+//! it removes or rewrites; that was most of the cost of loading. Here the same is done in three passes.
 //!
 //! Conditional constant propagation over registers: a number is known when it comes from an immediate, from the
 //! program's constants, or from computing with such; a branch on known numbers has one way out; what no way leads to is
 //! left out. Memory other than the constants is never known, and nothing is known where a function begins. So each
-//! function is looked at once, and what is left out cannot run.
+//! function is looked at once, and what is left out cannot run. Then, by what registers are read for, what gives something that
+//! nobody reads ([`super::liveness`]).
 
 use super::instruction::{Flow, Instruction, class, decode};
+use super::liveness::mark_unread;
 use std::os::fd::RawFd;
 
 /// Registers of a program; the last one is the frame pointer.
@@ -38,7 +40,8 @@ pub(super) fn specialise(code: &Code, constants: Constants<'_>) -> Option<Code> 
     let instructions = decode(&code.instructions)?;
     let mut analysis = Analysis::new(&instructions, constants)?;
     analysis.run()?;
-    let found = analysis.found;
+    let mut found = analysis.found;
+    mark_unread(&instructions, &mut found)?;
     Rewriter::new(&instructions, &found).code(&code.func_info)
 }
 
@@ -55,7 +58,7 @@ type State = [Value; REGISTERS];
 
 /// What became of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     /// Nothing leads to it.
     Unreached,
     /// It stays as it is.
@@ -66,6 +69,8 @@ enum Fate {
     Ignored,
     /// It gives this number.
     Gives(u64),
+    /// It gives what nobody reads.
+    Unread,
 }
 
 struct Analysis<'a> {
@@ -189,7 +194,12 @@ impl<'a> Analysis<'a> {
             return None;
         }
         match instruction.class() {
-            class::ALU | class::ALU64 => state[to] = arithmetic(instruction, state),
+            class::ALU | class::ALU64 => {
+                state[to] = arithmetic(instruction, state);
+                if let Value::Number(number) = state[to] {
+                    self.found[index] = Fate::Gives(number);
+                }
+            }
             class::LDX => {
                 let loaded = self.load(instruction, state[from]);
                 if let Some(number) = loaded {
@@ -332,7 +342,7 @@ impl<'a> Rewriter<'a> {
         let mut above = code.len();
         for index in (0..code.len()).rev() {
             let leads_on = match (found[index], code[index].flow(index)) {
-                (Fate::Unreached | Fate::Ignored, _) => true,
+                (Fate::Unreached | Fate::Ignored | Fate::Unread, _) => true,
                 // A jump over nothing.
                 (Fate::Taken, Some(Flow::Branch(target))) | (_, Some(Flow::Jump(target))) => {
                     target > index && above >= target

@@ -50,8 +50,55 @@ fn branches_on_constants_go() {
         EXIT,
     ];
     let (left, _) = specialised(&code, &[0]).unwrap();
-    // The load gives its number, the branch is taken and leads over nothing.
-    assert_eq!(left, [high, low, op(0xb7, 2, 0, 0, 3), op(0xb7, 0, 0, 0, 2), EXIT]);
+    // The branch is taken and leads over nothing; then nobody reads what was loaded for it.
+    assert_eq!(left, [op(0xb7, 0, 0, 0, 2), EXIT]);
+}
+
+#[test]
+fn loads_of_constants_become_numbers() {
+    let [high, low] = constants(1, 0);
+    // r0 = the first word, and one more
+    let code = [high, low, op(0x61, 0, 1, 0, 0), op(0x07, 0, 0, 0, 1), EXIT];
+    assert_eq!(specialised(&code, &[0]).unwrap().0, [op(0xb7, 0, 0, 0, 4), EXIT]);
+    // What is added to is not known.
+    let code = [high, low, op(0x61, 0, 1, 0, 0), op(0x0f, 0, 2, 0, 0), EXIT];
+    assert_eq!(specialised(&code, &[0]).unwrap().0, [op(0xb7, 0, 0, 0, 3), op(0x0f, 0, 2, 0, 0), EXIT]);
+}
+
+#[test]
+fn what_nobody_reads_goes_but_for_what_it_does() {
+    let stack = |code, offset| op(code, 10, 3, offset, 0);
+    let code = [
+        // Only the second one is read, by the store; loads go, stores do not.
+        op(0xb7, 3, 0, 0, 1),
+        op(0xb7, 3, 0, 0, 2),
+        stack(0x7b, -8),
+        op(0x79, 4, 10, -8, 0),
+        // A chain that ends in nothing, and around a loop.
+        op(0xbf, 6, 4, 0, 0),
+        op(0x07, 6, 0, 0, 1),
+        op(0xb7, 0, 0, 0, 0),
+        op(0x07, 0, 0, 0, 1),
+        op(0x0f, 7, 6, 0, 0),
+        op(0xa5, 0, 0, -3, 9),
+        EXIT,
+    ];
+    let left = [code[1], code[2], code[6], code[7], op(0xa5, 0, 0, -2, 9), EXIT];
+    assert_eq!(specialised(&code, &[0]).unwrap().0, left);
+}
+
+#[test]
+fn arguments_of_calls_are_read() {
+    let put = |register| op(0xb7, register, 0, 0, i32::from(register));
+    let puts = [put(1), put(2), put(3), put(4), put(5)];
+    let left = |helper: i32| {
+        let code = [&puts[..], &[op(0x85, 0, 0, 0, helper), EXIT]].concat();
+        specialised(&code, &[0]).unwrap().0.len() - 2
+    };
+    // map_lookup_elem, probe_read_kernel, loop, get_current_pid_tgid, one that is not listed
+    assert_eq!([1, 113, 181, 14, 999].map(left), [2, 3, 4, 0, 5]);
+    let code = [&puts[..], &[op(0x85, 0, 1, 0, 1), EXIT, op(0xb7, 0, 0, 0, 1), EXIT]].concat();
+    assert_eq!(specialised(&code, &[0, 7]).unwrap().0.len(), code.len(), "a function has them all");
 }
 
 #[test]
@@ -92,8 +139,8 @@ fn functions_that_nothing_calls_go() {
         EXIT,
     ];
     let (left, info) = specialised(&code, &[0, 5, 7]).unwrap();
-    assert_eq!(left, [code[0], op(0x85, 0, 1, 0, 1), EXIT, code[7], EXIT]);
-    let kept: Vec<u8> = [0u32, 100, 3, 107].iter().flat_map(|word| word.to_ne_bytes()).collect();
+    assert_eq!(left, [op(0x85, 0, 1, 0, 1), EXIT, code[7], EXIT]);
+    let kept: Vec<u8> = [0u32, 100, 2, 107].iter().flat_map(|word| word.to_ne_bytes()).collect();
     assert_eq!(info, kept);
 }
 
@@ -120,7 +167,9 @@ fn code_of_callback() -> Instruction {
 fn calls_and_atomic_operations_change_registers() {
     for change in [op(0x85, 0, 0, 0, 1), op(0xdb, 10, 0, -8, 0xe1)] {
         let code = [op(0xb7, 0, 0, 0, 1), change, op(0x15, 0, 0, 1, 1), op(0xb7, 0, 0, 0, 9), EXIT];
-        assert_eq!(specialised(&code, &[0]).unwrap().0, code);
+        let left = specialised(&code, &[0]).unwrap().0;
+        // What a call overwrites need not be there.
+        assert!(left.ends_with(&code[1..]), "{left:?}");
     }
 }
 
