@@ -1,6 +1,6 @@
 //! Paths through the kernel's structures, and what the values of a hook are taken from.
 
-use super::Arg;
+use super::{Arg, ArgKind, FieldPath};
 use std::fmt;
 
 /// Most members of a path: as many pointers as programs follow.
@@ -109,6 +109,21 @@ impl From<u8> for Origin {
 }
 
 impl Arg {
+    /// An argument as it is passed: read as `kind`, with nothing else asked of it.
+    pub(crate) fn passed(at: FieldPath, index: u8, kind: ArgKind) -> Self {
+        Self {
+            at,
+            source: ArgSource::Argument,
+            index,
+            cast: None,
+            path: None,
+            kind,
+            label: None,
+            size_arg: None,
+            return_copy: false,
+        }
+    }
+
     /// Which value it means.
     pub fn origin(&self) -> Origin {
         Origin {

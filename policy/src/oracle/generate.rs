@@ -12,11 +12,11 @@ pub use places::places;
 
 use super::{Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value};
 use crate::model::{
-    Actions, Arg, ArgKind, ArgSource, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FieldPath,
-    FileType, FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace,
-    NamespaceChangeTest, NamespaceTest, NamespaceValue, NodeSelector, NumberTest, OnUnresolved, Origin,
-    PidTest, PodLabels, PodSelector, Policy, PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement,
-    Rule, Scope, ShownAction, Stacks, TextMatch, TextTest, ValueTest, Workload,
+    Actions, Arg, ArgKind, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType,
+    FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace, NamespaceChangeTest,
+    NamespaceTest, NamespaceValue, NodeSelector, NumberTest, OnUnresolved, Origin, PidTest, PodLabels,
+    PodSelector, Policy, PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement, Rule, Scope,
+    ShownAction, Stacks, TextMatch, TextTest, ValueTest, Workload,
 };
 use crate::plan::testing::HOST_NAMESPACE;
 use crate::plan::{TypeClass, automatic_kind};
@@ -433,18 +433,7 @@ impl Maker {
 }
 
 fn arg(at: &FieldPath, index: u8, kind: ArgKind) -> Arg {
-    let at = at.member("args").index(usize::from(index));
-    Arg {
-        at,
-        source: ArgSource::Argument,
-        index,
-        cast: None,
-        path: None,
-        kind,
-        label: None,
-        size_arg: None,
-        return_copy: false,
-    }
+    Arg::passed(at.member("args").index(usize::from(index)), index, kind)
 }
 
 /// Kinds that an argument can be read as.

@@ -318,56 +318,36 @@ fn set<K: Ord + Clone>(
 
 /// A MASK column.
 pub(super) fn mask(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
-    let named = |test: &Test| match test {
-        Test::Mask { bits, .. } => (0..64).filter(|bit| bits >> bit & 1 == 1).collect(),
-        Test::Numbers { .. }
-        | Test::Ancestors { .. }
-        | Test::Lineage { .. }
-        | Test::Substring { .. }
-        | Test::Scope
-        | Test::Text { .. } => Vec::new(),
+    let named = |test: &Test| {
+        let Test::Mask { bits, .. } = test else { return Vec::new() };
+        (0..64).filter(|bit| bits >> bit & 1 == 1).collect()
     };
     set(asking, vectors, named, |bits, _| ColumnTable::Mask(bits))
 }
 
 /// An ANCESTORS column.
 pub(super) fn ancestors(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
-    let named = |test: &Test| match test {
-        Test::Ancestors { pids, .. } => pids.clone(),
-        Test::Numbers { .. }
-        | Test::Mask { .. }
-        | Test::Lineage { .. }
-        | Test::Substring { .. }
-        | Test::Scope
-        | Test::Text { .. } => Vec::new(),
+    let named = |test: &Test| {
+        let Test::Ancestors { pids, .. } = test else { return Vec::new() };
+        pids.clone()
     };
     set(asking, vectors, named, |pids, _| ColumnTable::Ancestors(pids))
 }
 
 /// A LINEAGE column.
 pub(super) fn lineage(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
-    let named = |test: &Test| match test {
-        Test::Lineage { paths, .. } => paths.clone(),
-        Test::Numbers { .. }
-        | Test::Mask { .. }
-        | Test::Ancestors { .. }
-        | Test::Substring { .. }
-        | Test::Scope
-        | Test::Text { .. } => Vec::new(),
+    let named = |test: &Test| {
+        let Test::Lineage { paths, .. } = test else { return Vec::new() };
+        paths.clone()
     };
     set(asking, vectors, named, |paths, _| ColumnTable::Lineage(paths))
 }
 
 /// A SUBSTRING column, in whatever case the values are to be compared.
 pub(super) fn substring(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
-    let named = |test: &Test| match test {
-        Test::Substring { values, .. } => values.clone(),
-        Test::Numbers { .. }
-        | Test::Mask { .. }
-        | Test::Ancestors { .. }
-        | Test::Lineage { .. }
-        | Test::Scope
-        | Test::Text { .. } => Vec::new(),
+    let named = |test: &Test| {
+        let Test::Substring { values, .. } = test else { return Vec::new() };
+        values.clone()
     };
     set(asking, vectors, named, |values, vectors| {
         ColumnTable::Substring(Automaton::new(&values, |one, other| vectors.union(one, other)))

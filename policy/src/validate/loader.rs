@@ -1,7 +1,7 @@
 //! `spec.loader`: a hook that nobody has to write.
 
 use crate::model::{
-    Actions, Arg, ArgKind, ArgSource, FieldPath, FileType, FileTypeTest, Hook, HookTarget, IntField, IntKind,
+    Actions, Arg, ArgKind, FieldPath, FileType, FileTypeTest, Hook, HookTarget, IntField, IntKind,
     NumberTest, Predicate, Rule, ValueTest,
 };
 
@@ -16,17 +16,7 @@ const PROT: u8 = 2;
 /// The hook that `loader: true` stands for: a report of each file that is mapped as code. Memory without a file has no type of
 /// file, and devices hold no programs.
 pub(super) fn hook(at: &FieldPath) -> Hook {
-    let arg = |index, kind| Arg {
-        at: at.clone(),
-        source: ArgSource::Argument,
-        index,
-        cast: None,
-        path: None,
-        kind,
-        label: None,
-        size_arg: None,
-        return_copy: false,
-    };
+    let arg = |index, kind| Arg::passed(at.clone(), index, kind);
     let prot = ArgKind::Int(IntKind { width: 8, signed: false, shown_as: IntField::Size });
     let test = |arg, test| Predicate::Arg { at: at.clone(), arg, test };
     let regular = FileTypeTest { types: vec![FileType::Regular], negated: false };
