@@ -5,14 +5,6 @@
 
 #include "path.h"
 
-/* SipHash-2-4 of a path (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012). */
-struct path_hash {
-	__u64 v0, v1, v2, v3;
-	struct scratch *s;
-	/* Of the text. */
-	__u32 at;
-};
-
 static __always_inline __u64 rotate_left(__u64 word, __u32 bits)
 {
 	return word << bits | word >> (64 - bits);
@@ -46,41 +38,47 @@ static __always_inline __u64 text_word(const struct scratch *s, __u32 at)
 	return *(__u64 *)&s->text[at & TEXT_MASK];
 }
 
-static long hash_step(__u32 index, struct path_hash *h)
+struct hash_loop {
+	struct scratch *s;
+};
+
+static long hash_step(__u32 index, struct hash_loop *loop)
 {
-	hash_word(h, text_word(h->s, h->at));
-	h->at += sizeof(__u64);
+	struct scratch *s = loop->s;
+
+	hash_word(&s->hash, text_word(s, s->hash.at));
+	s->hash.at += sizeof(__u64);
 	return 0;
 }
 
 /* Hash of text[start, LICTOR_PATH_MAX). */
 __noinline __u64 hash_of_path(struct scratch *s, __u32 start)
 {
-	__u64 key0 = live.path_key[0], key1 = live.path_key[1];
-	struct path_hash h = {
-	    .v0 = key0 ^ 0x736f6d6570736575ULL,
-	    .v1 = key1 ^ 0x646f72616e646f6dULL,
-	    .v2 = key0 ^ 0x6c7967656e657261ULL,
-	    .v3 = key1 ^ 0x7465646279746573ULL,
-	    .at = start,
-	};
+	__u64 key0 = live.path_key[0], key1 = live.path_key[1], rest;
 	__u32 length = LICTOR_PATH_MAX - start;
-	__u64 rest;
+	struct hash_loop loop;
+	struct path_hash *h;
 
 	if (!s || start >= LICTOR_PATH_MAX)
 		return 0;
-	h.s = scratch_as_map_value(s);
-	if (!h.s)
+	loop.s = scratch_as_map_value(s);
+	if (!loop.s)
 		return 0;
-	bpf_loop(length / sizeof(__u64), hash_step, &h, 0);
+	h = &loop.s->hash;
+	h->v0 = key0 ^ 0x736f6d6570736575ULL;
+	h->v1 = key1 ^ 0x646f72616e646f6dULL;
+	h->v2 = key0 ^ 0x6c7967656e657261ULL;
+	h->v3 = key1 ^ 0x7465646279746573ULL;
+	h->at = start;
+	bpf_loop(length / sizeof(__u64), hash_step, &loop, 0);
 	/* The last bytes, and the length above them. */
-	rest = text_word(h.s, h.at) & ((1ULL << 8 * (length & 7)) - 1);
-	hash_word(&h, rest | (__u64)length << 56);
-	h.v2 ^= 0xff;
+	rest = text_word(loop.s, h->at) & ((1ULL << 8 * (length & 7)) - 1);
+	hash_word(h, rest | (__u64)length << 56);
+	h->v2 ^= 0xff;
 #pragma unroll
 	for (int i = 0; i < 4; i++)
-		hash_round(&h);
-	return h.v0 ^ h.v1 ^ h.v2 ^ h.v3;
+		hash_round(h);
+	return h->v0 ^ h->v1 ^ h->v2 ^ h->v3;
 }
 
 /* Of the process that runs; NULL = nothing is known of it. */

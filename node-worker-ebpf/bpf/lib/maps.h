@@ -328,6 +328,20 @@ struct search {
 	__u32 pad;
 };
 
+/*
+ * SipHash-2-4 of a path on its way (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012). Here for the same
+ * reason.
+ */
+struct path_hash {
+	__u64 v0;
+	__u64 v1;
+	__u64 v2;
+	__u64 v3;
+	/* Of the text. */
+	__u32 at;
+	__u32 pad;
+};
+
 /* Where in the record the next field goes, and what is known of it so far. */
 struct writer {
 	__u32 at;
@@ -365,6 +379,7 @@ struct scratch {
 	struct writer writer;
 	struct outcome outcome;
 	struct search search;
+	struct path_hash hash;
 	struct lictor_fired fired[LICTOR_MAX_FIRED];
 	/* A path grows leaf first towards the front of the first half; text is read into the front. */
 	char text[LICTOR_PATH_MAX * 2];
