@@ -14,7 +14,14 @@ pub(crate) const TESTS: &[LabTest] = &[LabTest { name: "costs", kernels: &[Kerne
 
 /// Three in a hundred, and some for where things happen to lie in memory: with the same programs in the kernel, an `open`
 /// took up to twenty more in another build of the guest's programs.
-const COSTS: Baseline = Baseline { file: "costs.json", case: "cost", growth: 3, slack: 25 };
+const COSTS: Baseline = Baseline { file: "costs.json", case: "cost", growth: 3, slack };
+
+/// A scan opens each file once, so it has no second round to take instead of one in which the kernel had something else to
+/// do: with the same programs it took 432 and 507 more than without them, in two builds of the guest's programs. One walk
+/// more for each directory would be some 90.
+fn slack(name: &str) -> u64 {
+    if name.starts_with("scan") { 100 } else { 25 }
+}
 
 /// Operations short enough for every instruction to be seen.
 const OPERATIONS: [&str; 5] = ["open+close", "read", "write", "scan", "scan, known directory"];
