@@ -221,15 +221,15 @@ __noinline bool fold_substrings(struct event *e, struct scratch *s, const struct
 	field = shape.columns[i].field & 7;
 	if (is_text(field)) {
 		bounds = text_of_field(e, s, field);
-		/* Longer than a path, or cut. */
-		if (bounds >= LICTOR_PATH_MAX)
+		/* Not to be read, longer than a path, or cut. */
+		if (bounds < 0 || bounds >= LICTOR_PATH_MAX)
 			return false;
 		bounds <<= 32;
 	} else {
 		bounds = path_of_field(e, s, field);
+		if (bounds < 0)
+			return false;
 	}
-	if (bounds < 0)
-		return false;
 	loop.s = scratch_as_map_value(s);
 	if (!loop.s)
 		return false;
