@@ -390,8 +390,7 @@ impl State {
     ) -> bool {
         let mut all_known = true;
         let stacks = stacks(record, &mut *self.parts.symbols);
-        let file = mapped_file(record, hook, actor.actor.parent.pid);
-        let build_id = file.map(|file| self.parts.symbols.build_id(file)).unwrap_or_default();
+        let mut build_id = None;
         for fired in record.fired() {
             let rule = hook.rules.get(usize::from(fired.rule));
             let group = rule.and_then(|rule| hook.groups.get(usize::try_from(rule.group).ok()?));
@@ -403,7 +402,11 @@ impl State {
                 continue;
             }
             if rule.post {
-                let (stacks, build_id) = (&stacks, &build_id[..]);
+                if build_id.is_none() {
+                    let file = mapped_file(record, group, actor.actor.parent.pid);
+                    build_id = file.map(|file| self.parts.symbols.build_id(file));
+                }
+                let (stacks, build_id) = (&stacks, build_id.as_deref().unwrap_or_default());
                 let event = FiredGroup { record, decoder, group, rule, fired, stacks, build_id };
                 let kind = self.parts.writer.hook(&mut self.lines, actor, &event);
                 self.count(kind);

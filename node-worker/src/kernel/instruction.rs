@@ -38,6 +38,8 @@ const MODE_MEM: u8 = 0x60;
 const JUMP: u8 = 0x05;
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
+/// Operation of an arithmetic instruction that only puts its operand into `to`.
+pub(super) const MOVE: u8 = 0xb0;
 const MOVE_32: u8 = 0xb4;
 const MOVE_64: u8 = 0xb7;
 
@@ -118,7 +120,6 @@ impl Instruction {
 
     /// Whether an arithmetic instruction only puts its operand into `to`.
     pub(super) fn is_move(self) -> bool {
-        const MOVE: u8 = 0xb0;
         self.operation() == MOVE
     }
 

@@ -4,7 +4,7 @@
 //! read. A program compiled for every shape keeps much at hand that one shape never asks for.
 
 use super::instruction::{Flow, Instruction, class};
-use super::specialise::Fate;
+use super::specialise::{Fate, REGISTERS};
 
 /// Bit n: register n.
 type Registers = u16;
@@ -131,5 +131,5 @@ fn arguments(helper: i32) -> Registers {
 }
 
 fn register(number: u8) -> Option<Registers> {
-    (number < 11).then(|| 1 << number)
+    (usize::from(number) < REGISTERS).then(|| 1 << number)
 }

@@ -10,12 +10,12 @@
 //! function is looked at once, and what is left out cannot run. Then, by what registers are read for, what gives something that
 //! nobody reads ([`super::liveness`]).
 
-use super::instruction::{Flow, Instruction, class, decode};
+use super::instruction::{Flow, Instruction, MOVE, class, decode};
 use super::liveness::mark_unread;
 use std::os::fd::RawFd;
 
 /// Registers of a program; the last one is the frame pointer.
-const REGISTERS: usize = 11;
+pub(super) const REGISTERS: usize = 11;
 /// Bytes of an entry of `func_info`: instruction, type.
 const FUNC_INFO_BYTES: usize = 8;
 
@@ -244,7 +244,6 @@ fn operand(instruction: Instruction, state: &State) -> Value {
 
 /// What an arithmetic instruction gives.
 fn arithmetic(instruction: Instruction, state: &State) -> Value {
-    const MOVE: u8 = 0xb0;
     const ADD: u8 = 0x00;
     let wide = instruction.class() == class::ALU64;
     let (left, right) = (state[usize::from(instruction.to)], operand(instruction, state));

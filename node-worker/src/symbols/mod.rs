@@ -11,11 +11,10 @@ mod mapped;
 mod program;
 
 use crate::events::decode::{FieldValue, HookRecord, StackRecord};
-use crate::port::{HookDecoder, ImageTable};
+use crate::port::ImageTable;
 use allowance::Allowance;
 use kernel::KernelSymbols;
-use lictor_node_worker_ebpf::{LICTOR_FIRED_POST, lictor_fired};
-use lictor_policy::plan::EventKind;
+use lictor_policy::plan::{EventKind, GroupPlan};
 use mapped::BuildIds;
 pub use mapped::MappedFile;
 use program::{Process, Programs};
@@ -94,15 +93,12 @@ pub fn stacks(record: &HookRecord<'_>, symbols: &mut dyn Symbols) -> Stacks {
     Stacks { kernel, user }
 }
 
-/// The file whose build id a record's events tell: what a rule of `spec.loader` that fired was asked about. `parent` is the
-/// parent of the process.
-pub fn mapped_file(record: &HookRecord<'_>, hook: &HookDecoder, parent: u32) -> Option<MappedFile> {
-    let told = |fired: &lictor_fired| u32::from(fired.flags) & LICTOR_FIRED_POST != 0;
-    let group = record.fired().filter(told).find_map(|fired| {
-        let rule = hook.rules.get(usize::from(fired.rule))?;
-        let group = hook.groups.get(usize::try_from(rule.group).ok()?)?;
-        (group.event == EventKind::Loader).then_some(group)
-    })?;
+/// The file whose build id an event tells: what the rule of `spec.loader` was asked about, if `group` is one. `parent` is
+/// the parent of the process.
+pub fn mapped_file(record: &HookRecord<'_>, group: &GroupPlan, parent: u32) -> Option<MappedFile> {
+    if group.event != EventKind::Loader {
+        return None;
+    }
     let field = record.fields().get(usize::from(group.args.first()?.field?))?;
     let FieldValue::File { file, path } = field.value else { return None };
     let processes = [record.fixed.head.tgid, parent];

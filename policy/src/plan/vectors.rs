@@ -92,13 +92,18 @@ impl VectorSet {
 
     /// The number of the vector with the rules of both.
     pub(super) fn union(&mut self, one: u32, other: u32) -> u32 {
-        let [from, with] = [one, other].map(|number| &self.vectors[number as usize].0);
-        let mut bits = Bits::none(self.rule_count);
-        for (to, word) in bits.0.iter_mut().zip(from) {
-            *to |= word;
+        // Mostly there is nothing to join: vector 0 has no rule.
+        if one == 0 || one == other {
+            return other;
         }
-        for (to, word) in bits.0.iter_mut().zip(with) {
-            *to |= word;
+        if other == 0 {
+            return one;
+        }
+        let mut bits = Bits::none(self.rule_count);
+        for number in [one, other] {
+            for (to, word) in bits.0.iter_mut().zip(&self.vectors[number as usize].0) {
+                *to |= word;
+            }
         }
         self.number(&bits)
     }
