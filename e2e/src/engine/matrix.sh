@@ -26,7 +26,8 @@ lab_start hidden-opened --without-bpf-lsm --hide fd_install --hide __x64_sys_wri
 	--hide __x64_sys_openat --hide filename_lookup --hide security_path_unlink --hide vfs_fsync_range \
 	--hide tcp_connect --hide ip_output --hide __x64_sys_connect --hide commit_creds --hide cap_capable \
 	--hide do_init_module --hide dev_hard_start_xmit --hide bpf_check --hide security_bpf_map \
-	--hide security_perf_event_alloc --hide vfs_llseek --hide __x64_sys_renameat2
+	--hide security_perf_event_alloc --hide security_bpf_prog --hide layout_symtab --hide security_capset --hide tty_write \
+	--hide vfs_llseek --hide __x64_sys_renameat2
 load_each hidden lsm-paths lsm-process lsm-everything functions network credentials objects members stacks substrings
 # The end of a function needs its type information: the policy is refused whole, with the reason.
 contains hidden-scopes-refused "vfs_fsync_range is not in BTF" refusals /lab/policies/matrix/scopes.yaml

@@ -349,3 +349,24 @@ opened_kinds() {
 	done
 }
 workload opened_kinds
+
+# Characters in the record of a tracepoint: of any length, and an array.
+policy record-text <<-END
+	  tracepoints:
+	  - subsystem: sched
+	    event: sched_process_exec
+	    args: [{index: 4, type: data_loc}, {index: 4, type: auto, label: the same}]
+	    selectors:
+	    - matchArgs: [{index: 4, operator: Postfix, values: [/record-text-program]}]
+END
+policy record-array <<-END
+	  tracepoints:
+	  - subsystem: task
+	    event: task_rename
+	    args: [{index: 6, type: const_buf}, {index: 6, type: string}]
+	    selectors:
+	    - matchArgs: [{index: 6, operator: Equal, values: [record-text-pro]}]
+END
+cp /usr/bin/cat $W/bin/record-text-program
+record_texts() { check record-text-program-runs $W/bin/record-text-program /dev/null; }
+workload record_texts

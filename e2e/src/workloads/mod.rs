@@ -69,6 +69,8 @@ pub(crate) fn lab(context: &LabContext, options: Options) -> Lab {
         // The one interpreter that makes any system call, and is on every Debian machine.
         .file("/usr/bin/perl", "/usr/bin/perl")
         .text("/lab/objects.pl", 0o644, include_str!("objects.pl"))
+        .text("/lab/terminal.pl", 0o644, include_str!("terminal.pl"))
+        .text("/lab/capset.pl", 0o644, include_str!("capset.pl"))
 }
 
 fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {

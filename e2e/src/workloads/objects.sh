@@ -14,6 +14,45 @@ by_maker() {
 by_maker object-program bpf_check 1 bpf_attr
 by_maker object-map security_bpf_map 0 bpf_map
 by_maker object-event security_perf_event_alloc 0 perf_event
+by_maker object-made-program security_bpf_prog 0 bpf_prog
+policy command <<-END
+	  lsmhooks:
+	  - hook: bpf
+	    args: [{index: 0, type: bpf_cmd}]
+	    selectors:
+	    - matchArgs: [{index: 0, operator: Equal, values: [BPF_PROG_LOAD]}]
+	      matchBinaries: [{operator: In, values: [$W/bin/objects]}]
+END
+policy module-being-loaded <<-END
+	  kprobes:
+	  - call: layout_symtab
+	    syscall: false
+	    args: [{index: 1, type: load_info}]
+END
+# Sets of capabilities that capset(2) is asked for, beside what the process has.
+policy capability-sets <<-END
+	  lsmhooks:
+	  - hook: capset
+	    args:
+	    - {index: 2, type: cap_effective}
+	    - {index: 3, type: cap_inheritable}
+	    - {index: 4, type: cap_permitted}
+	    - {index: 0, type: kernel_cap_t, resolve: cap_bset, label: bounding}
+	    selectors:
+	    - matchArgs:
+	      - {index: 2, operator: Mask, values: [CAP_NET_RAW, CAP_SYS_CHROOT]}
+	      - {index: 3, operator: Equal, values: ['0x2000']}
+	      matchBinaries: [{operator: In, values: [$W/bin/objects]}]
+END
+# What is written to a terminal, in one piece and in several.
+policy terminal <<-END
+	  kprobes:
+	  - call: tty_write
+	    syscall: false
+	    args: [{index: 0, type: kiocb}, {index: 1, type: iov_iter}]
+	    selectors:
+	    - matchArgs: [{index: 0, operator: Postfix, values: [/ptmx]}]
+END
 # `by_module NAME OPERATOR`
 by_module() {
 	policy "$1" <<-END
@@ -37,6 +76,8 @@ cp /usr/bin/perl $W/bin/objects
 objects() {
 	check objects-are-made $W/bin/objects /lab/objects.pl
 	check module-is-removed rmmod dummy
+	check terminal-is-written $W/bin/objects /lab/terminal.pl
+	check capabilities-are-set $W/bin/objects /lab/capset.pl
 	check module-is-inserted insmod /lab/modules/00-dummy.ko
 }
 workload objects

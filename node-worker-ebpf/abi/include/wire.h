@@ -13,7 +13,7 @@
 #endif
 
 /* Changes whenever the meaning or the layout of anything below changes; part of the pin directory's name. */
-#define LICTOR_ABI_VERSION 5
+#define LICTOR_ABI_VERSION 6
 
 /* ---- limits ---------------------------------------------------------------------------------------------- */
 
@@ -304,6 +304,12 @@ enum lictor_field_kind {
 	LICTOR_FIELD_PERF_EVENT,
 	/* struct net_device *: its name. */
 	LICTOR_FIELD_NET_DEVICE,
+	/* struct bpf_prog *: a struct lictor_bpf_attr and the program's name. */
+	LICTOR_FIELD_BPF_PROG,
+	/* struct load_info *: a struct lictor_module and the module's name. */
+	LICTOR_FIELD_LOAD_INFO,
+	/* struct iov_iter *: the bytes that are left of it. */
+	LICTOR_FIELD_IOV_ITER,
 };
 
 /* `source` of a field: argument index 0..5, or the return value. Tracepoints read at `offset` instead. */
@@ -327,6 +333,8 @@ enum lictor_field_kind {
 #define LICTOR_FIELD_RETURN_COPY 2
 /* The last step reads nothing: the value is the address that it leads to (a structure or an array of characters). */
 #define LICTOR_FIELD_ADDRESS 8
+/* Tracepoints: the value is 32 bits, of which the lower half tells where in the record a text begins. */
+#define LICTOR_FIELD_DATA_LOC 32
 /* After the first step the register at `offset` is added, shifted to the left by `size_offset` bits. */
 #define LICTOR_FIELD_INDEXED 16
 
@@ -338,7 +346,10 @@ struct lictor_field_shape {
 	__u8 flags;
 	/* Tracepoints: offset of the value in the context, bytes. */
 	__u16 offset;
-	/* CHAR_BUF and CHAR_IOVEC: `source` of the length (bytes, or number of vectors); LICTOR_SOURCE_NONE = up to NUL. */
+	/*
+	 * CHAR_BUF and CHAR_IOVEC: `source` of the length (bytes, or number of vectors); LICTOR_SOURCE_NONE = up to NUL;
+	 * LICTOR_SOURCE_CONSTANT = the buffer stands in a tracepoint's record itself, and has `size_offset` bytes.
+	 */
 	__u8 size_source;
 	/* How many of `steps` there are; 0 = the source is the value. */
 	__u8 step_count;

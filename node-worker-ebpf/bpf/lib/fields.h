@@ -249,7 +249,15 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 		return;
 	}
 	if (shape.attach == LICTOR_ATTACH_TRACEPOINT) {
+		if (size_source == LICTOR_SOURCE_CONSTANT) {
+			e->raw[i] = (__u64)ctx + shape.fields[i].offset;
+			e->size[i] = shape.fields[i].size_offset;
+			return;
+		}
 		e->raw[i] = tracepoint_value(ctx, shape.fields[i].offset);
+		/* The upper half is the length, which the text's NUL tells as well. */
+		if (shape.fields[i].flags & LICTOR_FIELD_DATA_LOC)
+			e->raw[i] = (__u64)ctx + (e->raw[i] & 0xffff);
 		adjust(e, i);
 		if (size_source != LICTOR_SOURCE_NONE)
 			e->size[i] = number_of(tracepoint_value(ctx, shape.fields[i].size_offset), width, 0);

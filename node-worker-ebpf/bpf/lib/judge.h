@@ -72,6 +72,7 @@ static __always_inline void words_of_object(__u64 raw, __u32 kind, __u64 *words)
 {
 	struct cred *cred = (struct cred *)raw;
 	union bpf_attr *attr = (union bpf_attr *)raw;
+	struct bpf_prog *program = (struct bpf_prog *)raw;
 	struct bpf_map *map = (struct bpf_map *)raw;
 	struct perf_event *event = (struct perf_event *)raw;
 
@@ -85,6 +86,10 @@ static __always_inline void words_of_object(__u64 raw, __u32 kind, __u64 *words)
 		words[0] = BPF_CORE_READ(attr, prog_type);
 		words[1] = BPF_CORE_READ(attr, insn_cnt);
 		bpf_core_read(&words[2], sizeof(attr->prog_name), &attr->prog_name);
+		break;
+	case LICTOR_FIELD_BPF_PROG:
+		words[0] = (__u64)BPF_CORE_READ(program, type) << 32 | BPF_CORE_READ(program, len);
+		words[1] = (__u64)BPF_CORE_READ(program, aux);
 		break;
 	case LICTOR_FIELD_BPF_MAP:
 		words[0] = (__u64)BPF_CORE_READ(map, map_type) << 32 | BPF_CORE_READ(map, key_size);
@@ -169,6 +174,7 @@ __noinline __u64 values_hash(struct event *e)
 		case LICTOR_FIELD_CRED:
 		case LICTOR_FIELD_BPF_ATTR:
 		case LICTOR_FIELD_BPF_MAP:
+		case LICTOR_FIELD_BPF_PROG:
 		case LICTOR_FIELD_PERF_EVENT:
 			part = hash_of_object(e, i);
 			break;

@@ -351,12 +351,52 @@ struct module {
 	bool sig_ok;
 };
 
+struct load_info {
+	const char *name;
+	bool sig_ok;
+};
+
+/* The numbers are those of the running kernel (CO-RE), which others had others of. */
+enum iter_type {
+	ITER_UBUF,
+	ITER_IOVEC,
+	ITER_KVEC,
+};
+
+struct kvec;
+
+struct iov_iter {
+	__u8 iter_type;
+	/* Of the first vector, or of the buffer: what has been done with already. */
+	unsigned long iov_offset;
+	/* Bytes that are left. */
+	unsigned long count;
+	/* Vectors of the kernel are laid out as those of programs are, and stand in the same place. */
+	const struct kvec *kvec;
+	void *ubuf;
+	unsigned long nr_segs;
+};
+
 struct bpf_map {
 	enum bpf_map_type map_type;
 	__u32 key_size;
 	__u32 value_size;
 	__u32 max_entries;
 	char name[16];
+};
+
+enum bpf_prog_type {
+	BPF_PROG_TYPE_UNSPEC,
+};
+
+struct bpf_prog_aux {
+	char name[16];
+};
+
+struct bpf_prog {
+	enum bpf_prog_type type;
+	__u32 len;
+	struct bpf_prog_aux *aux;
 };
 
 /* Each member stands where the kernel has it, not where it stands here. */

@@ -82,6 +82,9 @@ struct iovec_loop {
 	struct scratch *s;
 	struct iovec *vector;
 	__u64 count;
+	/* Bytes to leave out at the beginning, and how many are meant after them. */
+	__u64 skip;
+	__u64 left;
 };
 
 /* Copies one vector; what lies behind LICTOR_MAX_BYTES is only counted. */
@@ -91,12 +94,20 @@ static long iovec_step(__u32 index, struct iovec_loop *loop)
 	__u32 length, have = s->writer.length;
 	struct iovec vector;
 
-	if (index >= loop->count)
+	if (index >= loop->count || !loop->left)
 		return 1;
 	if (read_memory(&vector, sizeof(vector), (__u64)&loop->vector[index])) {
 		writer_unreadable(s);
 		return 1;
 	}
+	if (loop->skip > vector.iov_len)
+		loop->skip = vector.iov_len;
+	vector.iov_base += loop->skip;
+	vector.iov_len -= loop->skip;
+	loop->skip = 0;
+	if (vector.iov_len > loop->left)
+		vector.iov_len = loop->left;
+	loop->left -= vector.iov_len;
 	s->writer.original += vector.iov_len;
 	if (have >= LICTOR_MAX_BYTES)
 		return 0;
@@ -113,9 +124,15 @@ static long iovec_step(__u32 index, struct iovec_loop *loop)
 	return 0;
 }
 
-__noinline int write_iovec(struct scratch *s, __u64 vectors, __u64 count)
+__noinline int write_iovec(struct scratch *s, __u64 vectors, __u64 count, __u64 skip, __u64 left)
 {
-	struct iovec_loop loop = {.s = s, .vector = (void *)vectors, .count = count};
+	struct iovec_loop loop = {
+		.s = s,
+		.vector = (void *)vectors,
+		.count = count,
+		.skip = skip,
+		.left = left,
+	};
 
 	if (!s)
 		return 0;
@@ -123,6 +140,29 @@ __noinline int write_iovec(struct scratch *s, __u64 vectors, __u64 count)
 	bpf_loop(1024, iovec_step, &loop, 0);
 	if (s->writer.status == LICTOR_FIELD_OK && s->writer.original > s->writer.length)
 		s->writer.status = LICTOR_FIELD_TRUNCATED;
+	return 0;
+}
+
+/* Appends what is left of an iterator. */
+__noinline int write_iter(struct scratch *s, __u64 from)
+{
+	struct iov_iter *iter = (struct iov_iter *)from;
+	__u64 skip, left;
+	__u32 type;
+
+	if (!s)
+		return 0;
+	type = BPF_CORE_READ(iter, iter_type);
+	skip = BPF_CORE_READ(iter, iov_offset);
+	left = BPF_CORE_READ(iter, count);
+	if (type == bpf_core_enum_value(enum iter_type, ITER_UBUF))
+		return write_bytes(s, (__u64)BPF_CORE_READ(iter, ubuf) + skip, left);
+	if (type == bpf_core_enum_value(enum iter_type, ITER_IOVEC) ||
+	    type == bpf_core_enum_value(enum iter_type, ITER_KVEC))
+		return write_iovec(s, (__u64)BPF_CORE_READ(iter, kvec), BPF_CORE_READ(iter, nr_segs), skip,
+				   left);
+	/* In pages, which have no address here. */
+	s->writer.status = LICTOR_FIELD_UNRESOLVED;
 	return 0;
 }
 
@@ -350,6 +390,39 @@ __noinline int write_bpf_attr(struct scratch *s, __u64 from)
 	return 0;
 }
 
+__noinline int write_bpf_prog(struct scratch *s, __u64 from)
+{
+	struct bpf_prog *program = (struct bpf_prog *)from;
+	struct lictor_bpf_attr *data;
+	struct bpf_prog_aux *aux;
+
+	if (!s)
+		return 0;
+	data = (struct lictor_bpf_attr *)writer_data(s, 0);
+	data->program_type = BPF_CORE_READ(program, type);
+	data->instructions = BPF_CORE_READ(program, len);
+	aux = BPF_CORE_READ(program, aux);
+	write_name(s, sizeof(*data), (__u64)aux + bpf_core_field_offset(struct bpf_prog_aux, name),
+		   sizeof(aux->name));
+	return 0;
+}
+
+__noinline int write_load_info(struct scratch *s, __u64 from)
+{
+	struct load_info *info = (struct load_info *)from;
+	struct lictor_module *data;
+
+	if (!s)
+		return 0;
+	data = (struct lictor_module *)writer_data(s, 0);
+	data->taints = 0;
+	data->signature = BPF_CORE_READ(info, sig_ok) ? LICTOR_SIGNATURE_GOOD : LICTOR_SIGNATURE_BAD;
+	data->pad = 0;
+	/* The kernel finds the name some time after it began. */
+	write_name(s, sizeof(*data), (__u64)BPF_CORE_READ(info, name), LICTOR_MAX_NAME);
+	return 0;
+}
+
 __noinline int write_bpf_map(struct scratch *s, __u64 from)
 {
 	struct bpf_map *map = (struct bpf_map *)from;
@@ -407,6 +480,15 @@ static __always_inline void write_structure(struct event *e, struct scratch *s, 
 	case LICTOR_FIELD_BPF_ATTR:
 		write_bpf_attr(s, e->raw[i]);
 		break;
+	case LICTOR_FIELD_BPF_PROG:
+		write_bpf_prog(s, e->raw[i]);
+		break;
+	case LICTOR_FIELD_LOAD_INFO:
+		write_load_info(s, e->raw[i]);
+		break;
+	case LICTOR_FIELD_IOV_ITER:
+		write_iter(s, e->raw[i]);
+		break;
 	case LICTOR_FIELD_BPF_MAP:
 		write_bpf_map(s, e->raw[i]);
 		break;
@@ -463,7 +545,7 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 			write_text(s, e->raw[i], text_limit(i));
 		break;
 	case LICTOR_FIELD_CHAR_IOVEC:
-		write_iovec(s, e->raw[i], e->size[i]);
+		write_iovec(s, e->raw[i], e->size[i], 0, ~0ULL);
 		break;
 	case LICTOR_FIELD_NONE:
 		s->writer.status = LICTOR_FIELD_TRUNCATED;

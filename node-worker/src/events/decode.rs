@@ -347,9 +347,9 @@ fn decode_field<'a>(rest: &mut Rest<'a>, index: usize) -> Result<Field<'a>, Deco
         lictor_field_kind::LICTOR_FIELD_STRING
         | lictor_field_kind::LICTOR_FIELD_FILENAME
         | lictor_field_kind::LICTOR_FIELD_NET_DEVICE => FieldValue::Text(before_nul(data)),
-        lictor_field_kind::LICTOR_FIELD_CHAR_BUF | lictor_field_kind::LICTOR_FIELD_CHAR_IOVEC => {
-            FieldValue::Bytes(data)
-        }
+        lictor_field_kind::LICTOR_FIELD_CHAR_BUF
+        | lictor_field_kind::LICTOR_FIELD_CHAR_IOVEC
+        | lictor_field_kind::LICTOR_FIELD_IOV_ITER => FieldValue::Bytes(data),
         kind => decode_structure(kind, data).ok_or(unknown)?,
     };
     Ok(Field { status, original_length: head.original_length, value })
@@ -375,8 +375,12 @@ fn decode_structure(kind: u32, data: &[u8]) -> Option<FieldValue<'_>> {
         lictor_field_kind::LICTOR_FIELD_USER_NAMESPACE => {
             wire::read::<lictor_user_namespace>(data).map(FieldValue::UserNamespace)
         }
-        lictor_field_kind::LICTOR_FIELD_MODULE => named(data, FieldValue::Module),
-        lictor_field_kind::LICTOR_FIELD_BPF_ATTR => named(data, FieldValue::BpfAttr),
+        lictor_field_kind::LICTOR_FIELD_MODULE | lictor_field_kind::LICTOR_FIELD_LOAD_INFO => {
+            named(data, FieldValue::Module)
+        }
+        lictor_field_kind::LICTOR_FIELD_BPF_ATTR | lictor_field_kind::LICTOR_FIELD_BPF_PROG => {
+            named(data, FieldValue::BpfAttr)
+        }
         lictor_field_kind::LICTOR_FIELD_BPF_MAP => named(data, FieldValue::BpfMap),
         lictor_field_kind::LICTOR_FIELD_PERF_EVENT => named(data, FieldValue::PerfEvent),
         _ => return None,

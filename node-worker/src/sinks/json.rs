@@ -430,12 +430,19 @@ fn push_value(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
         (ArgKind::Int(kind), FieldValue::Number(value)) => push_integer(out, kind, *value),
         (ArgKind::Capability, FieldValue::Number(value)) => push_capability(out, *value),
         (ArgKind::Syscall, FieldValue::Number(value)) => objects::push_syscall(out, *value),
-        (ArgKind::String | ArgKind::Filename, FieldValue::Text(value)) => {
+        (ArgKind::BpfCmd, FieldValue::Number(value)) => objects::push_bpf_command(out, *value),
+        (ArgKind::Capabilities(field), FieldValue::Number(set)) => {
+            out.extend_from_slice(format!("\"{}_arg\":\"{set:016x}\"", field.name()).as_bytes());
+        }
+        (ArgKind::String | ArgKind::Filename | ArgKind::DataLoc, FieldValue::Text(value)) => {
             out.extend_from_slice(b"\"string_arg\":");
             text::push_string(out, value);
         }
-        (ArgKind::CharBuf | ArgKind::CharIovec, FieldValue::Bytes(value)) => push_bytes(out, value, field),
-        (ArgKind::File | ArgKind::Fd, FieldValue::File { file, path }) => {
+        (
+            ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::IovIter | ArgKind::ConstBuf,
+            FieldValue::Bytes(value),
+        ) => push_bytes(out, value, field),
+        (ArgKind::File | ArgKind::Fd | ArgKind::Kiocb, FieldValue::File { file, path }) => {
             push_file(out, "file_arg", file.mode, path, field.status);
         }
         (ArgKind::Path | ArgKind::Dentry, FieldValue::File { file, path }) => {
@@ -452,8 +459,15 @@ fn push_value(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
             out.extend_from_slice(b"\"user_ns_arg\":");
             credentials::push_user_namespace(out, found);
         }
-        (ArgKind::Module, FieldValue::Module(found, name)) => objects::push_module(out, found, name),
-        (ArgKind::BpfAttr, FieldValue::BpfAttr(found, name)) => objects::push_bpf_attr(out, *found, name),
+        (ArgKind::Module | ArgKind::LoadInfo, FieldValue::Module(found, name)) => {
+            objects::push_module(out, found, name);
+        }
+        (ArgKind::BpfAttr, FieldValue::BpfAttr(found, name)) => {
+            objects::push_bpf_program(out, "bpf_attr_arg", *found, name);
+        }
+        (ArgKind::BpfProg, FieldValue::BpfAttr(found, name)) => {
+            objects::push_bpf_program(out, "bpf_prog_arg", *found, name);
+        }
         (ArgKind::BpfMap, FieldValue::BpfMap(found, name)) => objects::push_bpf_map(out, found, name),
         (ArgKind::PerfEvent, FieldValue::PerfEvent(found, probed)) => {
             objects::push_perf_event(out, found, probed);
@@ -468,9 +482,9 @@ fn push_value(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
 /// A pointer that was NULL: the empty value of its kind.
 fn push_empty(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
     let member: &[u8] = match kind {
-        ArgKind::String | ArgKind::Filename => b"\"string_arg\":\"\"",
-        ArgKind::CharBuf | ArgKind::CharIovec => b"\"bytes_arg\":\"\"",
-        ArgKind::File | ArgKind::Fd => b"\"file_arg\":{}",
+        ArgKind::String | ArgKind::Filename | ArgKind::DataLoc => b"\"string_arg\":\"\"",
+        ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::IovIter | ArgKind::ConstBuf => b"\"bytes_arg\":\"\"",
+        ArgKind::File | ArgKind::Fd | ArgKind::Kiocb => b"\"file_arg\":{}",
         ArgKind::Path | ArgKind::Dentry => b"\"path_arg\":{}",
         ArgKind::LinuxBinprm => b"\"linux_binprm_arg\":{}",
         ArgKind::Sock | ArgKind::Socket => b"\"sock_arg\":{}",
@@ -478,14 +492,19 @@ fn push_empty(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
         ArgKind::Sockaddr => b"\"sockaddr_arg\":{}",
         ArgKind::Cred => b"\"process_credentials_arg\":{}",
         ArgKind::UserNamespace => b"\"user_ns_arg\":{}",
-        ArgKind::Module => b"\"module_arg\":{}",
+        ArgKind::Module | ArgKind::LoadInfo => b"\"module_arg\":{}",
+        ArgKind::BpfProg => b"\"bpf_prog_arg\":{}",
         ArgKind::BpfAttr => b"\"bpf_attr_arg\":{}",
         ArgKind::BpfMap => b"\"bpf_map_arg\":{}",
         ArgKind::PerfEvent => b"\"perf_event_arg\":{}",
         ArgKind::NetDevice => b"\"net_dev_arg\":{}",
-        ArgKind::Auto | ArgKind::Int(_) | ArgKind::Capability | ArgKind::Syscall | ArgKind::Nop => {
-            return push_raw_value(out, field);
-        }
+        ArgKind::Auto
+        | ArgKind::Int(_)
+        | ArgKind::Capability
+        | ArgKind::Syscall
+        | ArgKind::Capabilities(_)
+        | ArgKind::BpfCmd
+        | ArgKind::Nop => return push_raw_value(out, field),
     };
     out.extend_from_slice(member);
 }
@@ -512,7 +531,9 @@ fn push_raw_value(out: &mut Vec<u8>, field: &Field<'_>) {
             credentials::push_user_namespace(out, found);
         }
         FieldValue::Module(found, name) => objects::push_module(out, found, name),
-        FieldValue::BpfAttr(found, name) => objects::push_bpf_attr(out, *found, name),
+        FieldValue::BpfAttr(found, name) => {
+            objects::push_bpf_program(out, "bpf_attr_arg", *found, name);
+        }
         FieldValue::BpfMap(found, name) => objects::push_bpf_map(out, found, name),
         FieldValue::PerfEvent(found, probed) => objects::push_perf_event(out, found, probed),
     }

@@ -4,7 +4,7 @@ use crate::enrich::process::{ProcessFacts, ProcessReader, ProcessTable};
 use crate::events::decode::{Record, decode};
 use crate::events::testing::{self, HOST_NAMESPACES, Hook, Task};
 use crate::symbols::{Frame, Stack};
-use lictor_policy::model::Mode;
+use lictor_policy::model::{CapabilitiesField, Mode};
 use lictor_policy::plan::HookPlan;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -593,6 +593,21 @@ fn capabilities_have_names() {
     let shown = |number: u64| shown(ArgKind::Capability, move |hook| hook.number(number));
     assert_eq!(shown(21), json!({"capability_arg": {"value": 21, "name": "CAP_SYS_ADMIN"}}));
     assert_eq!(shown(99), json!({"capability_arg": {"value": 99}}));
+}
+
+#[test]
+fn sets_of_capabilities_are_hexadecimal() {
+    let shown = |field| shown(ArgKind::Capabilities(field), |hook| hook.number(0x2020));
+    assert_eq!(shown(CapabilitiesField::Any), json!({"kernel_cap_t_arg": "0000000000002020"}));
+    assert_eq!(shown(CapabilitiesField::Effective), json!({"cap_effective_arg": "0000000000002020"}));
+}
+
+#[test]
+fn commands_of_bpf_have_names() {
+    let shown = |number: u64| shown(ArgKind::BpfCmd, move |hook| hook.number(number));
+    assert_eq!(shown(0), json!({"bpf_cmd_arg": "BPF_MAP_CREATE"}));
+    assert_eq!(shown(99), json!({"bpf_cmd_arg": 99}));
+    assert_eq!(shown(u64::MAX), json!({"bpf_cmd_arg": -1}));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::object::Object;
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{lictor_bpf_attr, lictor_bpf_map, lictor_module, lictor_perf_event};
+use lictor_policy::BPF_COMMANDS;
 use lictor_policy::model::{ABI_32, ABI_64};
 
 /// `BPF_PROG_TYPE_` and these, by number.
@@ -138,9 +139,20 @@ pub(super) fn push_module(out: &mut Vec<u8>, found: &lictor_module, name: &[u8])
     object.end();
 }
 
-/// Appends the member of an argument that shows what a BPF program is loaded with.
-pub(super) fn push_bpf_attr(out: &mut Vec<u8>, found: lictor_bpf_attr, name: &[u8]) {
-    let mut object = Object::begin(out, "bpf_attr_arg");
+/// Appends the member of an argument that shows a command of `bpf()`. One without a name is shown as its number, as the
+/// interface does it.
+pub(super) fn push_bpf_command(out: &mut Vec<u8>, value: u64) {
+    // The kernel's type is int.
+    let number = (value as u32).cast_signed();
+    let name = usize::try_from(number).ok().and_then(|number| BPF_COMMANDS.get(number));
+    let shown = name.map_or_else(|| number.to_string(), |name| format!("\"{name}\""));
+    out.extend_from_slice(b"\"bpf_cmd_arg\":");
+    out.extend_from_slice(shown.as_bytes());
+}
+
+/// Appends the member of an argument that shows a BPF program, or what one is loaded with.
+pub(super) fn push_bpf_program(out: &mut Vec<u8>, member: &str, found: lictor_bpf_attr, name: &[u8]) {
+    let mut object = Object::begin(out, member);
     object.text("ProgType", &name_of("BPF_PROG_TYPE_", &PROGRAM_TYPES, found.program_type));
     object.number("InsnCnt", found.instructions);
     object.bytes("ProgName", name);

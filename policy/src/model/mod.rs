@@ -276,14 +276,55 @@ pub enum ArgKind {
     PerfEvent,
     /// `struct net_device *`: its name.
     NetDevice,
+    /// `kernel_cap_t *`: a set of capabilities.
+    Capabilities(CapabilitiesField),
+    /// A command of `bpf()`.
+    BpfCmd,
+    /// `struct bpf_prog *`.
+    BpfProg,
+    /// `struct load_info *`: a module that is being loaded.
+    LoadInfo,
+    /// `struct kiocb *`: the file that it is about.
+    Kiocb,
+    /// `struct iov_iter *`: the bytes that are left of it.
+    IovIter,
+    /// A text of any length in a tracepoint's record.
+    DataLoc,
+    /// An array of characters in a tracepoint's record.
+    ConstBuf,
     /// Not read: a place holder.
     Nop,
+}
+
+/// The member of an event's argument that shows a set of capabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CapabilitiesField {
+    /// `kernel_cap_t_arg`
+    Any,
+    /// `cap_inheritable_arg`
+    Inheritable,
+    /// `cap_permitted_arg`
+    Permitted,
+    /// `cap_effective_arg`
+    Effective,
+}
+
+impl CapabilitiesField {
+    /// As policies write the type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "kernel_cap_t",
+            Self::Inheritable => "cap_inheritable",
+            Self::Permitted => "cap_permitted",
+            Self::Effective => "cap_effective",
+        }
+    }
 }
 
 impl ArgKind {
     /// Whether there is a file behind it.
     pub fn is_file(self) -> bool {
-        matches!(self, Self::File | Self::Fd | Self::Path | Self::Dentry | Self::LinuxBinprm)
+        matches!(self, Self::File | Self::Fd | Self::Path | Self::Dentry | Self::LinuxBinprm | Self::Kiocb)
     }
 
     /// Bytes and sign of what is compared as a number.
@@ -291,15 +332,25 @@ impl ArgKind {
         if let Self::Int(IntKind { width, signed, .. }) = self {
             return Some((width, signed));
         }
-        if self == Self::Capability {
+        if matches!(self, Self::Capability | Self::BpfCmd) {
             return Some((4, true));
         }
-        (self == Self::Syscall).then_some((8, false))
+        matches!(self, Self::Syscall | Self::Capabilities(_)).then_some((8, false))
     }
 
     /// Whether filters cannot ask about it: what it has is shown and not compared.
     pub fn is_only_shown(self) -> bool {
-        matches!(self, Self::Cred | Self::UserNamespace | Self::BpfAttr | Self::BpfMap | Self::PerfEvent)
+        matches!(
+            self,
+            Self::Cred
+                | Self::UserNamespace
+                | Self::BpfAttr
+                | Self::BpfMap
+                | Self::BpfProg
+                | Self::LoadInfo
+                | Self::IovIter
+                | Self::PerfEvent
+        )
     }
 
     /// As policies write it; integers by their width and sign.
@@ -331,6 +382,14 @@ impl ArgKind {
             Self::BpfMap => "bpf_map",
             Self::PerfEvent => "perf_event",
             Self::NetDevice => "net_device",
+            Self::Capabilities(field) => field.name(),
+            Self::BpfCmd => "bpf_cmd",
+            Self::BpfProg => "bpf_prog",
+            Self::LoadInfo => "load_info",
+            Self::Kiocb => "kiocb",
+            Self::IovIter => "iov_iter",
+            Self::DataLoc => "data_loc",
+            Self::ConstBuf => "const_buf",
             Self::Nop => "nop",
         };
         name.to_owned()
@@ -367,6 +426,14 @@ impl ArgKind {
             | Self::BpfMap
             | Self::PerfEvent
             | Self::NetDevice
+            | Self::Capabilities(_)
+            | Self::BpfCmd
+            | Self::BpfProg
+            | Self::LoadInfo
+            | Self::Kiocb
+            | Self::IovIter
+            | Self::DataLoc
+            | Self::ConstBuf
             | Self::Nop => &[],
         }
     }

@@ -1,7 +1,7 @@
 //! Digests: of a plan, and of a program's constants.
 
 use super::{ArgPlan, Automaton, ColumnTable, GroupPlan, HookPlan, Plan, RulePlan, Trie, Vector};
-use crate::model::{ArgKind, Call, IntField, LabelTest, Mode, Scope, ShownAction};
+use crate::model::{ArgKind, Call, CapabilitiesField, IntField, LabelTest, Mode, Scope, ShownAction};
 use lictor_node_worker_ebpf::{LICTOR_ABI_VERSION, bytes_of};
 use sha2::{Digest, Sha256};
 
@@ -352,6 +352,17 @@ fn write_arg(canonical: &mut Canonical, arg: &ArgPlan) {
         ArgKind::BpfMap => (21, None),
         ArgKind::PerfEvent => (22, None),
         ArgKind::NetDevice => (23, None),
+        ArgKind::Capabilities(CapabilitiesField::Any) => (25, None),
+        ArgKind::Capabilities(CapabilitiesField::Inheritable) => (26, None),
+        ArgKind::Capabilities(CapabilitiesField::Permitted) => (27, None),
+        ArgKind::Capabilities(CapabilitiesField::Effective) => (28, None),
+        ArgKind::BpfCmd => (29, None),
+        ArgKind::BpfProg => (30, None),
+        ArgKind::LoadInfo => (31, None),
+        ArgKind::Kiocb => (32, None),
+        ArgKind::IovIter => (33, None),
+        ArgKind::DataLoc => (34, None),
+        ArgKind::ConstBuf => (35, None),
     };
     canonical.number(kind);
     if let Some(int) = int {

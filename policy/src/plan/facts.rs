@@ -197,7 +197,7 @@ pub struct TracepointField {
 
 /// How `auto` is resolved for a type; `None` = it cannot be.
 pub fn automatic_kind(class: &TypeClass) -> Option<ArgKind> {
-    use crate::model::{IntField, IntKind};
+    use crate::model::{CapabilitiesField, IntField, IntKind};
     match class {
         TypeClass::Integer { width, signed } => {
             let shown_as = match (width, signed) {
@@ -226,6 +226,11 @@ pub fn automatic_kind(class: &TypeClass) -> Option<ArgKind> {
             "bpf_map" => Some(ArgKind::BpfMap),
             "perf_event" => Some(ArgKind::PerfEvent),
             "net_device" => Some(ArgKind::NetDevice),
+            "bpf_prog" => Some(ArgKind::BpfProg),
+            "load_info" => Some(ArgKind::LoadInfo),
+            "kiocb" => Some(ArgKind::Kiocb),
+            "iov_iter" => Some(ArgKind::IovIter),
+            "kernel_cap_struct" => Some(ArgKind::Capabilities(CapabilitiesField::Any)),
             _ => None,
         },
         TypeClass::Pointer | TypeClass::Other => None,

@@ -1,10 +1,11 @@
 //! Which value of a hook point an argument of a policy means, and how it is read.
 
-use super::facts::{Parameter, Signature, TracepointField, TypeClass, automatic_kind};
+use super::facts::{Parameter, Signature, TracepointField, TypeClass};
+use super::kinds::{certain_kind, is_id, record_text};
 use super::probe::{Operand, ProbeArgument};
 use super::reach::{Ground, Steps};
 use super::refusal::Problem;
-use crate::model::{Arg, ArgKind, ArgSource, IntField, IntKind};
+use crate::model::{Arg, ArgKind, ArgSource};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{lictor_field_kind as kind, lictor_field_shape};
 use std::borrow::Cow;
@@ -129,12 +130,14 @@ pub(super) struct Place<'a> {
     pub(super) parameter: Option<Cow<'a, Parameter>>,
     /// The way from there to the value.
     pub(super) steps: Steps,
+    /// Bytes that it has in a tracepoint's record; 0 elsewhere.
+    bytes: u16,
 }
 
 impl<'a> Place<'a> {
     /// A value that a program is handed.
     pub(super) fn at(source: u8, parameter: Option<Cow<'a, Parameter>>) -> Self {
-        Self { source, offset: 0, parameter, steps: Steps::default() }
+        Self { source, offset: 0, parameter, steps: Steps::default(), bytes: 0 }
     }
 }
 
@@ -161,7 +164,7 @@ impl Reader {
             let what = if arg.is_data() { arg.origin().to_string() } else { format!("index {}", arg.index) };
             self.check_memory(kind, &what)?;
         }
-        let mut field = field_of(kind, &place);
+        let mut field = field_of(kind, &ground.behind(place, kind)?);
         if let Some(index) = arg.size_arg {
             let size = self.place(index, "size argument")?;
             let class = size.parameter.as_ref().map_or(&UNKNOWN_LENGTH, |parameter| &parameter.class);
@@ -211,7 +214,7 @@ impl Reader {
             return Ok(Resolved { kind, field: None });
         }
         self.check_memory(kind, "the return value")?;
-        Ok(Resolved { kind, field: Some(field_of(kind, &place)) })
+        Ok(Resolved { kind, field: Some(field_of(kind, &ground.behind(place, kind)?)) })
     }
 
     /// What stands at `index`; `what` names the index in messages.
@@ -258,7 +261,11 @@ impl Reader {
                     class: record_class(field),
                 };
                 let parameter = Some(Cow::Owned(parameter));
-                Ok(Place { offset: field.offset, ..Place::at(wire::LICTOR_SOURCE_NONE as u8, parameter) })
+                Ok(Place {
+                    offset: field.offset,
+                    bytes: field.size,
+                    ..Place::at(wire::LICTOR_SOURCE_NONE as u8, parameter)
+                })
             }
         }
     }
@@ -288,7 +295,12 @@ impl Reader {
             | ArgKind::BpfAttr
             | ArgKind::BpfMap
             | ArgKind::PerfEvent
-            | ArgKind::NetDevice => true,
+            | ArgKind::NetDevice
+            | ArgKind::Capabilities(_)
+            | ArgKind::BpfProg
+            | ArgKind::LoadInfo
+            | ArgKind::Kiocb
+            | ArgKind::IovIter => true,
             ArgKind::Auto
             | ArgKind::Int(_)
             | ArgKind::String
@@ -298,6 +310,9 @@ impl Reader {
             | ArgKind::Capability
             | ArgKind::Syscall
             | ArgKind::Sockaddr
+            | ArgKind::BpfCmd
+            | ArgKind::DataLoc
+            | ArgKind::ConstBuf
             | ArgKind::Nop => false,
         };
         match self {
@@ -422,121 +437,18 @@ fn shown(parameter: &Parameter) -> String {
     format!("{}{space}{}", parameter.type_name, parameter.name)
 }
 
-/// User and group ids are structures in C and integers in registers.
-fn is_id(parameter: &Parameter) -> bool {
-    matches!(parameter.type_name.as_str(), "kuid_t" | "kgid_t")
-}
-
-/// The kind of `arg`, checked against what the kernel says about its type.
-fn certain_kind(arg: &Arg, parameter: Option<&Parameter>, what: &str) -> Result<ArgKind, Problem> {
-    let Some(parameter) = parameter else {
-        if arg.kind == ArgKind::Auto {
-            let found = format!("type auto for {what}");
-            return Err(Problem::new(found, "a type: this kernel does not tell the types of this function"));
-        }
-        return Ok(arg.kind);
-    };
-    if arg.kind == ArgKind::Auto {
-        if is_id(parameter) {
-            return Ok(ArgKind::Int(IntKind { width: 4, signed: false, shown_as: IntField::Uint }));
-        }
-        return automatic_kind(&parameter.class).ok_or_else(|| {
-            let found = format!("type auto for {what}");
-            Problem::new(found, format!("a type: {} cannot be shown by itself", parameter.type_name))
-        });
-    }
-    if fits(arg.kind, parameter) {
-        return Ok(arg.kind);
-    }
-    let found = format!("type {} for {what}", arg.kind.name());
-    Err(Problem::new(found, format!("{}: its type is {}", fitting(parameter), parameter.type_name)))
-}
-
-/// Structures that begin with a `struct sock`.
-const SOCKS: [&str; 7] =
-    ["sock", "inet_sock", "inet_connection_sock", "tcp_sock", "udp_sock", "raw_sock", "unix_sock"];
-
-/// Whether a value of the parameter's type can be read as `kind`.
-fn fits(kind: ArgKind, parameter: &Parameter) -> bool {
-    let class = &parameter.class;
-    let points_to = |name: &str| matches!(class, TypeClass::StructPointer(to) if to == name);
-    let integer = matches!(class, TypeClass::Integer { .. }) || is_id(parameter);
-    // Records of tracepoints hold sockets and packets as bare addresses.
-    let untyped = *class == TypeClass::Pointer;
-    let pointer = matches!(class, TypeClass::CharPointer | TypeClass::StructPointer(_) | TypeClass::Pointer);
-    match kind {
-        // An address is shown as a number only whole.
-        ArgKind::Int(int) => integer || pointer && int.width == 8,
-        ArgKind::Capability | ArgKind::Fd | ArgKind::Syscall => integer,
-        ArgKind::String | ArgKind::CharBuf => matches!(class, TypeClass::CharPointer | TypeClass::Pointer),
-        ArgKind::CharIovec => points_to("iovec") || *class == TypeClass::Pointer,
-        ArgKind::File => points_to("file"),
-        ArgKind::Path => points_to("path"),
-        ArgKind::Dentry => points_to("dentry"),
-        ArgKind::Filename => points_to("filename"),
-        ArgKind::LinuxBinprm => points_to("linux_binprm"),
-        ArgKind::Sock => {
-            matches!(class, TypeClass::StructPointer(to) if SOCKS.contains(&to.as_str())) || untyped
-        }
-        ArgKind::Socket => points_to("socket") || untyped,
-        ArgKind::Skb => points_to("sk_buff") || untyped,
-        ArgKind::Cred => points_to("cred"),
-        ArgKind::UserNamespace => points_to("user_namespace"),
-        ArgKind::Module => points_to("module"),
-        ArgKind::BpfAttr => points_to("bpf_attr"),
-        ArgKind::BpfMap => points_to("bpf_map"),
-        ArgKind::PerfEvent => points_to("perf_event"),
-        ArgKind::NetDevice => points_to("net_device"),
-        ArgKind::Sockaddr => {
-            matches!(class, TypeClass::StructPointer(to) if to.starts_with("sockaddr")) || untyped
-        }
-        ArgKind::Auto | ArgKind::Nop => true,
-    }
-}
-
-/// The kinds that fit a parameter, for messages.
-fn fitting(parameter: &Parameter) -> &'static str {
-    match &parameter.class {
-        TypeClass::Integer { .. } => "integer types, fd, capability, nop",
-        TypeClass::CharPointer => "string, char_buf, nop",
-        TypeClass::StructPointer(name) => match name.as_str() {
-            "file" => "file, nop",
-            "path" => "path, nop",
-            "dentry" => "dentry, nop",
-            "filename" => "filename, nop",
-            "linux_binprm" => "linux_binprm, nop",
-            "socket" => "socket, nop",
-            "cred" => "cred, nop",
-            "user_namespace" => "user_namespace, nop",
-            "module" => "module, nop",
-            "bpf_attr" => "bpf_attr, nop",
-            "bpf_map" => "bpf_map, nop",
-            "perf_event" => "perf_event, nop",
-            "net_device" => "net_device, nop",
-            "sk_buff" => "skb, nop",
-            name if SOCKS.contains(&name) => "sock, nop",
-            name if name.starts_with("sockaddr") => "sockaddr, nop",
-            "iovec" => "char_iovec, nop",
-            _ => "uint64 (the address), nop",
-        },
-        TypeClass::Pointer => {
-            "string, char_buf, char_iovec, sock, socket, skb, sockaddr, uint64 (the address), nop"
-        }
-        TypeClass::Other if is_id(parameter) => "integer types, nop",
-        TypeClass::Other => "nop",
-    }
-}
-
 /// The extraction for a kind at a place.
 fn field_of(asked: ArgKind, place: &Place<'_>) -> Field {
     let (code, int) = match asked {
-        ArgKind::Int(_) | ArgKind::Capability | ArgKind::Syscall => {
-            (kind::LICTOR_FIELD_NUMBER, asked.integer())
-        }
-        ArgKind::String => (kind::LICTOR_FIELD_STRING, None),
-        ArgKind::CharBuf => (kind::LICTOR_FIELD_CHAR_BUF, None),
+        ArgKind::Int(_)
+        | ArgKind::Capability
+        | ArgKind::Syscall
+        | ArgKind::BpfCmd
+        | ArgKind::Capabilities(_) => (kind::LICTOR_FIELD_NUMBER, asked.integer()),
+        ArgKind::String | ArgKind::DataLoc => (kind::LICTOR_FIELD_STRING, None),
+        ArgKind::CharBuf | ArgKind::ConstBuf => (kind::LICTOR_FIELD_CHAR_BUF, None),
         ArgKind::CharIovec => (kind::LICTOR_FIELD_CHAR_IOVEC, None),
-        ArgKind::File => (kind::LICTOR_FIELD_FILE, None),
+        ArgKind::File | ArgKind::Kiocb => (kind::LICTOR_FIELD_FILE, None),
         ArgKind::Fd => (kind::LICTOR_FIELD_FD, None),
         ArgKind::Path => (kind::LICTOR_FIELD_PATH, None),
         ArgKind::Dentry => (kind::LICTOR_FIELD_DENTRY, None),
@@ -553,8 +465,14 @@ fn field_of(asked: ArgKind, place: &Place<'_>) -> Field {
         ArgKind::BpfMap => (kind::LICTOR_FIELD_BPF_MAP, None),
         ArgKind::PerfEvent => (kind::LICTOR_FIELD_PERF_EVENT, None),
         ArgKind::NetDevice => (kind::LICTOR_FIELD_NET_DEVICE, None),
+        ArgKind::BpfProg => (kind::LICTOR_FIELD_BPF_PROG, None),
+        ArgKind::LoadInfo => (kind::LICTOR_FIELD_LOAD_INFO, None),
+        ArgKind::IovIter => (kind::LICTOR_FIELD_IOV_ITER, None),
         ArgKind::Auto | ArgKind::Nop => (kind::LICTOR_FIELD_NOP, None),
     };
+    let text = place.parameter.as_deref().and_then(record_text);
+    let text = text.filter(|text| asked == *text || asked == ArgKind::String);
+    let in_record = text == Some(ArgKind::ConstBuf);
     let int = int.map(|int| narrowed(int, place.parameter.as_deref()));
     let (mut width, signed) = int.unwrap_or((0, false));
     if asked == ArgKind::Fd && place.steps.count() != 0 {
@@ -569,10 +487,19 @@ fn field_of(asked: ArgKind, place: &Place<'_>) -> Field {
         flags: (if signed { wire::LICTOR_FIELD_SIGNED as u8 } else { 0 })
             | (if asked == ArgKind::Syscall { wire::LICTOR_FIELD_SYSCALL as u8 } else { 0 })
             | (if place.steps.is_address() { wire::LICTOR_FIELD_ADDRESS as u8 } else { 0 })
+            | (if text == Some(ArgKind::DataLoc) { wire::LICTOR_FIELD_DATA_LOC as u8 } else { 0 })
             | (if place.steps.index().is_some() { wire::LICTOR_FIELD_INDEXED as u8 } else { 0 }),
-        size_source: wire::LICTOR_SOURCE_NONE as u8,
-        size_offset: place.steps.index().map_or(0, |(_, shift)| u16::from(shift)),
-        max_length: if int.is_some() { 8 } else { place.steps.text_bytes() },
+        size_source: if in_record { wire::LICTOR_SOURCE_CONSTANT } else { wire::LICTOR_SOURCE_NONE } as u8,
+        size_offset: match place.steps.index() {
+            Some((_, shift)) => shift.into(),
+            None if in_record => place.bytes,
+            None => 0,
+        },
+        max_length: match int {
+            Some(_) => 8,
+            None if in_record => place.bytes.into(),
+            None => place.steps.text_bytes(),
+        },
         steps: place.steps,
     }
 }

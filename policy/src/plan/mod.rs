@@ -66,6 +66,7 @@ mod compile;
 mod digest;
 mod facts;
 mod fields;
+mod kinds;
 mod layout;
 mod numbers;
 mod place;

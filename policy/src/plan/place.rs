@@ -251,7 +251,15 @@ impl Placing<'_> {
                 | ArgKind::BpfAttr
                 | ArgKind::BpfMap
                 | ArgKind::PerfEvent
-                | ArgKind::NetDevice) => {
+                | ArgKind::NetDevice
+                | ArgKind::Capabilities(_)
+                | ArgKind::BpfCmd
+                | ArgKind::BpfProg
+                | ArgKind::LoadInfo
+                | ArgKind::Kiocb
+                | ArgKind::IovIter
+                | ArgKind::DataLoc
+                | ArgKind::ConstBuf) => {
                     let found = format!("type {} for the return value", kind.name());
                     Err(Problem::new(found, "integer types: a verdict is 0 or a negative errno"))
                 }

@@ -71,6 +71,24 @@ impl Steps {
         steps
     }
 
+    /// These, then those from what they lead to; `None` = more than programs follow.
+    fn then(self, way: &Self) -> Option<Self> {
+        let mut steps = Self { is_address: way.is_address, text_bytes: way.text_bytes, ..self };
+        let mut more = &way.offsets[..usize::from(way.count)];
+        if self.is_address
+            && let Some((first, rest)) = more.split_first()
+        {
+            let last = steps.offsets.get_mut(usize::from(self.count).checked_sub(1)?)?;
+            *last = last.checked_add(*first)?;
+            more = rest;
+        }
+        for offset in more {
+            *steps.offsets.get_mut(usize::from(steps.count))? = *offset;
+            steps.count += 1;
+        }
+        Some(steps)
+    }
+
     /// The register that is added after the first step, by its offset, and its shift.
     pub(super) fn index(self) -> Option<(u16, u8)> {
         self.index
@@ -151,6 +169,34 @@ impl Ground<'_> {
                 Some(Cow::Owned(way.value))
             }
         };
+        Ok(place)
+    }
+}
+
+/// The file that an operation on an open file is about.
+const FILE_OF_KIOCB: &str = "ki_filp";
+
+impl Ground<'_> {
+    /// Where the value of a kind stands that is behind the pointer at `place`.
+    pub(super) fn behind(self, mut place: Place<'_>, kind: ArgKind) -> Result<Place<'_>, Problem> {
+        let more = if matches!(kind, ArgKind::Capabilities(_)) {
+            // Two words or one, but always 64 bits at the pointer itself.
+            Steps { count: 1, text_bytes: wire::LICTOR_MAX_BYTES, ..Steps::default() }
+        } else if kind == ArgKind::Kiocb {
+            let path = MemberPath::parse(FILE_OF_KIOCB).unwrap_or_default();
+            let way = self.symbols.member("kiocb", &path).map_err(|_| {
+                let allowed = format!("kernels whose struct kiocb has the member {FILE_OF_KIOCB}");
+                Problem::new("type kiocb", allowed)
+            })?;
+            Steps::of(&way)
+        } else {
+            return Ok(place);
+        };
+        let too_long = || {
+            let found = format!("type {} at the end of such a way", kind.name());
+            Problem::new(found, format!("at most {MEMBERS_MAX} pointers, the value's own included"))
+        };
+        place.steps = place.steps.then(&more).ok_or_else(too_long)?;
         Ok(place)
     }
 }

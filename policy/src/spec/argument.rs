@@ -64,10 +64,7 @@ pub enum SourceName {
 /// How a value is read and shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(extend("x-lictor-later" = [
-    "sockaddr_un", "kiocb", "iov_iter", "const_buf", "load_info", "kernel_cap_t",
-    "cap_inheritable", "cap_permitted", "cap_effective", "data_loc", "bpf_cmd", "bpf_prog",
-]))]
+#[schemars(extend("x-lictor-later" = ["sockaddr_un"]))]
 pub enum TypeName {
     /// From the kernel's own description of the function.
     #[default]
@@ -148,6 +145,28 @@ pub enum TypeName {
     PerfEvent,
     /// `struct net_device *`: the name of a network interface.
     NetDevice,
+    /// `kernel_cap_t *`: a set of capabilities, compared as a number with a bit for each, shown as 16 hexadecimal digits.
+    KernelCapT,
+    /// The same, shown as what a process may pass to programs that it runs.
+    CapInheritable,
+    /// The same, shown as what a process may take into its effective set.
+    CapPermitted,
+    /// The same, shown as what a process can do now.
+    CapEffective,
+    /// What is asked of `bpf()`: a number, shown and compared by its name, as `BPF_PROG_LOAD`.
+    BpfCmd,
+    /// `struct bpf_prog *`: a BPF program, shown with type, number of instructions and name. Not compared.
+    BpfProg,
+    /// `struct load_info *`: a module of the kernel that is being loaded, shown with its name and signature. Not compared.
+    LoadInfo,
+    /// `struct kiocb *`: an operation on an open file, shown as the path of the file.
+    Kiocb,
+    /// `struct iov_iter *`: bytes on their way into or out of the kernel. Not compared.
+    IovIter,
+    /// Tracepoints: a text of any length in the record (`__data_loc char[]`).
+    DataLoc,
+    /// Tracepoints: an array of characters in the record (`char comm[16]`), shown as bytes, compared up to its first zero byte.
+    ConstBuf,
     /// Nothing: keeps a place.
     Nop,
 }

@@ -315,6 +315,8 @@ fn type_name(kind: ArgKind) -> Option<&'static str> {
         ArgKind::Path => "path",
         ArgKind::Dentry => "dentry",
         ArgKind::LinuxBinprm => "linux_binprm",
+        ArgKind::Kiocb => "kiocb",
+        ArgKind::BpfCmd => "bpf_cmd",
         ArgKind::Capability => "capability",
         ArgKind::Syscall => "syscall64",
         ArgKind::Auto => "auto",
@@ -343,6 +345,12 @@ fn type_name(kind: ArgKind) -> Option<&'static str> {
         | ArgKind::BpfMap
         | ArgKind::PerfEvent
         | ArgKind::NetDevice
+        | ArgKind::Capabilities(_)
+        | ArgKind::BpfProg
+        | ArgKind::LoadInfo
+        | ArgKind::IovIter
+        | ArgKind::DataLoc
+        | ArgKind::ConstBuf
         | ArgKind::Nop => return None,
     })
 }

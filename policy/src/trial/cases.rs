@@ -13,7 +13,7 @@ use crate::oracle::{Endpoints, Event, Moment, Reading, Value, same_place};
 use crate::parse::{Lines, parse};
 use crate::plan::TypeClass;
 use crate::spec::{SourceName, decode_as, shape_of};
-use crate::validate::{CAPABILITIES, FILE_TYPES, file_type, low_bits, parse_number};
+use crate::validate::{BPF_COMMANDS, CAPABILITIES, FILE_TYPES, file_type, low_bits, parse_number};
 use crate::violation::{Violation, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -445,17 +445,10 @@ impl Maker<'_> {
             (None, true) => Reading::Unresolved,
             (None, false) => Reading::Absent,
         };
-        let number = given.value.as_deref().and_then(|text| {
-            let capability = || {
-                CAPABILITIES
-                    .iter()
-                    .position(|name| *name == text)
-                    .and_then(|place| i128::try_from(place).ok())
-            };
-            parse_number(text).or_else(|| (kind == Some(ArgKind::Capability)).then(capability).flatten())
-        });
+        let number =
+            given.value.as_deref().and_then(|text| parse_number(text).or_else(|| named(text, kind?)));
         let class = match kind {
-            Some(ArgKind::Int(_) | ArgKind::Capability | ArgKind::Syscall) => {
+            Some(kind) if kind.integer().is_some() => {
                 if number.is_none() {
                     let found = given
                         .value
@@ -561,4 +554,22 @@ impl Maker<'_> {
 /// What the policies read a value as.
 fn kind_of(hooks: &[Hook], origin: &Origin) -> Option<ArgKind> {
     hooks.iter().flat_map(|hook| &hook.args).find(|arg| arg.origin() == *origin).map(|arg| arg.kind)
+}
+
+/// The number that a name stands for, or names separated by commas where the number is a set.
+fn named(text: &str, kind: ArgKind) -> Option<i128> {
+    let place = |names: &[&str], name: &str| {
+        names.iter().position(|known| *known == name).and_then(|place| i128::try_from(place).ok())
+    };
+    if kind == ArgKind::Capability {
+        return place(&CAPABILITIES, text);
+    }
+    if kind == ArgKind::BpfCmd {
+        return place(&BPF_COMMANDS, text);
+    }
+    if matches!(kind, ArgKind::Capabilities(_)) {
+        let bit = |name: &str| Some(1_i128 << place(&CAPABILITIES, name.trim())?);
+        return text.split(',').try_fold(0, |set, name| Some(set | bit(name)?));
+    }
+    None
 }

@@ -7,7 +7,7 @@ use crate::model::{
 };
 use crate::oracle::{Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value};
 use crate::plan::TypeClass;
-use crate::validate::{CAPABILITIES, PROT_EXEC, low_bits};
+use crate::validate::{BPF_COMMANDS, CAPABILITIES, PROT_EXEC, low_bits};
 use base64::Engine as _;
 use lictor_node_worker_ebpf::LICTOR_SYSCALL_32;
 use serde_json::Value as Json;
@@ -209,6 +209,11 @@ fn value(json: &Json) -> RecordedValue {
         let read = match name.as_str() {
             "int_arg" | "uint_arg" | "long_arg" | "size_arg" => number(inner).map(RecordedValue::Number),
             "capability_arg" => inner.get("value").and_then(number).map(RecordedValue::Number),
+            "bpf_cmd_arg" => bpf_command(inner).map(RecordedValue::Number),
+            "kernel_cap_t_arg" | "cap_inheritable_arg" | "cap_permitted_arg" | "cap_effective_arg" => {
+                let digits = inner.as_str().map(|text| u64::from_str_radix(text, 16));
+                digits.and_then(Result::ok).map(|set| RecordedValue::Number(set.into()))
+            }
             "syscall_id" => Some(RecordedValue::Number(syscall(inner))),
             "string_arg" => inner.as_str().map(|text| RecordedValue::Text(text.as_bytes().to_vec())),
             // An interface and a module are compared by their names.
@@ -237,6 +242,12 @@ fn value(json: &Json) -> RecordedValue {
         }
     }
     RecordedValue::Other
+}
+
+/// A command of `bpf()`, by its name or, when it has none, its number.
+fn bpf_command(json: &Json) -> Option<i128> {
+    let place = json.as_str().and_then(|name| BPF_COMMANDS.iter().position(|known| *known == name));
+    place.and_then(|place| i128::try_from(place).ok()).or_else(|| number(json))
 }
 
 /// The number of a system call as the engine compares it. A number that is 0 is left out of lines.
@@ -363,6 +374,8 @@ impl RecordedValue {
                     | ArgKind::Filename
                     | ArgKind::Module
                     | ArgKind::NetDevice
+                    | ArgKind::DataLoc
+                    | ArgKind::ConstBuf
                     | ArgKind::Auto
             ),
             Self::File(..) => kind.is_file() || kind == ArgKind::Auto,

@@ -1,7 +1,9 @@
 //! Arguments of a hook.
 
 use super::report::{Report, quoted};
-use crate::model::{Arg, ArgKind, ArgSource, FieldPath, IntField, IntKind, MEMBERS_MAX, MemberPath};
+use crate::model::{
+    Arg, ArgKind, ArgSource, CapabilitiesField, FieldPath, IntField, IntKind, MEMBERS_MAX, MemberPath,
+};
 use crate::spec::{ArgSpec, LABEL_BYTES_MAX, SourceName, TypeName};
 
 /// Most arguments of a probe: `sys/sdt.h` has no macro for more.
@@ -59,6 +61,9 @@ pub(super) fn argument(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
         report.refuse(&at.member("index"), format!("`{}`", spec.index), origin.allowed(0));
     }
     let size_arg = size(spec, kind, origin, at, report);
+    if origin != Origin::Tracepoint {
+        record_only(kind, at, report);
+    }
     if kind == ArgKind::Auto && origin == Origin::Program {
         report.refuse(&at.member("type"), "`auto`", "a type: a program does not tell those of its functions");
     }
@@ -88,6 +93,19 @@ pub(super) fn argument(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
         return_copy: spec.return_copy,
     };
     (report.refused == before).then_some(arg)
+}
+
+/// Refuses what stands in the records of tracepoints and nowhere else.
+fn record_only(kind: ArgKind, at: &FieldPath, report: &mut Report) {
+    if matches!(kind, ArgKind::DataLoc | ArgKind::ConstBuf) {
+        let found = format!("`{}` of what is not the record of a tracepoint", kind.name());
+        report.refuse_with(
+            &at.member("type"),
+            found,
+            "fields of tracepoints that are not raw",
+            "`string` and `char_buf` read what an address leads to",
+        );
+    }
 }
 
 /// Refuses a way through structures where arguments lead to none of the kernel's.
@@ -176,6 +194,7 @@ pub(super) fn data(spec: &ArgSpec, place: usize, at: &FieldPath, report: &mut Re
         report.refuse(&at.member("returnCopy"), "`returnCopy` under `data`", "`returnCopy` of arguments");
     }
     let kind = kind(spec.kind);
+    record_only(kind, at, report);
     if kind == ArgKind::CharIovec {
         let found = "char_iovec under `data`";
         report.refuse(&at.member("type"), found, "types that need no length from an argument");
@@ -262,6 +281,7 @@ pub(super) fn returned(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
         report.refuse(&at.member("type"), "`auto`", "a type: a program does not tell those of its functions");
         return None;
     }
+    record_only(kind, at, report);
     if spec.index != 0 {
         report.refuse(&at.member("index"), format!("`{}`", spec.index), "0: a function returns one value");
         return None;
@@ -329,6 +349,17 @@ fn kind(name: TypeName) -> ArgKind {
         TypeName::BpfMap => ArgKind::BpfMap,
         TypeName::PerfEvent => ArgKind::PerfEvent,
         TypeName::NetDevice => ArgKind::NetDevice,
+        TypeName::KernelCapT => ArgKind::Capabilities(CapabilitiesField::Any),
+        TypeName::CapInheritable => ArgKind::Capabilities(CapabilitiesField::Inheritable),
+        TypeName::CapPermitted => ArgKind::Capabilities(CapabilitiesField::Permitted),
+        TypeName::CapEffective => ArgKind::Capabilities(CapabilitiesField::Effective),
+        TypeName::BpfCmd => ArgKind::BpfCmd,
+        TypeName::BpfProg => ArgKind::BpfProg,
+        TypeName::LoadInfo => ArgKind::LoadInfo,
+        TypeName::Kiocb => ArgKind::Kiocb,
+        TypeName::IovIter => ArgKind::IovIter,
+        TypeName::DataLoc => ArgKind::DataLoc,
+        TypeName::ConstBuf => ArgKind::ConstBuf,
         TypeName::Nop => ArgKind::Nop,
     }
 }

@@ -9,6 +9,7 @@ mod hook;
 mod letters;
 mod lists;
 mod loader;
+mod names;
 mod number;
 mod process;
 mod report;
@@ -27,7 +28,7 @@ use report::{Report, quoted};
 
 pub use advice::ADVICE;
 pub(crate) use loader::PROT_EXEC;
-pub use number::CAPABILITIES;
+pub use names::{BPF_COMMANDS, CAPABILITIES};
 pub(crate) use number::{low_bits, parse as parse_number};
 pub(crate) use value::{FILE_TYPES, file_type};
 

@@ -1,6 +1,7 @@
 //! Filters on the process: its program, its id, its namespaces, its capabilities.
 
-use super::number::{self, CAPABILITIES, Span};
+use super::names::{self, CAPABILITIES};
+use super::number::{self, Span};
 use super::report::{Report, quoted};
 use super::text::{self, Subject};
 use crate::model::{
@@ -138,7 +139,7 @@ pub(super) fn capability(
     let before = report.refused;
     let mut mask = 0;
     for (place, name) in filter.values.iter().enumerate() {
-        match number::capability(name) {
+        match names::capability(name) {
             Some(bit) => mask |= 1u64 << bit,
             None => unknown_capability(name, &at.member("values").index(place), report),
         }
@@ -165,7 +166,7 @@ pub(super) fn unknown_capability(name: &str, at: &FieldPath, report: &mut Report
         return;
     }
     let with_prefix = format!("CAP_{}", name.to_uppercase());
-    let hint = if number::capability(&with_prefix).is_some() {
+    let hint = if names::capability(&with_prefix).is_some() {
         Some(format!("did you mean `{with_prefix}`?"))
     } else {
         did_you_mean(name, CAPABILITIES)

@@ -2,6 +2,7 @@
 
 use super::endpoints;
 use super::lists::Shared;
+use super::names::{self, BPF_COMMANDS};
 use super::number::{self, Span};
 use super::process::{some_values, unknown_capability};
 use super::report::{Report, quoted};
@@ -156,7 +157,10 @@ impl Numbers {
 enum Names {
     None,
     Capabilities,
+    /// Of bits.
+    CapabilitySets,
     Syscalls,
+    BpfCommands,
 }
 
 /// What kind of comparison a type allows.
@@ -177,12 +181,23 @@ fn comparable(kind: ArgKind) -> Comparable {
             Comparable::Number(Numbers { span: Span::CAPABILITIES, names: Names::Capabilities })
         }
         ArgKind::Syscall => Comparable::Number(Numbers { span: Span::SYSCALLS, names: Names::Syscalls }),
-        ArgKind::String | ArgKind::CharBuf | ArgKind::Filename | ArgKind::Module | ArgKind::NetDevice => {
-            Comparable::Text(Subject::Text)
+        ArgKind::Capabilities(_) => {
+            Comparable::Number(Numbers { span: Span::CAPABILITY_SETS, names: Names::CapabilitySets })
         }
-        ArgKind::File | ArgKind::Fd | ArgKind::Path | ArgKind::Dentry | ArgKind::LinuxBinprm => {
-            Comparable::Text(Subject::Path)
-        }
+        ArgKind::BpfCmd => Comparable::Number(Numbers { span: Span::COMMANDS, names: Names::BpfCommands }),
+        ArgKind::String
+        | ArgKind::CharBuf
+        | ArgKind::Filename
+        | ArgKind::Module
+        | ArgKind::NetDevice
+        | ArgKind::DataLoc
+        | ArgKind::ConstBuf => Comparable::Text(Subject::Text),
+        ArgKind::File
+        | ArgKind::Fd
+        | ArgKind::Path
+        | ArgKind::Dentry
+        | ArgKind::LinuxBinprm
+        | ArgKind::Kiocb => Comparable::Text(Subject::Path),
         ArgKind::Sock | ArgKind::Socket | ArgKind::Skb | ArgKind::Sockaddr => Comparable::Endpoints,
         ArgKind::CharIovec
         | ArgKind::Cred
@@ -190,6 +205,9 @@ fn comparable(kind: ArgKind) -> Comparable {
         | ArgKind::BpfAttr
         | ArgKind::BpfMap
         | ArgKind::PerfEvent
+        | ArgKind::BpfProg
+        | ArgKind::LoadInfo
+        | ArgKind::IovIter
         | ArgKind::Nop => Comparable::Nothing,
     }
 }
@@ -202,6 +220,9 @@ fn instead(kind: ArgKind) -> Option<&'static str> {
         (ArgKind::BpfAttr, "`matchBinaries` asks who loads the program"),
         (ArgKind::BpfMap, "`matchBinaries` asks who makes the map"),
         (ArgKind::PerfEvent, "`matchBinaries` asks who opens the event"),
+        (ArgKind::BpfProg, "`matchBinaries` asks who loads the program"),
+        (ArgKind::LoadInfo, "an argument of type module is compared by the module's name"),
+        (ArgKind::IovIter, "an argument of type char_buf is compared up to its first zero byte"),
     ];
     all.iter().find(|(known, _)| *known == kind).map(|(_, hint)| *hint)
 }
@@ -376,7 +397,17 @@ fn number_test(
         Question::Mask => {
             let mut mask = 0;
             for (text, at) in each {
-                mask |= bits(text, span.bits(), &at, report).unwrap_or(0);
+                mask |= match numbers.names {
+                    Names::CapabilitySets if number::parse(text).is_none() => {
+                        capability(text, &at, report).map(|number| 1 << number)
+                    }
+                    Names::None
+                    | Names::Capabilities
+                    | Names::CapabilitySets
+                    | Names::Syscalls
+                    | Names::BpfCommands => bits(text, span.bits(), &at, report),
+                }
+                .unwrap_or(0);
             }
             NumberTest::Mask(mask)
         }
@@ -391,16 +422,38 @@ fn single(text: &str, numbers: Numbers, at: &FieldPath, report: &mut Report) -> 
         return number::within(text, numbers.span, at, report);
     }
     match numbers.names {
-        Names::None => number::within(text, numbers.span, at, report),
-        Names::Capabilities => {
-            let found = number::capability(text).map(i128::from);
-            if found.is_none() {
-                unknown_capability(text, at, report);
-            }
-            found
+        Names::CapabilitySets if names::capability(text).is_some() => {
+            let hint = "`Mask` takes names of capabilities, and matches sets that have one of them";
+            report.refuse_with(at, quoted(text), "a number with a bit for each capability of the set", hint);
+            None
         }
+        Names::None | Names::CapabilitySets => number::within(text, numbers.span, at, report),
+        Names::Capabilities => capability(text, at, report).map(i128::from),
+        Names::BpfCommands => bpf_command(text, at, report).map(i128::from),
         Names::Syscalls => syscalls::number(text, at, report).map(i128::from),
     }
+}
+
+fn capability(name: &str, at: &FieldPath, report: &mut Report) -> Option<u8> {
+    let found = names::capability(name);
+    if found.is_none() {
+        unknown_capability(name, at, report);
+    }
+    found
+}
+
+fn bpf_command(name: &str, at: &FieldPath, report: &mut Report) -> Option<u8> {
+    let found = names::bpf_command(name);
+    if found.is_none() {
+        let allowed = "a number, or the name of a command of bpf(): BPF_PROG_LOAD";
+        // Looking for near names takes time, and nobody will read them.
+        let hint = if report.violations.is_full() { None } else { did_you_mean(name, BPF_COMMANDS) };
+        match hint {
+            Some(hint) => report.refuse_with(at, quoted(name), allowed, hint),
+            None => report.refuse(at, quoted(name), allowed),
+        }
+    }
+    found
 }
 
 /// Numbers, ranges, and lists of both.

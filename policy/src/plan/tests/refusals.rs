@@ -118,7 +118,7 @@ fn arguments_of_other_types() {
         &args("{index: 3, type: path}"),
         &facts(),
         &["spec.kprobes[0].args[0]: found type path for unsigned int flags; \
-           allowed: integer types, fd, capability, nop: its type is unsigned int"],
+           allowed: integer types, fd, capability, bpf_cmd, nop: its type is unsigned int"],
     );
     refused(
         &kprobe("cap_of", "    args: [{index: 2, type: auto}]\n"),
@@ -155,7 +155,7 @@ fn arguments_that_are_objects() {
             "spec.kprobes[0].args[0]: found type cred for struct user_namespace *ns; \
              allowed: user_namespace, nop: its type is struct user_namespace *",
             "spec.kprobes[0].args[1]: found type user_namespace for int cap; \
-             allowed: integer types, fd, capability, nop: its type is int",
+             allowed: integer types, fd, capability, bpf_cmd, nop: its type is int",
         ],
     );
     refused(
@@ -212,13 +212,14 @@ fn arguments_of_system_calls() {
 #[test]
 fn fields_of_tracepoints() {
     refused(
-        "  tracepoints:\n  - {subsystem: sched, event: sched_process_exit, args: [{index: 7, type: int}, {index: 4, type: string}]}\n",
+        "  tracepoints:\n  - {subsystem: sched, event: sched_process_exit, args: [{index: 7, type: int}, {index: 4, type: data_loc}]}\n",
         &facts(),
         &[
             "spec.tracepoints[0].args[0]: found index 7; allowed: 0 to 6: sched/sched_process_exit has the fields \
              unsigned short common_type, unsigned char common_flags, unsigned char common_preempt_count, \
              int common_pid, char[16] comm, pid_t pid, int prio",
-            "spec.tracepoints[0].args[1]: found type string for char[16] comm; allowed: nop: its type is char[16]",
+            "spec.tracepoints[0].args[1]: found type data_loc for char[16] comm; \
+             allowed: const_buf, string, nop: its type is char[16]",
         ],
     );
 }

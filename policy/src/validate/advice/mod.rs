@@ -130,6 +130,14 @@ fn in_memory<'a>(hook: &Hook, predicate: &'a Predicate) -> Option<(&'a FieldPath
         | ArgKind::BpfMap
         | ArgKind::PerfEvent
         | ArgKind::NetDevice
+        | ArgKind::Capabilities(_)
+        | ArgKind::BpfCmd
+        | ArgKind::BpfProg
+        | ArgKind::LoadInfo
+        | ArgKind::Kiocb
+        | ArgKind::IovIter
+        | ArgKind::DataLoc
+        | ArgKind::ConstBuf
         | ArgKind::Nop => false,
     };
     let of_process = text && described.source != ArgSource::CurrentTask && !described.return_copy;
