@@ -25,6 +25,7 @@ pub const LICTOR_MAX_NESTED_CGROUPS: u32 = 8192;
 pub const LICTOR_MAX_CGROUP_NAME: u32 = 128;
 pub const LICTOR_MAX_SOCKETS: u32 = 16384;
 pub const LICTOR_MAX_BYTES: u32 = 4096;
+pub const LICTOR_MAX_DATA: u32 = 327360;
 pub const LICTOR_MAX_FRAMES: u32 = 32;
 pub const LICTOR_REVISION_HAS_SUFFIX: u32 = 1;
 pub const LICTOR_RULE_RECORD: u32 = 1;
@@ -667,7 +668,8 @@ pub mod lictor_site {
     pub const LICTOR_SITE_IMAGE_TABLE: Type = 14;
     pub const LICTOR_SITE_SOCKETS: Type = 15;
     pub const LICTOR_SITE_STACK: Type = 16;
-    pub const LICTOR_SITE_COUNT: Type = 17;
+    pub const LICTOR_SITE_DATA_LOST: Type = 17;
+    pub const LICTOR_SITE_COUNT: Type = 18;
 }
 pub mod lictor_stat {
     #[allow(unused_imports)]
@@ -695,6 +697,7 @@ pub mod lictor_record_kind {
     pub const LICTOR_RECORD_FORK: Type = 3;
     pub const LICTOR_RECORD_HOOK: Type = 4;
     pub const LICTOR_RECORD_CGROUP: Type = 5;
+    pub const LICTOR_RECORD_DATA: Type = 6;
 }
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
@@ -985,7 +988,41 @@ pub mod lictor_field_status {
     pub const LICTOR_FIELD_TRUNCATED: Type = 1;
     pub const LICTOR_FIELD_UNRESOLVED: Type = 2;
     pub const LICTOR_FIELD_ABSENT: Type = 3;
+    pub const LICTOR_FIELD_ELSEWHERE: Type = 4;
 }
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_data_record {
+    pub head: lictor_record,
+    pub id: __u64,
+    pub field: __u32,
+    pub pad: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_data_record"][::core::mem::size_of::<lictor_data_record>() - 64usize];
+    ["Alignment of lictor_data_record"][::core::mem::align_of::<lictor_data_record>() - 8usize];
+    ["Offset of field: lictor_data_record::head"][::core::mem::offset_of!(lictor_data_record, head) - 0usize];
+    ["Offset of field: lictor_data_record::id"][::core::mem::offset_of!(lictor_data_record, id) - 48usize];
+    ["Offset of field: lictor_data_record::field"]
+        [::core::mem::offset_of!(lictor_data_record, field) - 56usize];
+    ["Offset of field: lictor_data_record::pad"][::core::mem::offset_of!(lictor_data_record, pad) - 60usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_data {
+    pub id: __u64,
+    pub sent: __u32,
+    pub pad: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_data"][::core::mem::size_of::<lictor_data>() - 16usize];
+    ["Alignment of lictor_data"][::core::mem::align_of::<lictor_data>() - 8usize];
+    ["Offset of field: lictor_data::id"][::core::mem::offset_of!(lictor_data, id) - 0usize];
+    ["Offset of field: lictor_data::sent"][::core::mem::offset_of!(lictor_data, sent) - 8usize];
+    ["Offset of field: lictor_data::pad"][::core::mem::offset_of!(lictor_data, pad) - 12usize];
+};
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
 pub struct lictor_field {

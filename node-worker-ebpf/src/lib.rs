@@ -65,6 +65,8 @@ wire!(
     lictor_module,
     lictor_bpf_attr,
     lictor_bpf_map,
+    lictor_data,
+    lictor_data_record,
     lictor_perf_event,
     lictor_image,
     lictor_cgroup,

@@ -229,6 +229,7 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "image_table",
     "sockets",
     "stack",
+    "data_lost",
 ];
 
 /// Names of `enum lictor_stat`.

@@ -370,3 +370,27 @@ END
 cp /usr/bin/cat $W/bin/record-text-program
 record_texts() { check record-text-program-runs $W/bin/record-text-program /dev/null; }
 workload record_texts
+
+# Buffers longer than a record: whole, cut at the greatest length, in pieces that are not whole ones, and as they came back.
+WHOLE='{index: 0, type: fd}, {index: 1, type: char_buf, sizeArgIndex: 3, maxData: true}'
+for name in whole at-most; do
+	on_call long-$name sys_write "$WHOLE" "{index: 0, operator: Equal, values: [$W/long-$name]}"
+done
+on_call long-short sys_write "$WHOLE, {index: 1, type: char_buf, sizeArgIndex: 3}" \
+	"{index: 0, operator: Equal, values: [$W/long-short]}"
+on_call long-vectors sys_writev '{index: 0, type: fd}, {index: 1, type: char_iovec, sizeArgIndex: 3, maxData: true}' \
+	"{index: 0, operator: Equal, values: [$W/long-vectors]}"
+policy long-read <<-END
+	  kprobes:
+	  - call: sys_read
+	    syscall: true
+	    args: [{index: 0, type: fd}, {index: 1, type: char_buf, returnCopy: true, sizeArgIndex: 3, maxData: true}]
+	    selectors:
+	    - matchArgs: [{index: 0, operator: Equal, values: [$W/long-read]}]
+	      matchBinaries: [{operator: In, values: [/usr/bin/perl]}]
+END
+long_buffers() {
+	perl -e 'print map { pack "N", $_ } 0 .. 12_499' >$W/long-read
+	check long-buffers-are-written perl /lab/long.pl $W
+}
+workload long_buffers

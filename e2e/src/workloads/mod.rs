@@ -70,6 +70,7 @@ pub(crate) fn lab(context: &LabContext, options: Options) -> Lab {
         .file("/usr/bin/perl", "/usr/bin/perl")
         .text("/lab/objects.pl", 0o644, include_str!("objects.pl"))
         .text("/lab/terminal.pl", 0o644, include_str!("terminal.pl"))
+        .text("/lab/long.pl", 0o644, include_str!("long.pl"))
         .text("/lab/capset.pl", 0o644, include_str!("capset.pl"))
 }
 

@@ -202,12 +202,20 @@ fn shortened(value: &Value) -> Value {
 
 fn bytes(base64: &str) -> Value {
     match STANDARD.decode(base64) {
+        Ok(bytes) if bytes.len() > BYTES_SHOWN && is_counted(&bytes) => {
+            json!(format!("{} bytes, each in its place", bytes.len()))
+        }
         Ok(bytes) if bytes.len() > BYTES_SHOWN => {
             json!(format!("{} bytes, {} kinds", bytes.len(), kinds(&bytes)))
         }
         Ok(bytes) => json!(String::from_utf8_lossy(&bytes)),
         Err(error) => json!(format!("{base64} is not base64: {error}")),
     }
+}
+
+/// Whether each four bytes tell their own place, as those that `long.pl` writes.
+fn is_counted(bytes: &[u8]) -> bool {
+    (0_u32..).flat_map(u32::to_be_bytes).zip(bytes).all(|(wanted, found)| wanted == *found)
 }
 
 fn kinds(bytes: &[u8]) -> usize {

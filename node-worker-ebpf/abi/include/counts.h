@@ -56,6 +56,8 @@ enum lictor_site {
 	LICTOR_SITE_SOCKETS,
 	/* A stack could not be taken: the record tells so. */
 	LICTOR_SITE_STACK,
+	/* A piece of a long value did not fit into the ring: the event has what came before it. */
+	LICTOR_SITE_DATA_LOST,
 	LICTOR_SITE_COUNT,
 };
 

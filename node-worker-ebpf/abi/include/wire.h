@@ -62,6 +62,8 @@
 #define LICTOR_MAX_SOCKETS 16384
 /* Bytes kept of a string, a buffer or an I/O vector argument. */
 #define LICTOR_MAX_BYTES 4096
+/* The same of one that is wanted as long as it is: ten requests of 32 KiB, as users of the established language know it. */
+#define LICTOR_MAX_DATA 327360
 /* Frames kept of a stack, the innermost ones. */
 #define LICTOR_MAX_FRAMES 32
 
@@ -356,7 +358,7 @@ struct lictor_field_shape {
 	/* Tracepoints: offset of the length value. */
 	__u16 size_offset;
 	__u16 pad2;
-	/* Bytes kept at most, LICTOR_MAX_BYTES or less. */
+	/* Bytes kept at most: LICTOR_MAX_BYTES or less, or LICTOR_MAX_DATA of a buffer whose length is known. */
 	__u32 max_length;
 	/* From the source to the value: each is added to the address so far, and what stands there is the next one. */
 	__s32 steps[LICTOR_MAX_STEPS];
@@ -508,6 +510,7 @@ enum lictor_record_kind {
 	LICTOR_RECORD_FORK,
 	LICTOR_RECORD_HOOK,
 	LICTOR_RECORD_CGROUP,
+	LICTOR_RECORD_DATA,
 };
 
 /* Begins every record. The process is (tgid, start_boot_ns); exec_id counts its execve calls. */
@@ -667,6 +670,28 @@ enum lictor_field_status {
 	LICTOR_FIELD_UNRESOLVED,
 	/* There is no such thing: a NULL pointer, a file without a path (pipe, socket). */
 	LICTOR_FIELD_ABSENT,
+	/* Longer than what a hook record has room for: a struct lictor_data tells which data records have it. */
+	LICTOR_FIELD_ELSEWHERE,
+};
+
+/*
+ * A piece of a value that is too long for a hook record, followed by its bytes. The pieces of a value come in order, and
+ * before the hook record.
+ */
+struct lictor_data_record {
+	struct lictor_record head;
+	/* With the field, which value it is of. */
+	__u64 id;
+	__u32 field;
+	__u32 pad;
+};
+
+/* Data of a field whose value is in data records. */
+struct lictor_data {
+	__u64 id;
+	/* Bytes that were sent, up to one that could not be read or did not fit into the ring. */
+	__u32 sent;
+	__u32 pad;
 };
 
 /* Begins each field of a hook record; followed by `length` bytes, padded to a multiple of 8. */

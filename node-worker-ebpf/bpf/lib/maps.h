@@ -350,6 +350,20 @@ struct writer {
 	__u32 status;
 };
 
+/* Bytes of a value that go into data records: at one address, or in vectors. */
+struct pieces {
+	/* What is left of the vector that is being sent. */
+	__u64 at;
+	__u64 room;
+	/* Vectors behind it, and how many bytes to leave out of the first one. */
+	__u64 vectors;
+	__u64 count;
+	__u64 skip;
+	/* Bytes still to send. */
+	__u32 left;
+	__u32 sent;
+};
+
 /* The low half of a pointer: the verifier takes the result of a 32 bit move for a number, whatever was moved. */
 static __always_inline __u32 as_number(__u32 low)
 {
@@ -380,6 +394,7 @@ struct scratch {
 	struct outcome outcome;
 	struct search search;
 	struct path_hash hash;
+	struct pieces pieces;
 	struct lictor_fired fired[LICTOR_MAX_FIRED];
 	/* A path grows leaf first towards the front of the first half; text is read into the front. */
 	char text[LICTOR_PATH_MAX * 2];

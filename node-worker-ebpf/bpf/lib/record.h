@@ -3,20 +3,7 @@
 #ifndef LICTOR_RECORD_H
 #define LICTOR_RECORD_H
 
-#include "sockets.h"
-
-#define ALIGN8(x) (((x) + 7) & ~7u)
-/* Where a field may begin: one field with its head fits behind it in any case. */
-#define RECORD_LIMIT (LICTOR_MAX_RECORD - LICTOR_PATH_MAX - 128)
-
-static __always_inline __u8 *writer_data(struct scratch *s, __u32 skip)
-{
-	__u32 at = s->writer.at + sizeof(struct lictor_field) + skip;
-
-	if (at > LICTOR_MAX_RECORD)
-		at = LICTOR_MAX_RECORD;
-	return &s->record[at];
-}
+#include "pieces.h"
 
 static __always_inline void writer_unreadable(struct scratch *s)
 {
@@ -136,8 +123,7 @@ __noinline int write_iovec(struct scratch *s, __u64 vectors, __u64 count, __u64 
 
 	if (!s)
 		return 0;
-	/* UIO_MAXIOV */
-	bpf_loop(1024, iovec_step, &loop, 0);
+	bpf_loop(VECTORS_MAX, iovec_step, &loop, 0);
 	if (s->writer.status == LICTOR_FIELD_OK && s->writer.original > s->writer.length)
 		s->writer.status = LICTOR_FIELD_TRUNCATED;
 	return 0;
@@ -146,24 +132,17 @@ __noinline int write_iovec(struct scratch *s, __u64 vectors, __u64 count, __u64 
 /* Appends what is left of an iterator. */
 __noinline int write_iter(struct scratch *s, __u64 from)
 {
-	struct iov_iter *iter = (struct iov_iter *)from;
-	__u64 skip, left;
-	__u32 type;
+	struct pieces *p;
 
 	if (!s)
 		return 0;
-	type = BPF_CORE_READ(iter, iter_type);
-	skip = BPF_CORE_READ(iter, iov_offset);
-	left = BPF_CORE_READ(iter, count);
-	if (type == bpf_core_enum_value(enum iter_type, ITER_UBUF))
-		return write_bytes(s, (__u64)BPF_CORE_READ(iter, ubuf) + skip, left);
-	if (type == bpf_core_enum_value(enum iter_type, ITER_IOVEC) ||
-	    type == bpf_core_enum_value(enum iter_type, ITER_KVEC))
-		return write_iovec(s, (__u64)BPF_CORE_READ(iter, kvec), BPF_CORE_READ(iter, nr_segs), skip,
-				   left);
-	/* In pages, which have no address here. */
-	s->writer.status = LICTOR_FIELD_UNRESOLVED;
-	return 0;
+	p = &s->pieces;
+	if (!begin_iter(p, from)) {
+		s->writer.status = LICTOR_FIELD_UNRESOLVED;
+		return 0;
+	}
+	return p->count ? write_iovec(s, p->vectors, p->count, p->skip, p->room)
+			: write_bytes(s, p->at, p->room);
 }
 
 /*
@@ -560,6 +539,11 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 				   kind == LICTOR_FIELD_FD ? (__s32)e->raw[i] : -1);
 		else
 			s->writer.status = LICTOR_FIELD_ABSENT;
+	}
+	if (shape.fields[i].max_length > LICTOR_MAX_BYTES && kind != LICTOR_FIELD_NONE &&
+	    s->writer.status == LICTOR_FIELD_TRUNCATED) {
+		begin_pieces(e, s, i);
+		send_pieces(s, i);
 	}
 	at = s->writer.at;
 	if (at > RECORD_LIMIT)

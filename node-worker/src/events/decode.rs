@@ -2,10 +2,11 @@
 
 use lictor_node_worker_ebpf as wire;
 use wire::{
-    lictor_bpf_attr, lictor_bpf_map, lictor_cgroup_record, lictor_credentials, lictor_endpoints,
-    lictor_exec_record, lictor_exit_record, lictor_field, lictor_field_kind, lictor_field_status,
-    lictor_file, lictor_fired, lictor_fork_record, lictor_hook_record, lictor_module, lictor_perf_event,
-    lictor_record, lictor_record_kind, lictor_user_namespace,
+    lictor_bpf_attr, lictor_bpf_map, lictor_cgroup_record, lictor_credentials, lictor_data,
+    lictor_data_record, lictor_endpoints, lictor_exec_record, lictor_exit_record, lictor_field,
+    lictor_field_kind, lictor_field_status, lictor_file, lictor_fired, lictor_fork_record,
+    lictor_hook_record, lictor_module, lictor_perf_event, lictor_record, lictor_record_kind,
+    lictor_user_namespace,
 };
 
 /// One record, borrowing its texts from the ring.
@@ -25,6 +26,17 @@ pub enum Record<'a> {
     Hook(HookRecord<'a>),
     /// A cgroup was made or removed.
     Cgroup(CgroupRecord<'a>),
+    /// A piece of a value whose hook record is still to come.
+    Data(DataRecord<'a>),
+}
+
+/// A piece of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataRecord<'a> {
+    /// The fixed part.
+    pub fixed: lictor_data_record,
+    /// The piece.
+    pub bytes: &'a [u8],
 }
 
 /// A cgroup that was made or removed.
@@ -97,6 +109,13 @@ impl<'a> HookRecord<'a> {
         self.fired.chunks_exact(size_of::<lictor_fired>()).filter_map(wire::read::<lictor_fired>)
     }
 
+    /// Gives the field at `index` another value.
+    pub fn set_field(&mut self, index: usize, field: Field<'a>) {
+        if let Some(place) = self.fields.get_mut(index) {
+            *place = field;
+        }
+    }
+
     /// The values that were read, in the order of the program's fields.
     pub fn fields(&self) -> &[Field<'a>] {
         &self.fields[..usize::from(self.fixed.field_count).min(FIELDS)]
@@ -126,6 +145,8 @@ pub enum FieldStatus {
     Unresolved,
     /// There is no such thing: a NULL pointer, a file without a path.
     Absent,
+    /// In records of its own; see [`super::pieces`].
+    Elsewhere,
 }
 
 /// A value, by how its bytes are laid out.
@@ -161,6 +182,8 @@ pub enum FieldValue<'a> {
     BpfMap(lictor_bpf_map, &'a [u8]),
     /// A perf event and what it probes.
     PerfEvent(lictor_perf_event, &'a [u8]),
+    /// What data records have.
+    Elsewhere(lictor_data),
 }
 
 /// Why bytes are not a record.
@@ -235,6 +258,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         lictor_record_kind::LICTOR_RECORD_FORK => Ok(Record::Fork(fixed(bytes, head.kind)?)),
         lictor_record_kind::LICTOR_RECORD_HOOK => decode_hook(bytes),
         lictor_record_kind::LICTOR_RECORD_CGROUP => decode_cgroup(bytes),
+        lictor_record_kind::LICTOR_RECORD_DATA => {
+            let fixed = fixed(bytes, head.kind)?;
+            Ok(Record::Data(DataRecord { fixed, bytes: &bytes[size_of::<lictor_data_record>()..] }))
+        }
         _ => Err(DecodeError::Kind(head.kind)),
     }
 }
@@ -336,9 +363,13 @@ fn decode_field<'a>(rest: &mut Rest<'a>, index: usize) -> Result<Field<'a>, Deco
         lictor_field_status::LICTOR_FIELD_TRUNCATED => FieldStatus::Truncated,
         lictor_field_status::LICTOR_FIELD_UNRESOLVED => FieldStatus::Unresolved,
         lictor_field_status::LICTOR_FIELD_ABSENT => FieldStatus::Absent,
+        lictor_field_status::LICTOR_FIELD_ELSEWHERE => FieldStatus::Elsewhere,
         _ => return Err(unknown),
     };
     let value = match u32::from(head.kind) {
+        _ if status == FieldStatus::Elsewhere => {
+            FieldValue::Elsewhere(wire::read::<lictor_data>(data).ok_or(unknown)?)
+        }
         lictor_field_kind::LICTOR_FIELD_NONE | lictor_field_kind::LICTOR_FIELD_NOP => FieldValue::Nothing,
         lictor_field_kind::LICTOR_FIELD_NUMBER => match data.first_chunk::<8>() {
             Some(number) => FieldValue::Number(u64::from_ne_bytes(*number)),
@@ -557,6 +588,7 @@ mod tests {
                     | FieldValue::BpfMap(_, text)
                     | FieldValue::PerfEvent(_, text) => text.len(),
                     FieldValue::Nothing
+                    | FieldValue::Elsewhere(_)
                     | FieldValue::Number(_)
                     | FieldValue::Endpoints(_)
                     | FieldValue::Credentials(_)

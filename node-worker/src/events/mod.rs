@@ -3,6 +3,7 @@
 pub mod decode;
 pub mod decoders;
 pub mod loss;
+pub mod pieces;
 pub mod pipeline;
 #[cfg(test)]
 pub(crate) mod testing;

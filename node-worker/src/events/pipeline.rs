@@ -6,6 +6,7 @@
 use super::decode::{CgroupRecord, HookRecord, Record, decode};
 use super::decoders::Decoders;
 use super::loss::Gap;
+use super::pieces::Pieces;
 use crate::actions::calls::CallQueues;
 use crate::enrich::clock::{BootOffset, boot_now_ns};
 use crate::enrich::pods::{PodText, PodTexts};
@@ -192,6 +193,7 @@ struct State {
     cgroups_told_ns: u64,
     /// The newest revision that was looked at for rules that want stacks.
     prepared: u32,
+    pieces: Pieces,
 }
 
 impl<S: RecordSource> Pipeline<S> {
@@ -209,6 +211,7 @@ impl<S: RecordSource> Pipeline<S> {
             cgroups_wrong: false,
             cgroups_told_ns: 0,
             prepared: 0,
+            pieces: Pieces::default(),
         };
         Self { source, state }
     }
@@ -294,7 +297,7 @@ impl State {
 
     fn tell(&mut self, bytes: &[u8]) {
         let parts = &mut self.parts;
-        let record = match decode(bytes) {
+        let mut record = match decode(bytes) {
             Ok(record) => record,
             Err(error) => {
                 let mut errors = parts.counts.errors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -306,7 +309,12 @@ impl State {
                 return;
             }
         };
+        let joined = if let Record::Hook(record) = &record { self.pieces.take(record) } else { None };
+        if let (Record::Hook(record), Some(joined)) = (&mut record, &joined) {
+            joined.put(record);
+        }
         match record {
+            Record::Data(record) => self.pieces.add(&record),
             Record::Cgroup(record) => self.cgroup(&record),
             Record::Fork(record) => parts.processes.fork(&record, &mut *parts.reader),
             Record::Exec(record) => {

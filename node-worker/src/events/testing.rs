@@ -7,9 +7,9 @@ use lictor_policy::plan::{
     ShapePlan,
 };
 use wire::{
-    bytes_of, lictor_endpoints, lictor_exec_record, lictor_exit_record, lictor_field, lictor_field_kind,
-    lictor_field_status, lictor_file, lictor_fired, lictor_fork_record, lictor_hook_record, lictor_record,
-    lictor_record_kind,
+    bytes_of, lictor_data, lictor_data_record, lictor_endpoints, lictor_exec_record, lictor_exit_record,
+    lictor_field, lictor_field_kind, lictor_field_status, lictor_file, lictor_fired, lictor_fork_record,
+    lictor_hook_record, lictor_record, lictor_record_kind,
 };
 
 /// Identity of a process in records.
@@ -126,6 +126,12 @@ pub(crate) fn fork(child: Task, boot_ns: u64, parent: Task) -> Vec<u8> {
     finish(bytes_of(&fixed).to_vec(), lictor_record_kind::LICTOR_RECORD_FORK)
 }
 
+/// A piece of a value.
+pub(crate) fn data(task: Task, id: u64, field: u32, bytes: &[u8]) -> Vec<u8> {
+    let fixed = lictor_data_record { head: task.head(1), id, field, pad: 0 };
+    finish([bytes_of(&fixed), bytes].concat(), lictor_record_kind::LICTOR_RECORD_DATA)
+}
+
 /// A hook record, field by field.
 pub(crate) struct Hook {
     fixed: lictor_hook_record,
@@ -217,6 +223,13 @@ impl Hook {
     pub(crate) fn endpoints(self, kind: u32, ends: &lictor_endpoints) -> Self {
         let data = bytes_of(ends);
         self.field(kind, lictor_field_status::LICTOR_FIELD_OK, data.len() as u32, data)
+    }
+
+    /// A buffer that is in data records.
+    pub(crate) fn elsewhere(self, id: u64, length: u32) -> Self {
+        let (kind, data) =
+            (lictor_field_kind::LICTOR_FIELD_CHAR_BUF, lictor_data { id, sent: length, pad: 0 });
+        self.field(kind, lictor_field_status::LICTOR_FIELD_ELSEWHERE, length, bytes_of(&data))
     }
 
     pub(crate) fn bytes(mut self) -> Vec<u8> {

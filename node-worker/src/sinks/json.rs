@@ -514,6 +514,7 @@ fn push_raw_value(out: &mut Vec<u8>, field: &Field<'_>) {
     match &field.value {
         _ if field.status == FieldStatus::Unresolved => push_error(out, "the value could not be read"),
         FieldValue::Nothing => push_error(out, "there is no value"),
+        FieldValue::Elsewhere(_) => push_error(out, "the value is not in the record"),
         FieldValue::Number(value) => {
             out.extend_from_slice(b"\"size_arg\":");
             text::push_quoted_unsigned(out, *value);

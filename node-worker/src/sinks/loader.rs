@@ -19,7 +19,7 @@ pub(super) fn push_file(out: &mut Vec<u8>, event: &FiredGroup<'_>) -> bool {
     }
     match field.map(|field| field.status) {
         Some(FieldStatus::Truncated | FieldStatus::Unresolved) | None => true,
-        Some(FieldStatus::Read | FieldStatus::Absent) => false,
+        Some(FieldStatus::Read | FieldStatus::Absent | FieldStatus::Elsewhere) => false,
     }
 }
 

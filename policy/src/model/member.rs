@@ -121,6 +121,7 @@ impl Arg {
             label: None,
             size_arg: None,
             return_copy: false,
+            max_data: false,
         }
     }
 

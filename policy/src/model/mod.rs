@@ -223,6 +223,8 @@ pub struct Arg {
     pub size_arg: Option<u8>,
     /// `char_buf`: read when the function returns, its length is the return value.
     pub return_copy: bool,
+    /// A buffer of known length, of which events show `LICTOR_MAX_DATA` bytes.
+    pub max_data: bool,
 }
 
 /// How a value is read and shown.

@@ -178,6 +178,9 @@ impl Reader {
             field.size_offset = size.offset;
             field.width = *width;
         }
+        if arg.max_data {
+            field.max_length = wire::LICTOR_MAX_DATA;
+        }
         if arg.return_copy {
             field.flags |= wire::LICTOR_FIELD_RETURN_COPY as u8;
         }

@@ -17,7 +17,7 @@ const STRUCTURE_BYTES_MAX: usize = 255;
 /// One value to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["maxData", "btfTypeModule"]))]
+#[schemars(extend("x-lictor-later" = ["btfTypeModule"]))]
 pub struct ArgSpec {
     /// Which argument of the function, from 0. For tracepoints: which field of the `format` file, from 0.
     #[schemars(range(min = 0, max = 127))]
@@ -32,6 +32,9 @@ pub struct ArgSpec {
     /// `char_buf`: read it when the function returns, for functions that fill it, as `read`. The event comes then.
     #[serde(default)]
     pub return_copy: bool,
+    /// `char_buf`, `char_iovec` and `iov_iter` of known length: events show 327,360 bytes instead of 4,096.
+    #[serde(default)]
+    pub max_data: bool,
     /// Text shown beside the value in the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = LABEL_BYTES_MAX))]

@@ -309,7 +309,7 @@ fn not_yet(name: &str) -> String {
 }
 
 /// What to write instead of something that this version does not have, where there is something.
-const INSTEAD: [(&str, &str); 15] = [
+const INSTEAD: [(&str, &str); 14] = [
     ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
     (
         "NotifyEnforcer",
@@ -326,7 +326,6 @@ const INSTEAD: [(&str, &str); 15] = [
     ("containerSelector", "select pods with `podSelector`"),
     ("CelExpr", "use the other operators: filters of a selector are ANDed, selectors are ORed"),
     ("resolve", "hook a function that has the value among its arguments"),
-    ("maxData", "leave it out: 4,096 bytes are read"),
     ("TrackSock", "leave it out, and with it what depends on tracked sockets"),
     ("UntrackSock", "leave it out, and with it what depends on tracked sockets"),
     ("argSock", "leave it out, and with it what depends on tracked sockets"),

@@ -91,8 +91,30 @@ pub(super) fn argument(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
         label,
         size_arg,
         return_copy: spec.return_copy,
+        max_data: max_data(spec, kind, size_arg, at, report),
     };
     (report.refused == before).then_some(arg)
+}
+
+/// Whether a buffer is wanted as long as it is.
+fn max_data(
+    spec: &ArgSpec,
+    kind: ArgKind,
+    size_arg: Option<u8>,
+    at: &FieldPath,
+    report: &mut Report,
+) -> bool {
+    let known = if kind == ArgKind::CharBuf {
+        size_arg.is_some() || spec.return_copy
+    } else {
+        matches!(kind, ArgKind::CharIovec | ArgKind::IovIter)
+    };
+    if spec.max_data && !known {
+        let found = "`maxData` of what is no buffer of known length";
+        let effect = "it has no effect: it is for char_buf with `sizeArgIndex` or `returnCopy`, char_iovec and iov_iter";
+        report.warn(&at.member("maxData"), found, effect);
+    }
+    spec.max_data && known
 }
 
 /// Refuses what stands in the records of tracepoints and nowhere else.
@@ -193,6 +215,9 @@ pub(super) fn data(spec: &ArgSpec, place: usize, at: &FieldPath, report: &mut Re
     if spec.return_copy {
         report.refuse(&at.member("returnCopy"), "`returnCopy` under `data`", "`returnCopy` of arguments");
     }
+    if spec.max_data {
+        report.refuse(&at.member("maxData"), "`maxData` under `data`", "`maxData` of arguments");
+    }
     let kind = kind(spec.kind);
     record_only(kind, at, report);
     if kind == ArgKind::CharIovec {
@@ -211,6 +236,7 @@ pub(super) fn data(spec: &ArgSpec, place: usize, at: &FieldPath, report: &mut Re
         label,
         size_arg: None,
         return_copy: false,
+        max_data: false,
     };
     (report.refused == before).then_some(arg)
 }
@@ -296,6 +322,9 @@ pub(super) fn returned(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
     if spec.return_copy {
         report.warn(&at.member("returnCopy"), "`returnCopy` of a returned value", "it has no effect");
     }
+    if spec.max_data {
+        report.warn(&at.member("maxData"), "`maxData` of a returned value", "it has no effect");
+    }
     if spec.source.is_some() {
         report.refuse(&at.member("source"), "`source` of a returned value", "`source` under `data`");
     }
@@ -311,6 +340,7 @@ pub(super) fn returned(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
         label,
         size_arg: None,
         return_copy: false,
+        max_data: false,
     };
     (report.refused == before).then_some(arg)
 }

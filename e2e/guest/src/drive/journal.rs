@@ -56,6 +56,7 @@ impl Journal {
             Ok(Record::Exit(_)) => "exit",
             Ok(Record::Fork(_)) => "fork",
             Ok(Record::Cgroup(_)) => "cgroup",
+            Ok(Record::Data(_)) => "data",
             Err(_) => "broken",
         };
         *self.others.entry(other).or_default() += 1;
@@ -97,6 +98,7 @@ impl Journal {
 fn shown(field: &Field<'_>) -> String {
     let value = match field.value {
         FieldValue::Nothing => String::new(),
+        FieldValue::Elsewhere(data) => data.sent.to_string(),
         FieldValue::Number(number) => number.cast_signed().to_string(),
         FieldValue::Text(bytes) | FieldValue::Bytes(bytes) => bytes.escape_ascii().to_string(),
         FieldValue::File { path: text, .. }
@@ -113,5 +115,6 @@ fn shown(field: &Field<'_>) -> String {
         FieldStatus::Truncated => format!("{value}...{}", field.original_length),
         FieldStatus::Unresolved => format!("{value}(unresolved)"),
         FieldStatus::Absent => "(absent)".to_owned(),
+        FieldStatus::Elsewhere => format!("({value} of {} elsewhere)", field.original_length),
     }
 }
