@@ -37,6 +37,7 @@ pub const LICTOR_RULE_TRACK: u32 = 32;
 pub const LICTOR_RULE_UNTRACK: u32 = 64;
 pub const LICTOR_RULE_KERNEL_STACK: u32 = 128;
 pub const LICTOR_RULE_USER_STACK: u32 = 256;
+pub const LICTOR_RULE_SET: u32 = 512;
 pub const LICTOR_RULE_FIELD_SHIFT: u32 = 24;
 pub const LICTOR_LIMIT_THREAD: u32 = 0;
 pub const LICTOR_LIMIT_PROCESS: u32 = 1;
@@ -68,6 +69,7 @@ pub const LICTOR_SHAPE_SYSCALL: u32 = 1;
 pub const LICTOR_SHAPE_MEMO: u32 = 2;
 pub const LICTOR_SHAPE_OWNERS: u32 = 4;
 pub const LICTOR_SHAPE_STACKS: u32 = 8;
+pub const LICTOR_SHAPE_SET: u32 = 16;
 pub const LICTOR_PATCH: u32 = 1281966964;
 pub const LICTOR_EXEC_ARGS_TRUNCATED: u32 = 1;
 pub const LICTOR_EXEC_ARGS_UNREADABLE: u32 = 2;
@@ -231,10 +233,12 @@ pub struct lictor_rule {
     pub limit_interval_ns: __u64,
     pub limit_scope: __u32,
     pub limit_id: __u32,
+    pub set_value: __u32,
+    pub pad: __u32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of lictor_rule"][::core::mem::size_of::<lictor_rule>() - 32usize];
+    ["Size of lictor_rule"][::core::mem::size_of::<lictor_rule>() - 40usize];
     ["Alignment of lictor_rule"][::core::mem::align_of::<lictor_rule>() - 8usize];
     ["Offset of field: lictor_rule::group"][::core::mem::offset_of!(lictor_rule, group) - 0usize];
     ["Offset of field: lictor_rule::policy"][::core::mem::offset_of!(lictor_rule, policy) - 4usize];
@@ -246,6 +250,8 @@ const _: () = {
     ["Offset of field: lictor_rule::limit_scope"]
         [::core::mem::offset_of!(lictor_rule, limit_scope) - 24usize];
     ["Offset of field: lictor_rule::limit_id"][::core::mem::offset_of!(lictor_rule, limit_id) - 28usize];
+    ["Offset of field: lictor_rule::set_value"][::core::mem::offset_of!(lictor_rule, set_value) - 32usize];
+    ["Offset of field: lictor_rule::pad"][::core::mem::offset_of!(lictor_rule, pad) - 36usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -669,7 +675,8 @@ pub mod lictor_site {
     pub const LICTOR_SITE_SOCKETS: Type = 15;
     pub const LICTOR_SITE_STACK: Type = 16;
     pub const LICTOR_SITE_DATA_LOST: Type = 17;
-    pub const LICTOR_SITE_COUNT: Type = 18;
+    pub const LICTOR_SITE_SET: Type = 18;
+    pub const LICTOR_SITE_COUNT: Type = 19;
 }
 pub mod lictor_stat {
     #[allow(unused_imports)]

@@ -230,6 +230,7 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "sockets",
     "stack",
     "data_lost",
+    "set",
 ];
 
 /// Names of `enum lictor_stat`.

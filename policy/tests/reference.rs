@@ -133,7 +133,7 @@ const SECTIONS: [Section; 29] = [
     Section {
         path: "spec.lsmhooks[].selectors[].matchActions[]",
         title: "matchActions, matchReturnActions",
-        example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: DnsLookup, argFqdn: canary.example.org}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global, kernelStackTrace: true, userStackTrace: true}\n  kprobes:\n  - call: sk_free\n    syscall: false\n    args:\n    - {index: 0, type: sock}\n    selectors:\n    - matchActions:\n      - {action: UntrackSock, argSock: 0}\n      - {action: NoPost}\n",
+        example: "spec:\n  lsmhooks:\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: DnsLookup, argFqdn: canary.example.org}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global, kernelStackTrace: true, userStackTrace: true}\n  kprobes:\n  - call: sk_free\n    syscall: false\n    args:\n    - {index: 0, type: sock}\n    selectors:\n    - matchActions:\n      - {action: UntrackSock, argSock: 0}\n      - {action: NoPost}\n  usdts:\n  - path: /usr/bin/server\n    provider: server\n    name: answer\n    args:\n    - {index: 0, type: int32}\n    selectors:\n    - matchActions:\n      - {action: Set, argIndex: 0, argValue: 403}\n",
     },
     Section {
         path: "spec.nodeSelector",

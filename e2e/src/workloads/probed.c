@@ -1,5 +1,6 @@
 /* What uprobes and probes of programs are tried on: a library's worth of functions, and probes as sys/sdt.h makes them. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -49,6 +50,15 @@ __attribute__((noinline)) static void lab_step(int number, const char *text, lon
 	PROBE("lab", "plain", "0", "-1@$-3");
 }
 
+/* What is in memory can be written over by whoever watches, before the program goes on. */
+__attribute__((noinline)) static int lab_answer(int number)
+{
+	volatile int answer = 10 * number;
+
+	PROBE("lab", "answer", "0", "-4@%0 -4@%1", "m"(answer), "r"(number));
+	return answer;
+}
+
 /* Calls the kernel itself: libraries have no frame pointers, and stacks end there. */
 __attribute__((noinline)) static long lab_unlink(const char *path)
 {
@@ -76,6 +86,10 @@ int main(int argc, char **argv)
 		/* Whoever wants to know what was executed looks it up while the process is there. */
 		sleep(2);
 		return !!result;
+	}
+	if (!strcmp(text, "answer") && argc == 3) {
+		printf("%d\n", lab_answer(atoi(argv[2])));
+		return 0;
 	}
 	printf("%d %d\n", lab_function(argc, text, 3), lab_step_counter);
 	for (int number = 1; number < argc; number++)

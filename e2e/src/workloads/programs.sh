@@ -136,7 +136,18 @@ usdt usdt-constant plain '{index: 0, type: int8}' \
 	"matchArgs: [{index: 0, operator: Equal, values: ['-3']}], matchActions: [{action: Post, rateLimit: 1h}]"
 usdt usdt-kill step '{index: 1, type: string}' \
 	'matchArgs: [{index: 1, operator: Equal, values: [doomed]}], matchActions: [{action: Sigkill}]'
+usdt usdt-set answer '{index: 1, type: int32}, {index: 0, type: int32, label: answer}' \
+	"matchArgs: [{index: 1, operator: Equal, values: ['3']}], matchActions: [{action: Set, argIndex: 1, argValue: 42}]"
+usdt usdt-set-negative answer '{index: 0}, {index: 1, type: int32}' \
+	"matchArgs: [{index: 1, operator: Equal, values: ['5']}], matchActions: [{action: Set, argValue: -1}, {action: NoPost}]"
+usdt usdt-set-monitor answer '{index: 0, type: int32}, {index: 1, type: int32}' \
+	"matchArgs: [{index: 1, operator: Equal, values: ['4']}], matchActions: [{action: Set, argValue: 42}]"
+sed -i '/^spec:/a\  mode: monitor' "$NEW/usdt-set-monitor.yaml"
 probes_in_programs() {
+	expect answer-stands 20 $W/bin/probed answer 2
+	expect answer-is-set 42 $W/bin/probed answer 3
+	expect answer-is-only-watched 40 $W/bin/probed answer 4
+	expect answer-is-negative -1 $W/bin/probed answer 5
 	$W/bin/probed probe-one probe-two >$W/counted
 	check probes-are-counted grep ' 2$' $W/counted
 	$W/bin/probed doomed && echo alive

@@ -58,6 +58,8 @@ enum lictor_site {
 	LICTOR_SITE_STACK,
 	/* A piece of a long value did not fit into the ring: the event has what came before it. */
 	LICTOR_SITE_DATA_LOST,
+	/* A value could not be written into a program. */
+	LICTOR_SITE_SET,
 	LICTOR_SITE_COUNT,
 };
 

@@ -157,7 +157,9 @@ struct lictor_hook {
 /* The record shows the kernel's stack, the program's. */
 #define LICTOR_RULE_KERNEL_STACK 128
 #define LICTOR_RULE_USER_STACK 256
-/* TRACK, UNTRACK: the highest byte is the index of the field. */
+/* Write `set_value` over the 4 bytes of a field. */
+#define LICTOR_RULE_SET 512
+/* TRACK, UNTRACK, SET: the highest byte is the index of the field. */
 #define LICTOR_RULE_FIELD_SHIFT 24
 
 /* Scope of a rate limit. */
@@ -180,6 +182,9 @@ struct lictor_rule {
 	__u32 limit_scope;
 	/* Identifies the rule across revisions for rate limits (a hash of policy, hook and position). */
 	__u32 limit_id;
+	/* SET: what is written. */
+	__u32 set_value;
+	__u32 pad;
 };
 
 /* Key of the prefix trie. `prefix_length` counts bits of `state` (32) and of the bytes in use. */
@@ -451,6 +456,8 @@ struct lictor_column_shape {
 #define LICTOR_SHAPE_OWNERS 4
 /* Some rule of the hook point wants a stack. */
 #define LICTOR_SHAPE_STACKS 8
+/* Some rule writes over a field. */
+#define LICTOR_SHAPE_SET 16
 
 /* Set as `.rodata` before loading, so the verifier drops what the hook point does not use. */
 struct lictor_shape {

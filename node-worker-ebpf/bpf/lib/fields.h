@@ -158,6 +158,8 @@ __noinline int follow_steps(struct event *e, __u32 field)
 			value = at;
 			break;
 		}
+		if (last && shape.flags & LICTOR_SHAPE_SET)
+			e->size[i] = at;
 		length = sizeof(value);
 		/* Of a buffer, the width is that of its length. */
 		if (last &&

@@ -235,7 +235,7 @@ static __always_inline void rule_enforces(struct outcome *o, const struct lictor
 {
 	__u32 flags = rule->flags;
 
-	if (flags & (LICTOR_RULE_DENY | LICTOR_RULE_SIGNAL) && flags & LICTOR_RULE_MONITOR) {
+	if (flags & (LICTOR_RULE_DENY | LICTOR_RULE_SIGNAL | LICTOR_RULE_SET) && flags & LICTOR_RULE_MONITOR) {
 		ADD(counts->monitored);
 		return;
 	}
@@ -250,6 +250,20 @@ static __always_inline void rule_enforces(struct outcome *o, const struct lictor
 		if (!o->signal || rule->signal == 9)
 			o->signal = rule->signal;
 	}
+}
+
+/* Writes over a field of a program. A function of its own: kernels warn of whoever has it. */
+__noinline int set_field(struct event *e, const struct lictor_rule *rule)
+{
+	__u32 value;
+
+	if (!e || !rule)
+		return 0;
+	value = rule->set_value;
+	if (bpf_probe_write_user((void *)e->size[rule->flags >> LICTOR_RULE_FIELD_SHIFT & 7], &value,
+				 sizeof(value)))
+		count_site(LICTOR_SITE_SET);
+	return 0;
 }
 
 static __always_inline void rule_reports(struct scratch *s, const struct lictor_rule *rule, __u32 number,
@@ -304,6 +318,9 @@ __noinline int rule_matches(struct scratch *s, __u32 number)
 	if (s->event.unresolved)
 		ADD(counts->unresolved);
 	rule_enforces(o, rule, counts);
+	if (shape.flags & LICTOR_SHAPE_SET && rule->flags & LICTOR_RULE_SET &&
+	    !(rule->flags & LICTOR_RULE_MONITOR))
+		set_field(&s->event, rule);
 	if (rule->flags & (LICTOR_RULE_TRACK | LICTOR_RULE_UNTRACK))
 		track_socket(s->event.raw[rule->flags >> LICTOR_RULE_FIELD_SHIFT & 7], rule->flags);
 	if (rule->flags & LICTOR_RULE_RECORD)

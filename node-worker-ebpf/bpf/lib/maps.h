@@ -223,7 +223,7 @@ struct event {
 	struct identity other;
 	struct path_classes found;
 	struct task_key task;
-	/* Raw values of the fields, and lengths of buffers. */
+	/* Raw values of the fields, and lengths of buffers; with LICTOR_SHAPE_SET, where a number behind a register is. */
 	__u64 raw[LICTOR_MAX_FIELDS];
 	__u64 size[LICTOR_MAX_FIELDS];
 	/* Of the socket, packet or socket address that a column or a field asks about; its LICTOR_FIELD_* status. */

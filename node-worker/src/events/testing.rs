@@ -312,6 +312,7 @@ pub(crate) fn rule(flags: u32, shown: ShownAction) -> RulePlan {
         limit_interval_ns: 0,
         limit_scope: 0,
         limit_id: 0,
+        set_value: 0,
         post: true,
         calls: Vec::new(),
         shown,

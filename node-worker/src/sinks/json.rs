@@ -356,6 +356,7 @@ fn push_action(out: &mut Vec<u8>, name: &str, shown: ShownAction) {
         ShownAction::DnsLookup => "DNSLOOKUP",
         ShownAction::TrackSock => "TRACKSOCK",
         ShownAction::UntrackSock => "UNTRACKSOCK",
+        ShownAction::Set => "SET",
     };
     for part in [",\"", name, "\":\"KPROBE_ACTION_", action, "\""] {
         out.extend_from_slice(part.as_bytes());
@@ -614,14 +615,15 @@ fn push_verdict(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
     let denies = flags & wire::LICTOR_RULE_DENY != 0;
     let signals = flags & wire::LICTOR_RULE_SIGNAL != 0;
     let monitor = flags & wire::LICTOR_RULE_MONITOR != 0;
+    let monitored_set = monitor && flags & wire::LICTOR_RULE_SET != 0;
     let unresolved = u32::from(event.fired.flags) & wire::LICTOR_FIRED_UNRESOLVED != 0;
     let stacks = stacks::beside_the_event(event);
-    if !(denies || signals || unresolved || !stacks.is_empty()) {
+    if !(denies || signals || unresolved || monitored_set || !stacks.is_empty()) {
         return;
     }
     let fixed = &event.record.fixed;
     out.extend_from_slice(b",\"lictor\":{");
-    if monitor && (denies || signals) {
+    if monitor && (denies || signals || monitored_set) {
         out.extend_from_slice(b"\"mode\":\"monitor\",");
     }
     if denies {

@@ -495,6 +495,8 @@ pub struct Actions {
     pub calls: Vec<Call>,
     /// What is done with a socket.
     pub socket: Option<SocketAction>,
+    /// What is written into the program.
+    pub set: Option<SetAction>,
     /// The signal is sent for what the function returned (`matchReturnActions`): never before its end.
     pub late: bool,
     /// The last action as the document names it: `KPROBE_ACTION_*` of the event.
@@ -506,7 +508,7 @@ pub struct Actions {
 impl Actions {
     /// Whether the rule changes what the workload can do.
     pub fn enforces(&self) -> bool {
-        self.signal.is_some() || self.deny.is_some()
+        self.signal.is_some() || self.deny.is_some() || self.set.is_some()
     }
 }
 
@@ -517,6 +519,15 @@ pub struct SocketAction {
     pub arg: Option<usize>,
     /// It is remembered whose it is; otherwise that is forgotten.
     pub track: bool,
+}
+
+/// A number that is written over an argument of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SetAction {
+    /// Which argument, by its place in [`Hook::args`].
+    pub arg: usize,
+    /// Its 32 bits.
+    pub value: u32,
 }
 
 /// What user space asks others for when a rule matches. The process does not wait for it.
@@ -550,6 +561,8 @@ pub enum ShownAction {
     TrackSock,
     /// `KPROBE_ACTION_UNTRACKSOCK`
     UntrackSock,
+    /// `KPROBE_ACTION_SET`
+    Set,
 }
 
 /// Which stacks a report shows.

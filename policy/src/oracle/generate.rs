@@ -270,6 +270,7 @@ impl Maker {
             calls: Vec::new(),
             late: signal.is_some() && return_arg.is_some() && self.random.chance(30),
             socket: None,
+            set: None,
             shown: ShownAction::Post,
             shown_return: ShownAction::Post,
         };

@@ -80,6 +80,9 @@ fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>, tracks: b
     if members.iter().flat_map(|member| &member.hook.rules).any(|rule| rule.plan.flags & stacks != 0) {
         shape.flags |= wire::LICTOR_SHAPE_STACKS as u8;
     }
+    if members.iter().flat_map(|member| &member.hook.rules).any(|rule| rule.set.is_some()) {
+        shape.flags |= wire::LICTOR_SHAPE_SET as u8;
+    }
     let rule_count = members.iter().map(|member| member.hook.rules.len()).sum();
     let mut vectors = VectorSet::new(rule_count);
     let columns = column_plans(members, &keys, &mut vectors, paths);
@@ -105,6 +108,10 @@ fn rule_plan(group: u32, rule: &PlacedRule, fields: &[Field]) -> RulePlan {
     {
         let flag = if track { wire::LICTOR_RULE_TRACK } else { wire::LICTOR_RULE_UNTRACK };
         plan.flags |= flag | (index as u32) << wire::LICTOR_RULE_FIELD_SHIFT;
+    }
+    // Of a probe, which has no sockets among its arguments.
+    if let Some(index) = rule.set.and_then(|field| fields.iter().position(|one| *one == field)) {
+        plan.flags |= wire::LICTOR_RULE_SET | (index as u32) << wire::LICTOR_RULE_FIELD_SHIFT;
     }
     plan
 }

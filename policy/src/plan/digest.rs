@@ -263,6 +263,7 @@ fn write_rule(canonical: &mut Canonical, rule: &RulePlan) {
     canonical.number(rule.limit_interval_ns);
     canonical.number(rule.limit_scope);
     canonical.number(rule.limit_id);
+    canonical.number(rule.set_value);
     canonical.number(u8::from(rule.post));
     canonical.length(rule.calls.len());
     for call in &rule.calls {
@@ -284,6 +285,7 @@ fn write_rule(canonical: &mut Canonical, rule: &RulePlan) {
             ShownAction::DnsLookup => 6,
             ShownAction::TrackSock => 7,
             ShownAction::UntrackSock => 8,
+            ShownAction::Set => 9,
         });
     }
 }

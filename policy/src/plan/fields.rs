@@ -57,6 +57,11 @@ impl Field {
         self.steps.count() != 0
     }
 
+    /// Whether the value is in a program's memory, at an address that a register has.
+    pub(super) fn is_behind_register(self) -> bool {
+        u32::from(self.source) == wire::LICTOR_SOURCE_REGISTERS && self.steps.count() > 1
+    }
+
     /// Whether the value is a socket, or has one.
     pub(super) fn has_socket(self) -> bool {
         let sockets = [kind::LICTOR_FIELD_SOCK, kind::LICTOR_FIELD_SOCKET, kind::LICTOR_FIELD_SKB];

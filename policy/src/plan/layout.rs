@@ -360,6 +360,8 @@ impl<'a> Writer<'a> {
                 limit_interval_ns: rule.limit_interval_ns,
                 limit_scope: rule.limit_scope,
                 limit_id: rule.limit_id,
+                set_value: rule.set_value,
+                pad: 0,
             });
         }
     }

@@ -267,6 +267,8 @@ pub struct RulePlan {
     pub limit_scope: u32,
     /// Stable number of this rule for the rate limit table.
     pub limit_id: u32,
+    /// What SET writes.
+    pub set_value: u32,
     /// The event is reported (else the record only carries actions for user space).
     pub post: bool,
     /// URLs to call.

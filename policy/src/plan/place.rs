@@ -38,6 +38,8 @@ pub(super) struct PlacedRule {
     pub(super) tests: Vec<(ColumnKey, Test)>,
     /// The field of the socket that is remembered (`true`) or forgotten.
     pub(super) socket: Option<(Field, bool)>,
+    /// The field that is written over.
+    pub(super) set: Option<Field>,
 }
 
 /// A hook with its place.
@@ -335,13 +337,27 @@ impl Placing<'_> {
             };
             Some((resolved?.field?, action.track))
         });
-        PlacedRule { plan: self.plan(number, rule), match_unresolved, tests: tests.0, socket }
+        let set = rule.actions.set.and_then(|action| self.set(&rule.at, args.get(action.arg).copied()??));
+        PlacedRule { plan: self.plan(number, rule), match_unresolved, tests: tests.0, socket, set }
+    }
+
+    /// The field that is written over; says so when there is no place for 4 bytes.
+    fn set(&mut self, at: &FieldPath, resolved: Resolved) -> Option<Field> {
+        let field = resolved.field.filter(|field| field.is_number() && field.int().0 == 4);
+        let found = match field {
+            Some(field) if field.is_behind_register() => return Some(field),
+            Some(_) => "Set on an argument that is no memory, but a register or a constant",
+            None => "Set on an argument that is no integer of 4 bytes",
+        };
+        let allowed = "arguments that the program's note has as 4 bytes in memory, as `-4@-20(%rbp)`";
+        self.refuse(at, Problem::new(found, allowed));
+        None
     }
 
     /// What the rule does.
     fn plan(&self, number: usize, rule: &Rule) -> RulePlan {
         let actions = &rule.actions;
-        let Actions { post, rate_limit, stacks, signal, deny, calls, socket: _, late: _, .. } = actions;
+        let Actions { post, rate_limit, stacks, signal, deny, calls, set, .. } = actions;
         let verdict = match (deny, signal) {
             (Some(errno), _) => *errno,
             (None, Some(SIGKILL)) if self.site.denies && self.site.point.attach.can_deny() => EPERM,
@@ -357,7 +373,7 @@ impl Placing<'_> {
         if signal.is_some() {
             flags |= wire::LICTOR_RULE_SIGNAL;
         }
-        if self.policy.mode == Mode::Monitor && (verdict != 0 || signal.is_some()) {
+        if self.policy.mode == Mode::Monitor && (verdict != 0 || signal.is_some() || set.is_some()) {
             flags |= wire::LICTOR_RULE_MONITOR;
         }
         if rate_limit.is_some() {
@@ -384,6 +400,7 @@ impl Placing<'_> {
             limit_interval_ns: rate_limit.map_or(0, |limit| limit.interval_ns),
             limit_scope,
             limit_id: limit_id(&self.policy.key, &self.hook.at, &self.site.point.symbol, number),
+            set_value: set.map_or(0, |set| set.value),
             post: *post,
             calls: calls.clone(),
             shown: actions.shown,

@@ -24,8 +24,7 @@ const NAME: &str =
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset", "argIndex", "argValue",
-    "imaHash",
+    "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset", "imaHash",
 ]))]
 pub struct ActionSpec {
     /// What to do.
@@ -51,6 +50,14 @@ pub struct ActionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 7))]
     pub arg_sock: Option<i64>,
+    /// `Set`: which argument is set, by its place in `args`, from 0. Without it the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 7))]
+    pub arg_index: Option<i64>,
+    /// `Set`: what it is set to, 32 bits. Without it 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -2_147_483_648_i64, max = 4_294_967_295_i64))]
+    pub arg_value: Option<i64>,
     /// `Post`: at most one report in this time: seconds, or a number with `s`, `m` or `h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<TextOrInteger>")]
@@ -68,9 +75,7 @@ pub struct ActionSpec {
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("x-lictor-later" = [
-    "NotifyEnforcer", "CleanupEnforcerNotification", "Set",
-]))]
+#[schemars(extend("x-lictor-later" = ["NotifyEnforcer", "CleanupEnforcerNotification"]))]
 pub enum ActionName {
     /// Report the event. The default; needed only to give it a rate limit.
     Post,
@@ -90,6 +95,8 @@ pub enum ActionName {
     TrackSock,
     /// Forget the socket.
     UntrackSock,
+    /// `usdts`: write a number over an argument of 4 bytes that is in the program's memory, before the program goes on.
+    Set,
 }
 
 /// What is done with the socket that a function returned.

@@ -309,7 +309,7 @@ fn not_yet(name: &str) -> String {
 }
 
 /// What to write instead of something that this version does not have, where there is something.
-const INSTEAD: [(&str, &str); 14] = [
+const INSTEAD: [(&str, &str); 9] = [
     ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
     (
         "NotifyEnforcer",
@@ -325,11 +325,6 @@ const INSTEAD: [(&str, &str); 14] = [
     ("matchWorkloads", "give the policy a `podSelector`, or write a policy for each workload"),
     ("containerSelector", "select pods with `podSelector`"),
     ("CelExpr", "use the other operators: filters of a selector are ANDed, selectors are ORed"),
-    ("resolve", "hook a function that has the value among its arguments"),
-    ("TrackSock", "leave it out, and with it what depends on tracked sockets"),
-    ("UntrackSock", "leave it out, and with it what depends on tracked sockets"),
-    ("argSock", "leave it out, and with it what depends on tracked sockets"),
-    ("returnArgAction", "leave it out, and with it what depends on tracked sockets"),
 ];
 
 /// Whether a field of a later version says the same as leaving it out.

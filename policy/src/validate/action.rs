@@ -1,7 +1,9 @@
 //! Actions: from a list to what is done.
 
 use super::report::{Report, quoted};
-use crate::model::{Actions, Call, FieldPath, RateLimit, RateLimitScope, ShownAction, SocketAction, Stacks};
+use crate::model::{
+    Actions, Call, FieldPath, RateLimit, RateLimitScope, SetAction, ShownAction, SocketAction, Stacks,
+};
 use crate::spec::{
     ActionName, ActionSpec, DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, RateLimitScopeName, URL_BYTES_MAX,
 };
@@ -19,10 +21,21 @@ pub(super) struct Abilities {
     pub(super) deny: bool,
     /// The process can be sent a signal.
     pub(super) signal: bool,
-    /// Functions of the kernel are being executed there.
-    pub(super) kernel_stack: bool,
+    /// What is being executed there.
+    pub(super) within: Within,
     /// Why it cannot fail or be signalled, if so.
     pub(super) reason: &'static str,
+}
+
+/// What is being executed where a hook is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Within {
+    /// Functions of the kernel.
+    Kernel,
+    /// A function of a program.
+    Program,
+    /// A program's own probe, which tells where its arguments are.
+    Probe,
 }
 
 /// Folds the actions of a selector; says what is wrong.
@@ -72,6 +85,7 @@ pub(super) fn fold(
                 let arg = usize::try_from(spec.arg_sock.unwrap_or(0)).ok();
                 actions.socket = Some(SocketAction { arg, track: spec.action == ActionName::TrackSock });
             }
+            ActionName::Set => actions.set = set(spec, abilities, &at, report),
         }
         actions.shown = shown(spec.action);
     }
@@ -134,6 +148,7 @@ fn shown(action: ActionName) -> ShownAction {
         ActionName::DnsLookup => ShownAction::DnsLookup,
         ActionName::TrackSock => ShownAction::TrackSock,
         ActionName::UntrackSock => ShownAction::UntrackSock,
+        ActionName::Set => ShownAction::Set,
     }
 }
 
@@ -144,6 +159,8 @@ fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
         ("argSig", spec.arg_sig.is_some(), ActionName::Signal),
         ("argUrl", spec.arg_url.is_some(), ActionName::GetUrl),
         ("argFqdn", spec.arg_fqdn.is_some(), ActionName::DnsLookup),
+        ("argIndex", spec.arg_index.is_some(), ActionName::Set),
+        ("argValue", spec.arg_value.is_some(), ActionName::Set),
     ];
     for (name, given, owner) in given {
         if given && spec.action != owner {
@@ -215,7 +232,7 @@ fn rate_limit(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<
 }
 
 fn stacks(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> Stacks {
-    if spec.kernel_stack_trace && !abilities.kernel_stack {
+    if spec.kernel_stack_trace && abilities.within != Within::Kernel {
         report.refuse_with(
             &at.member("kernelStackTrace"),
             "`kernelStackTrace` at a place in a program",
@@ -252,6 +269,22 @@ fn error(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut R
         );
     }
     i16::try_from(spec.arg_error?).ok()
+}
+
+fn set(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> Option<SetAction> {
+    if abilities.within != Within::Probe {
+        report.refuse_with(
+            &at.member("action"),
+            "`Set`",
+            "`Set` under usdts",
+            "only arguments of a program's own probes can be set; `Override` and `Sigkill` stop an operation",
+        );
+        return None;
+    }
+    let value = spec.arg_value.unwrap_or(0);
+    // A number with a sign and one without it are written as the same bits.
+    let value = u32::try_from(value).or_else(|_| i32::try_from(value).map(i32::cast_unsigned)).ok()?;
+    Some(SetAction { arg: usize::try_from(spec.arg_index.unwrap_or(0)).ok()?, value })
 }
 
 fn url(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<String> {

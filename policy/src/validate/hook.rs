@@ -1,6 +1,6 @@
 //! Hooks: where they attach, what they read.
 
-use super::action::Abilities;
+use super::action::{Abilities, Within};
 use super::argument::{self, Origin};
 use super::lists::Shared;
 use super::report::{Report, quoted};
@@ -45,7 +45,7 @@ pub(super) fn kprobe(
         return_arg,
         on_return: spec.on_return,
         origin,
-        abilities: Abilities { deny, signal: !watches, kernel_stack: true, reason },
+        abilities: Abilities { deny, signal: !watches, within: Within::Kernel, reason },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -104,7 +104,7 @@ pub(super) fn tracepoint(
         abilities: Abilities {
             deny: false,
             signal: true,
-            kernel_stack: true,
+            within: Within::Kernel,
             reason: "a tracepoint only watches: it cannot make the operation fail",
         },
         shared,
@@ -124,7 +124,7 @@ pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &
         return_arg: None,
         on_return: false,
         origin: Origin::Lsm,
-        abilities: Abilities { deny: true, signal: true, kernel_stack: true, reason: "" },
+        abilities: Abilities { deny: true, signal: true, within: Within::Kernel, reason: "" },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -180,7 +180,7 @@ pub(super) fn usdt(spec: &UsdtSpec, shared: &Shared, at: &FieldPath, report: &mu
         return_arg: None,
         on_return: false,
         origin: Origin::Probe,
-        abilities: IN_PROGRAMS,
+        abilities: Abilities { within: Within::Probe, ..IN_PROGRAMS },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -194,7 +194,7 @@ pub(super) fn usdt(spec: &UsdtSpec, shared: &Shared, at: &FieldPath, report: &mu
 const IN_PROGRAMS: Abilities = Abilities {
     deny: false,
     signal: true,
-    kernel_stack: false,
+    within: Within::Program,
     reason: "a function of a program cannot be made to fail; `Sigkill` ends the program before it runs",
 };
 

@@ -5,7 +5,7 @@ use super::argument::label;
 use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::{contradiction, process, value};
-use crate::model::{Actions, Arg, ArgKind, FieldPath, Origin, Predicate, Rule, SocketAction};
+use crate::model::{Actions, Arg, ArgKind, FieldPath, Origin, Predicate, Rule, SetAction, SocketAction};
 use crate::spec::{SelectorSpec, ValueFilter};
 use lictor_node_worker_ebpf::LICTOR_MAX_RULES;
 
@@ -103,6 +103,9 @@ fn rule(spec: &SelectorSpec, around: &Surroundings, at: &FieldPath, report: &mut
     if let Some(socket) = actions.socket {
         is_socket(kind(socket.arg), socket, around, &actions_at, report);
     }
+    if let Some(set) = actions.set {
+        is_number(kind(Some(set.arg)), set, around, &actions_at, report);
+    }
     let label = parts.iter().find_map(|part| label(part.spec.label.as_deref(), &part.at, report));
     Rule { at: at.clone(), label, predicates, actions }
 }
@@ -127,6 +130,30 @@ fn is_socket(
         at,
         format!("{found} for TrackSock or UntrackSock (place {arg})"),
         "an argument of type sock",
+        hint,
+    );
+}
+
+/// Says what is wrong with what `Set` is about.
+fn is_number(
+    kind: Option<ArgKind>,
+    set: SetAction,
+    around: &Surroundings,
+    at: &FieldPath,
+    report: &mut Report,
+) {
+    // A refused argument has been reported; what `auto` is, the program's note tells.
+    let integer = kind.is_some_and(|kind| kind == ArgKind::Auto || kind.integer().is_some());
+    if around.args.get(set.arg).is_some_and(Option::is_none) || integer {
+        return;
+    }
+    let found = kind
+        .map_or_else(|| "no argument there".to_owned(), |kind| format!("a value of type {}", kind.name()));
+    let hint = "`argIndex` is the place in `args`, from 0";
+    report.refuse_with(
+        at,
+        format!("{found} for Set (place {})", set.arg),
+        "an argument that is an integer of 4 bytes",
         hint,
     );
 }

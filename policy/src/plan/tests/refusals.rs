@@ -377,3 +377,21 @@ fn two_policies_of_one_name_are_both_refused() {
     );
     assert!(compiled.plan.hooks.is_empty());
 }
+
+/// The first place of the probe has argument 0 in a register, the second one has it in memory; 1 is wider, 2 a constant.
+#[test]
+fn arguments_that_cannot_be_set() {
+    let set = |arg: &str| {
+        format!(
+            "  usdts:\n  - {{path: /bin/program, provider: app, name: step, args: [{arg}], \
+             selectors: [{{matchActions: [{{action: Set, argValue: 1}}]}}]}}\n"
+        )
+    };
+    let allowed = "arguments that the program's note has as 4 bytes in memory, as `-4@-20(%rbp)`";
+    let no_memory = "Set on an argument that is no memory, but a register or a constant";
+    let line = |found| format!("spec.usdts[0].selectors[0]: found {found}; allowed: {allowed}");
+    refused(&set("{index: 0, type: int32}"), &facts(), &[&line(no_memory)]);
+    let other = line("Set on an argument that is no integer of 4 bytes");
+    refused(&set("{index: 1, type: int64}"), &facts(), &[&other, &other]);
+    refused(&set("{index: 2, type: auto}"), &facts(), &[&line(no_memory), &line(no_memory)]);
+}
