@@ -22,7 +22,7 @@ pub use convert::{Converted, convert};
 pub use load::{Loaded, check_unique, load};
 pub use parse::{DOCUMENT_BYTES_MAX, Lines};
 pub use pretty::pretty;
-pub use validate::{ADVICE, BPF_COMMANDS, CAPABILITIES, validate};
+pub use validate::{ADVICE, BPF_COMMANDS, CAPABILITIES, syscall_function, validate};
 pub use violation::{Violation, Violations, Warning, did_you_mean, nearest};
 
 /// Whether a file of that name holds a policy: `*.yaml`, `*.yml`, `*.json`. Hidden files do not, since editors and the

@@ -212,6 +212,7 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
         HookTarget::Lsm(name) => Some(name.clone()),
         HookTarget::Functions(_)
         | HookTarget::Syscall(_)
+        | HookTarget::Syscalls
         | HookTarget::Tracepoint { .. }
         | HookTarget::User { .. }
         | HookTarget::Mapping => None,
@@ -222,6 +223,7 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
         HookTarget::Function(_)
         | HookTarget::Functions(_)
         | HookTarget::Syscall(_)
+        | HookTarget::Syscalls
         | HookTarget::Lsm(_)
         | HookTarget::User { .. }
         | HookTarget::Mapping => None,
@@ -232,16 +234,21 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
         HookTarget::Function(_)
         | HookTarget::Functions(_)
         | HookTarget::Syscall(_)
+        | HookTarget::Syscalls
         | HookTarget::Lsm(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::Mapping => None,
     };
+    if *hook == HookTarget::Syscalls {
+        return matches!(event, HookTarget::Syscall(_) | HookTarget::Syscalls);
+    }
     if let HookTarget::Functions(pattern) = hook {
         return match event {
             HookTarget::Function(name) => pattern.fits(name),
             HookTarget::Lsm(name) => pattern.fits(&format!("security_{name}")),
             HookTarget::Functions(_)
             | HookTarget::Syscall(_)
+            | HookTarget::Syscalls
             | HookTarget::Tracepoint { .. }
             | HookTarget::User { .. }
             | HookTarget::Mapping => hook == event,

@@ -171,6 +171,7 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
                 HookTarget::Tracepoint { raw: false, .. } => "field",
                 HookTarget::Function(_)
                 | HookTarget::Functions(_)
+                | HookTarget::Syscalls
                 | HookTarget::Syscall(_)
                 | HookTarget::Tracepoint { raw: true, .. }
                 | HookTarget::Lsm(_)

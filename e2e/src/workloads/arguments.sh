@@ -313,7 +313,26 @@ policy system-call <<-END
 	      matchArgs: [{index: 4, operator: InMap, values: ['list:looks']}]
 	      matchActions: [{action: Post, rateLimit: 1m}]
 END
+# The same for 64 bits.
+{
+	printf '\177\105\114\106\2\1\1\0\0\0\0\0\0\0\0\0\2\0\76\0\1\0\0\0\170\0\100\0\0\0\0\0\100\0\0\0\0\0\0\0'
+	printf '\0\0\0\0\0\0\0\0\0\0\0\0\100\0\70\0\1\0\0\0\0\0\0\0\1\0\0\0\5\0\0\0\0\0\0\0\0\0\0\0'
+	printf '\0\0\100\0\0\0\0\0\0\0\100\0\0\0\0\0\210\0\0\0\0\0\0\0\210\0\0\0\0\0\0\0\0\20\0\0\0\0\0\0'
+	printf '\270\47\0\0\0\17\5\270\74\0\0\0\61\377\17\5'
+} >$W/bin/every64
+cp $W/bin/call32 $W/bin/every32
+chmod +x $W/bin/every64
+policy every-system-call <<-END
+	  lists: [{name: all, type: generated_syscalls}]
+	  kprobes:
+	  - call: list:all
+	    data: [{index: 0, type: uint64, source: pt_regs, resolve: orig_ax}]
+	    selectors:
+	    - matchBinaries: [{operator: In, values: [$W/bin/every64, $W/bin/every32]}]
+END
 tracepoints() {
+	$W/bin/every64
+	$W/bin/every32
 	$W/bin/calls $W/raw-tracepoint >/dev/null
 	$W/bin/call32
 	$W/bin/raw one

@@ -290,6 +290,7 @@ pub(crate) fn group(function_name: &str, event: EventKind, args: Vec<ArgPlan>) -
         policy: 0,
         at: FieldPath::new("spec.kprobes[0]"),
         function_name: function_name.to_owned(),
+        called: None,
         event,
         user: None,
         args,

@@ -19,6 +19,8 @@ use crate::symbols::Stacks;
 use lictor_node_worker_ebpf as wire;
 use lictor_policy::model::{ArgKind, IntField, IntKind, ShownAction};
 use lictor_policy::plan::{ArgPlan, Attach, EventKind, GroupPlan, HookPoint, RulePlan, UserSite};
+use lictor_policy::syscall_function;
+use std::borrow::Cow;
 use wire::{lictor_exit_record, lictor_fired, lictor_record};
 
 pub use super::kind::EventType;
@@ -63,6 +65,17 @@ pub struct FiredGroup<'a> {
     pub stacks: &'a Stacks,
     /// The build id of the file that was mapped; empty = none, or not known, or nothing was mapped.
     pub build_id: &'a [u8],
+}
+
+impl FiredGroup<'_> {
+    /// What the event names: the function, or that of the system call whose number the record has.
+    fn function_name(&self) -> Cow<'_, str> {
+        let field = self.group.called.and_then(|field| self.record.fields().get(usize::from(field)));
+        match field.map(|field| field.value) {
+            Some(FieldValue::Number(number)) => Cow::Owned(syscall_function(number as u32)),
+            Some(_) | None => Cow::Borrowed(&self.group.function_name),
+        }
+    }
 }
 
 impl EventWriter {
@@ -144,7 +157,7 @@ impl EventWriter {
         push_actor(out, seen, head.tid);
         match &event.group.user {
             Some(site) => push_user_target(out, kind, &site.path, &event.group.function_name),
-            None => push_target(out, kind, &event.group.function_name),
+            None => push_target(out, kind, &event.function_name()),
         }
         match kind {
             EventType::Uprobe | EventType::Usdt => {

@@ -126,7 +126,7 @@ impl KernelNames {
                     .then(|| ("call", format!("the unknown system call `sys_{name}`"), near().collect()))
             }
             // Not every tracepoint has a record, and only those that have are listed; files are not.
-            HookTarget::Tracepoint { raw: true, .. } | HookTarget::User { .. } => None,
+            HookTarget::Tracepoint { raw: true, .. } | HookTarget::User { .. } | HookTarget::Syscalls => None,
             HookTarget::Tracepoint { subsystem, event, raw: false } => {
                 let wanted = format!("{subsystem}/{event}");
                 if self.tracepoints.is_empty() || self.tracepoints.contains(&wanted) {

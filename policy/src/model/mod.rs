@@ -168,6 +168,8 @@ pub enum HookTarget {
     Function(String),
     /// All functions of the node's kernel whose names fit.
     Functions(FunctionPattern),
+    /// Every system call, those of 32-bit programs too.
+    Syscalls,
     /// A system call, by its name without prefix: `write` for `sys_write`, `__x64_sys_write` and `write`.
     Syscall(String),
     /// A tracepoint.

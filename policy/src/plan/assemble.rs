@@ -264,6 +264,7 @@ fn group_plan(member: &Member, fields: &[Field]) -> GroupPlan {
         policy: member.policy,
         at: group.at.clone(),
         function_name: group.function_name.clone(),
+        called: group.called.and_then(|field| fields.binary_search(&field).ok()).map(|index| index as u8),
         user: group.user.clone(),
         event: group.event,
         args: group.args.iter().map(numbered).collect(),

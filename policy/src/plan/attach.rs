@@ -1,7 +1,7 @@
 //! Where a hook of a policy attaches on this node, and why.
 
 use super::facts::{NodeFacts, Parameter, Signature, TypeClass};
-use super::fields::{Reader, c_class};
+use super::fields::{Field, Reader, c_class};
 use super::refusal::Problem;
 use super::{Attach, EventKind, HookPoint, UserSite, user};
 use crate::model::{FieldPath, FunctionPattern, Hook, HookTarget, MAPPING_HOOK, Predicate};
@@ -128,6 +128,8 @@ pub(super) struct Site {
     pub(super) event: EventKind,
     /// The place in a program or library.
     pub(super) user: Option<UserSite>,
+    /// The number of the system call that an event is about, where not all are about the same.
+    pub(super) called: Option<Field>,
 }
 
 /// Where `target` attaches: a probe of a program may be at several places, anything else is at one. `Err` with the place of
@@ -159,6 +161,7 @@ pub(super) fn sites(
             return functions(pattern, wants, facts).map_err(|problem| (problem, None));
         }
         HookTarget::Syscall(name) => syscall(name, wants, facts),
+        HookTarget::Syscalls => every_syscall(wants, facts),
         HookTarget::Tracepoint { subsystem, event, raw: false } => tracepoint(subsystem, event, wants, facts),
         HookTarget::Tracepoint { subsystem, event, raw: true } => {
             raw_tracepoint(subsystem, event, wants, facts)
@@ -255,6 +258,7 @@ fn verdict_on_function(
                     function_name: name.to_owned(),
                     event: EventKind::Kprobe,
                     user: None,
+                    called: None,
                 });
             }
             Err(()) => format!("the LSM hook {hook} has other arguments"),
@@ -301,6 +305,7 @@ fn fmod_ret(
         function_name: function_name.to_owned(),
         event,
         user: None,
+        called: None,
     })
 }
 
@@ -347,6 +352,7 @@ fn observe(
         function_name: function_name.to_owned(),
         event: EventKind::Kprobe,
         user: None,
+        called: None,
     })
 }
 
@@ -387,6 +393,19 @@ fn syscall(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem
     observe(&symbol, &symbol, wants, signature.as_ref(), reader, wire::LICTOR_SHAPE_SYSCALL as u8)
 }
 
+/// One place that every system call passes, with its number, instead of hundreds of functions.
+fn every_syscall(wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
+    let mut site = raw_tracepoint("raw_syscalls", "sys_enter", wants, facts)?;
+    site.reason = format!("raw tracepoint {}, which every system call passes", site.point.symbol);
+    site.reader = Reader::Syscall { function: "every system call".to_owned(), parameters: Some(Vec::new()) };
+    site.called = Some(Field::syscall_number(SYS_ENTER_NUMBER));
+    site.event = EventKind::Kprobe;
+    Ok(site)
+}
+
+/// Which argument of the tracepoint `raw_syscalls/sys_enter` is the number; the first one points to the registers.
+const SYS_ENTER_NUMBER: u8 = 1;
+
 fn tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
     let symbol = format!("{subsystem}/{event}");
     let Some(fields) = facts.symbols.tracepoint(subsystem, event) else {
@@ -405,6 +424,7 @@ fn tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts) ->
         function_name: symbol,
         event: EventKind::Tracepoint,
         user: None,
+        called: None,
     })
 }
 
@@ -432,6 +452,7 @@ fn raw_tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts
         function_name: symbol,
         event: EventKind::Tracepoint,
         user: None,
+        called: None,
     })
 }
 
@@ -480,6 +501,7 @@ fn lsm(hook: &str, named: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site
             function_name: hook.to_owned(),
             event: EventKind::Lsm,
             user: None,
+            called: None,
         });
     }
     let why = match (closed, facts.bpf_lsm) {

@@ -294,6 +294,7 @@ fn write_group(canonical: &mut Canonical, group: &GroupPlan) {
     canonical.number(group.policy);
     canonical.text(group.at.as_str());
     canonical.text(&group.function_name);
+    canonical.optional_number(group.called);
     canonical.number(match group.event {
         super::EventKind::Kprobe => 0_u8,
         super::EventKind::Tracepoint => 1,

@@ -57,6 +57,11 @@ impl Field {
         self.steps.count() != 0
     }
 
+    /// The number of a system call, in an argument of a function that is called with it.
+    pub(super) fn syscall_number(source: u8) -> Self {
+        field_of(ArgKind::Syscall, &Place::at(source, None))
+    }
+
     /// Whether the value is in a program's memory, at an address that a register has.
     pub(super) fn is_behind_register(self) -> bool {
         u32::from(self.source) == wire::LICTOR_SOURCE_REGISTERS && self.steps.count() > 1

@@ -289,6 +289,9 @@ pub struct GroupPlan {
     /// Function name of the event: the `call` as the kernel names it, or the LSM hook; tracepoints: `subsystem/event`;
     /// places in programs: the symbol, probes: `provider:name`.
     pub function_name: String,
+    /// The field with the number of the system call that the event names instead, see
+    /// [`syscall_function`](crate::syscall_function).
+    pub called: Option<u8>,
     /// The place in a program or library that it is at.
     pub user: Option<UserSite>,
     /// Kind of JSON event.

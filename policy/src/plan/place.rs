@@ -60,6 +60,7 @@ pub(super) struct PlacedHook {
 pub(super) struct PlacedGroup {
     pub(super) at: FieldPath,
     pub(super) function_name: String,
+    pub(super) called: Option<Field>,
     pub(super) user: Option<UserSite>,
     pub(super) event: EventKind,
     pub(super) args: Vec<(Option<Field>, ArgPlan)>,
@@ -126,6 +127,7 @@ impl<'a> Placer<'a> {
             HookTarget::User { path, place } => Some((path.as_str(), place)),
             HookTarget::Function(_)
             | HookTarget::Functions(_)
+            | HookTarget::Syscalls
             | HookTarget::Syscall(_)
             | HookTarget::Tracepoint { .. }
             | HookTarget::Lsm(_)
@@ -186,6 +188,7 @@ impl Placing<'_> {
         let group = PlacedGroup {
             at: hook.at.clone(),
             function_name: self.site.function_name.clone(),
+            called: self.site.called,
             user: self.site.user.clone(),
             event: self.site.event,
             args: values(false),
@@ -196,6 +199,7 @@ impl Placing<'_> {
         };
         let read =
             group.args.iter().chain(&group.data).chain(&group.return_arg).filter_map(|(field, _)| *field);
+        let read = read.chain(group.called);
         PlacedHook {
             point: self.site.point.clone(),
             reason: self.site.reason.clone(),

@@ -158,6 +158,7 @@ pub(super) fn sites(
         function_name: place.to_string(),
         event,
         user: Some(user),
+        called: None,
     };
     Ok(found.into_iter().map(site).collect())
 }

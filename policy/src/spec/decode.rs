@@ -309,17 +309,13 @@ fn not_yet(name: &str) -> String {
 }
 
 /// What to write instead of something that this version does not have, where there is something.
-const INSTEAD: [(&str, &str); 9] = [
+const INSTEAD: [(&str, &str); 8] = [
     ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
     (
         "NotifyEnforcer",
         "let the rule itself act: `Sigkill`, or `Override` at the LSM hook that the operation passes",
     ),
     ("CleanupEnforcerNotification", "leave it out: nothing has to be cleaned up"),
-    (
-        "generated_syscalls",
-        "watch the tracepoint raw_syscalls/sys_enter, whose field 4 is the number of the system call",
-    ),
     ("validated", "leave it out"),
     ("CapabilitiesGained", "`matchCapabilityChanges` tells what the process has gained since it began"),
     ("matchWorkloads", "give the policy a `podSelector`, or write a policy for each workload"),

@@ -32,10 +32,11 @@ pub const PATTERN_BYTES_MAX: usize = 1024;
 /// What the values of a list are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(extend("x-lictor-later" = ["generated_syscalls"]))]
 pub enum ListKind {
     /// System calls.
     Syscalls,
     /// The functions of the node's kernel that can be traced and whose names `pattern` fits, at most 256. For `call`.
     GeneratedFtrace,
+    /// All system calls, those of 32-bit programs too. For `call` of a hook without `args`; without values.
+    GeneratedSyscalls,
 }

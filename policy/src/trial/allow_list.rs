@@ -187,7 +187,7 @@ impl<'a> AllowList<'a> {
             }
             HookTarget::User { path, place } => user_text(path, place),
             // Events happen at one function. What was mapped is told, and not asked.
-            HookTarget::Functions(_) | HookTarget::Mapping => return Ok(None),
+            HookTarget::Functions(_) | HookTarget::Syscalls | HookTarget::Mapping => return Ok(None),
         };
         text.push_str("    args:\n");
         let mut selectors = String::new();
@@ -274,6 +274,7 @@ fn place_to_deny(place: &HookTarget) -> HookTarget {
         },
         HookTarget::Lsm(_)
         | HookTarget::Functions(_)
+        | HookTarget::Syscalls
         | HookTarget::Syscall(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::User { .. }

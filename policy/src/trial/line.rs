@@ -420,6 +420,7 @@ pub(super) fn denies(place: &HookTarget) -> bool {
         HookTarget::Lsm(_) | HookTarget::Mapping => true,
         HookTarget::Function(name) => name.starts_with("security_"),
         HookTarget::Functions(_)
+        | HookTarget::Syscalls
         | HookTarget::Syscall(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::User { .. } => false,

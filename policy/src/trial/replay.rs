@@ -312,6 +312,7 @@ fn words(event: &Recorded) -> String {
         HookTarget::Function(name) | HookTarget::Lsm(name) => name.clone(),
         HookTarget::Functions(pattern) => pattern.as_str().to_owned(),
         HookTarget::Syscall(name) => format!("sys_{name}"),
+        HookTarget::Syscalls => "every system call".to_owned(),
         HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}"),
         HookTarget::User { path, place } => format!("{place} of {path}"),
         HookTarget::Mapping => "loader".to_owned(),

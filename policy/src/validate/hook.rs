@@ -26,15 +26,23 @@ pub(super) fn kprobe(
     let target = match shared.pattern(&spec.call) {
         Some(pattern) => Some(HookTarget::Functions(pattern)),
         None if shared.is_generated(&spec.call) => None,
+        None if shared.is_every_syscall(&spec.call) => {
+            every_syscall(spec, at, report);
+            Some(HookTarget::Syscalls)
+        }
         None => call(spec, &at.member("call"), report),
     };
     let return_arg = return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Function, at, report);
     // A list of functions has no system calls, whatever `syscall` says, which is `true` by itself.
     let listed = shared.is_generated(&spec.call);
     let origin = if spec.syscall && !listed { Origin::Syscall } else { Origin::Function };
-    let deny = !watches && (origin == Origin::Syscall || listed || spec.call.starts_with("security_"));
+    let every = shared.is_every_syscall(&spec.call);
+    let deny =
+        !watches && !every && (origin == Origin::Syscall || listed || spec.call.starts_with("security_"));
     let reason = if watches {
         "hooks under `fentries` only watch; write it under `kprobes`"
+    } else if every {
+        "every system call can only be watched; `Sigkill` ends the process"
     } else {
         "the kernel offers no way to make this function fail"
     };
@@ -55,6 +63,19 @@ pub(super) fn kprobe(
     let mut hook = parts.build(at, report);
     returned_socket(spec, hook.as_mut(), at, report);
     hook
+}
+
+/// Says what a hook at every system call cannot have.
+fn every_syscall(spec: &KprobeSpec, at: &FieldPath, report: &mut Report) {
+    if !spec.args.is_empty() {
+        let hint = "give the system calls that are meant a list of type syscalls, or hooks of their own";
+        let found = "arguments of every system call";
+        report.refuse_with(&at.member("args"), found, "none: in each they mean something else", hint);
+    }
+    if spec.on_return {
+        let hint = "the tracepoint raw_syscalls/sys_exit tells what system calls return";
+        report.refuse_with(&at.member("return"), "the end of every system call", "their beginning", hint);
+    }
 }
 
 /// What becomes of the socket that the function returned, whichever selector matches.

@@ -105,6 +105,13 @@ impl<'a> Shared<'a> {
         self.lists.iter().find(|list| list.name == name && list.kind == Some(ListKind::GeneratedFtrace))
     }
 
+    /// Whether a hook's `call` names all system calls.
+    pub(super) fn is_every_syscall(&self, call: &str) -> bool {
+        let every = |list: &&ListSpec| list.kind == Some(ListKind::GeneratedSyscalls);
+        let name = call.strip_prefix("list:");
+        name.is_some_and(|name| self.lists.iter().filter(every).any(|list| list.name == name))
+    }
+
     /// Whether a hook's `call` names functions of the kernel by a pattern.
     pub(super) fn is_generated(&self, call: &str) -> bool {
         self.generated(call).is_some()
@@ -159,8 +166,8 @@ impl<'a> Shared<'a> {
         let Some(name) = spec.call.strip_prefix("list:") else { return Some(vec![Cow::Borrowed(spec)]) };
         let at = at.member("call");
         let (list, _) = self.list(name, &at, report)?;
-        if list.kind == Some(ListKind::GeneratedFtrace) {
-            // Which functions these are, each node finds out.
+        if matches!(list.kind, Some(ListKind::GeneratedFtrace | ListKind::GeneratedSyscalls)) {
+            // Which these are, each node finds out.
             return Some(vec![Cow::Borrowed(spec)]);
         }
         let count = list.values.len();
@@ -204,6 +211,12 @@ fn check_list(list: &ListSpec, earlier: &[ListSpec], at: &FieldPath, report: &mu
     }
     match (list.kind, &list.pattern) {
         (Some(ListKind::GeneratedFtrace), pattern) => generated(list, pattern.as_deref(), at, report),
+        (Some(ListKind::GeneratedSyscalls), None) => {
+            if !list.values.is_empty() {
+                let allowed = "none: all system calls are the values";
+                report.refuse(&at.member("values"), "values of what is generated", allowed);
+            }
+        }
         (_, Some(pattern)) => {
             report.refuse(&at.member("pattern"), quoted(pattern), "a list of type generated_ftrace");
         }

@@ -30,6 +30,7 @@ pub use advice::ADVICE;
 pub(crate) use loader::PROT_EXEC;
 pub use names::{BPF_COMMANDS, CAPABILITIES};
 pub(crate) use number::{low_bits, parse as parse_number};
+pub use syscalls::syscall_function;
 pub(crate) use value::{FILE_TYPES, file_type};
 
 /// Longest name of a policy, bytes: that of a DNS name, which Kubernetes demands.

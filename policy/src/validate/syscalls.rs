@@ -6,6 +6,20 @@ use crate::violation::did_you_mean;
 use lictor_node_worker_ebpf::LICTOR_SYSCALL_32;
 use syscalls::{x86, x86_64};
 
+/// The function that the kernel calls for a system call, by its number as the engine compares it. A number without a name
+/// stands for itself.
+pub fn syscall_function(number: u32) -> String {
+    let of_32_bit = number & LICTOR_SYSCALL_32 != 0;
+    let id = (number & !LICTOR_SYSCALL_32) as usize;
+    let name = if of_32_bit {
+        x86::Sysno::new(id).map(|call| call.name())
+    } else {
+        x86_64::Sysno::new(id).map(|call| call.name())
+    };
+    let prefix = if of_32_bit { "__ia32_sys_" } else { "__x64_sys_" };
+    name.map_or_else(|| format!("{prefix}{id}"), |name| format!("{prefix}{name}"))
+}
+
 /// The number of a system call as the engine compares it, by its name: `write`, `sys_write`, `i386/sys_write`; says so when
 /// there is none of that name.
 pub(super) fn number(text: &str, at: &FieldPath, report: &mut Report) -> Option<u32> {
@@ -35,4 +49,16 @@ pub(super) fn number(text: &str, at: &FieldPath, report: &mut Report) -> Option<
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_functions() {
+        assert_eq!(syscall_function(62), "__x64_sys_kill");
+        assert_eq!(syscall_function(LICTOR_SYSCALL_32 | 0x25), "__ia32_sys_kill");
+        assert_eq!(syscall_function(9999), "__x64_sys_9999");
+    }
 }

@@ -482,8 +482,8 @@ fn members<'a>(
             continue;
         };
         let Some((list, list_at)) = shared.list(name, &at, report) else { continue };
-        if list.kind == Some(ListKind::GeneratedFtrace) {
-            report.refuse(&at, quoted(text), "a list of numbers: functions are for `call`");
+        if matches!(list.kind, Some(ListKind::GeneratedFtrace | ListKind::GeneratedSyscalls)) {
+            report.refuse(&at, quoted(text), "a list of numbers: what is generated is for `call`");
             continue;
         }
         if list.kind == Some(ListKind::Syscalls) && numbers.names != Names::Syscalls {

@@ -20,6 +20,7 @@ pub(super) fn of(target: &HookTarget) -> Vec<(Origin, TypeClass)> {
         HookTarget::Function(name) => name.as_str(),
         HookTarget::Tracepoint { event, .. } => event,
         HookTarget::Functions(_)
+        | HookTarget::Syscalls
         | HookTarget::Lsm(_)
         | HookTarget::Syscall(_)
         | HookTarget::User { .. }

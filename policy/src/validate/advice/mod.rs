@@ -47,6 +47,7 @@ fn system_call(hook: &Hook) -> Option<&str> {
         }
         HookTarget::Function(_)
         | HookTarget::Functions(_)
+        | HookTarget::Syscalls
         | HookTarget::Tracepoint { .. }
         | HookTarget::Lsm(_)
         | HookTarget::User { .. }
@@ -61,6 +62,7 @@ fn security_hook(hook: &Hook) -> Option<&str> {
         HookTarget::Mapping => Some(MAPPING_HOOK),
         HookTarget::Function(name) => name.strip_prefix("security_"),
         HookTarget::Functions(_)
+        | HookTarget::Syscalls
         | HookTarget::Syscall(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::User { .. } => None,
@@ -72,6 +74,7 @@ fn better_place(hook: &Hook) -> Option<String> {
     let name = match &hook.target {
         HookTarget::Function(name) => name.as_str(),
         HookTarget::Functions(_)
+        | HookTarget::Syscalls
         | HookTarget::Syscall(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::Lsm(_)
@@ -229,6 +232,7 @@ fn flood(hook: &Hook, report: &mut Report) {
         HookTarget::Syscall(name) => hooks::BUSY_CALLS.contains(&name.as_str()),
         HookTarget::Function(name) => hooks::BUSY_FUNCTIONS.contains(&name.as_str()),
         HookTarget::Functions(pattern) => hooks::BUSY_FUNCTIONS.iter().any(|name| pattern.fits(name)),
+        HookTarget::Syscalls => true,
         HookTarget::Lsm(name) => hooks::BUSY_HOOKS.contains(&name.as_str()),
         HookTarget::Tracepoint { subsystem, .. } if subsystem == "raw_syscalls" => true,
         HookTarget::Tracepoint { .. } => {
