@@ -13,7 +13,7 @@
 #endif
 
 /* Changes whenever the meaning or the layout of anything below changes; part of the pin directory's name. */
-#define LICTOR_ABI_VERSION 5
+#define LICTOR_ABI_VERSION 6
 
 /* ---- limits ---------------------------------------------------------------------------------------------- */
 
@@ -40,6 +40,12 @@
 #define LICTOR_SUFFIX_MAX 128
 /* Longest value of a substring predicate, bytes: each takes an entry of the number table. */
 #define LICTOR_SUBSTRING_MAX 128
+/* Different expressions of one hook point, over all policies: each is computed by itself. */
+#define LICTOR_MAX_EXPRESSIONS 64
+/* Instructions of one expression. */
+#define LICTOR_EXPRESSION_STEPS 64
+/* Values that it can keep at a time. */
+#define LICTOR_EXPRESSION_DEPTH 8
 /* Rules that one record can name. */
 #define LICTOR_MAX_FIRED 128
 /* Longest record, bytes: eight fields of up to 4,096 bytes would not fit, the last ones are truncated. */
@@ -112,10 +118,10 @@ struct lictor_vector {
 struct lictor_column {
 	/*
 	 * NUMBER: word index of the intervals; MASK: of the 64 bit entries; PATH_*: of the class map; SUBSTRING*: of two words
-	 * for each state; TEXT_*: root state.
+	 * for each state; EXPRESSION: of the instructions; TEXT_*: root state.
 	 */
 	__u32 base;
-	/* NUMBER: number of intervals; PATH_*: number of classes in the class map. */
+	/* NUMBER: number of intervals; PATH_*: number of classes in the class map; EXPRESSION: number of words. */
 	__u32 length;
 	/* Vector for a value that no entry names. */
 	__u32 default_vector;
@@ -215,6 +221,46 @@ struct lictor_number_key {
  * low half the next state, high half whether anything has been found by then. The words of a state: where the same byte is
  * tried when no entry reads it; vectors of what has been found, as above.
  */
+
+/*
+ * The words of an EXPRESSION column, one expression after the other: a word BEGIN, a word with two vectors, instructions, a
+ * word END. The low vector has the rules that want the expression to hold, the high one those of them that do not hold where
+ * a number could not be read.
+ *
+ * An instruction takes an operand, joins it with the uppermost value of a stack, and leaves the result there. From the
+ * lowest bit of its word: 8 bits LICTOR_EXPRESSION_*, 8 bits LICTOR_OPERAND_*, 8 bits the form of a field, 8 bits the form
+ * of the result, 32 bits a constant with a sign. Numbers are of 64 bits and wrap; true is 1, false 0.
+ */
+enum lictor_expression_operation {
+	/* The 8 bits after it: fields that can be unread, one bit for each; the constant: words from the vectors to the next one. */
+	LICTOR_EXPRESSION_BEGIN,
+	/* Whether it holds is the one value of the stack. */
+	LICTOR_EXPRESSION_END,
+	/* The operand becomes the uppermost value. */
+	LICTOR_EXPRESSION_PUSH,
+	/* The operand becomes the high half of the uppermost value. */
+	LICTOR_EXPRESSION_HIGH,
+	LICTOR_EXPRESSION_ADD,
+	LICTOR_EXPRESSION_SUBTRACT,
+	LICTOR_EXPRESSION_AND,
+	LICTOR_EXPRESSION_OR,
+	LICTOR_EXPRESSION_XOR,
+	LICTOR_EXPRESSION_EQUAL,
+	LICTOR_EXPRESSION_UNEQUAL,
+	LICTOR_EXPRESSION_LESS,
+	LICTOR_EXPRESSION_LESS_EQUAL,
+	LICTOR_EXPRESSION_LESS_SIGNED,
+	LICTOR_EXPRESSION_LESS_EQUAL_SIGNED,
+	/* Below the operand stand a condition and, uppermost, what takes the place of all three if it holds; else the operand does. */
+	LICTOR_EXPRESSION_SELECT,
+};
+/* The uppermost value, which is taken away. */
+#define LICTOR_OPERAND_STACK 0
+#define LICTOR_OPERAND_CONSTANT 1
+/* And the index of a field. */
+#define LICTOR_OPERAND_FIELD 8
+/* Form of a value: how many of its high bits are cut off, and whether it is then widened again by its sign. */
+#define LICTOR_FORM_SIGNED 128
 
 /* ---- pods and scopes -------------------------------------------------------------------------------------- */
 
@@ -368,6 +414,8 @@ enum lictor_column_kind {
 	LICTOR_COLUMN_SUBSTRING,
 	/* The same, with letters A to Z taken for a to z. */
 	LICTOR_COLUMN_SUBSTRING_ANY_CASE,
+	/* Which conditions over numbers hold; always FROM_FIELDS. */
+	LICTOR_COLUMN_EXPRESSION,
 };
 
 enum lictor_column_source {
@@ -409,6 +457,8 @@ enum lictor_column_source {
 	LICTOR_FROM_CAP_EFFECTIVE_CHANGES,
 	LICTOR_FROM_CAP_PERMITTED_CHANGES,
 	LICTOR_FROM_CAP_INHERITABLE_CHANGES,
+	/* EXPRESSION: whatever fields its instructions name. */
+	LICTOR_FROM_FIELDS,
 };
 #define LICTOR_NAMESPACES 10
 /* What a number column of endpoints looks up where there is no value: no table names it. */

@@ -1,0 +1,108 @@
+//! Expressions of the operator `CelExpr`: conditions over several integers, in a part of the Common Expression Language.
+//!
+//! ```text
+//!  text ─parse─▶ tree ─check(types of the arguments)─▶ condition ─compile─▶ instructions of a machine with a stack
+//! ```
+//!
+//! **Types.** An argument of up to 32 bits is an `int32` or a `uint32`, a wider one an `int` or a `uint` (64 bits). Integers
+//! of one sign may meet: the narrower one is widened, which keeps its value. A number that is written takes the type of what
+//! it meets. Whatever mixes integers with and without a sign has to convert one of them.
+//!
+//! **Arithmetic** is that of the machine: a result too great for its type wraps, and so does a conversion. Nothing
+//! fails, so both sides of `&&`, `||` and `? :` may always be computed.
+//!
+//! **Bounds.** The text, how deep it nests, its parts, the instructions and the stack are all limited, so any text takes
+//! little time, memory and stack, and so does what becomes of it in the kernel.
+
+mod check;
+mod code;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use check::{Condition, IntegerType};
+pub(crate) use code::Code;
+use parse::Node;
+use std::collections::BTreeSet;
+
+/// Longest expression, bytes.
+pub const EXPRESSION_BYTES_MAX: usize = 1024;
+
+/// An expression that could be read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Expression {
+    text: String,
+    root: Node,
+}
+
+impl Expression {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it first.
+    pub fn parse(text: &str) -> Result<Self, Mistake> {
+        let root = parse::parse(text)?;
+        Ok(Self { text: text.to_owned(), root })
+    }
+
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The arguments that it names by their numbers, and the column of the first place that does so.
+    pub fn arguments(&self) -> Vec<(u32, usize)> {
+        let mut found = Vec::new();
+        self.root.walk(&mut |node| {
+            if let Some(number) = node.argument() {
+                found.push((number, node.column));
+            }
+        });
+        let mut seen = BTreeSet::new();
+        found.retain(|(number, _)| seen.insert(*number));
+        found
+    }
+
+    /// The condition that it is for arguments of these types, width in bytes and sign.
+    ///
+    /// # Errors
+    ///
+    /// What does not fit together first.
+    pub fn check(&self, argument: &dyn Fn(u32) -> Option<(u8, bool)>) -> Result<Condition, Mistake> {
+        check::check(&self.root, argument)
+    }
+}
+
+/// As it is written: that is all there is to it.
+impl std::fmt::Debug for Expression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Expression({:?})", self.text)
+    }
+}
+
+/// What is wrong with an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where, in characters from 1.
+    pub column: usize,
+    /// What was found, as it continues the sentence "found ...".
+    pub found: String,
+    /// What is allowed there, as it continues the sentence "allowed: ...".
+    pub allowed: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Mistake {
+    fn new(column: usize, found: impl Into<String>, allowed: impl Into<String>) -> Self {
+        Self { column, found: found.into(), allowed: allowed.into(), hint: None }
+    }
+
+    #[must_use]
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
