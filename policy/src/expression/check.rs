@@ -1,8 +1,8 @@
 //! Types of expressions, and what they mean.
 
+use super::Mistake;
 use super::code::{self, Code};
 use super::parse::{Binary, Conversion, Node, NodeKind};
-use super::{Expression, Mistake};
 
 /// Type of an integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,9 @@ impl std::fmt::Display for Type {
 enum Guess {
     Known(Type),
     /// Written numbers alone: an integer of any type, but for the sign where `u` stands behind one.
-    Written { unsigned: bool },
+    Written {
+        unsigned: bool,
+    },
 }
 
 /// An expression whose types fit together, and that is true or false.
@@ -114,7 +116,7 @@ impl Condition {
     /// When it takes too many of them, or too many values at a time.
     pub(crate) fn compile<A: Copy>(
         &self,
-        argument: &dyn Fn(u32) -> (A, (u8, bool)),
+        argument: &dyn Fn(u32) -> Option<(A, (u8, bool))>,
     ) -> Result<Code<A>, Mistake> {
         code::compile(&self.0, argument)
     }
@@ -161,10 +163,7 @@ impl Term {
 }
 
 /// The condition that an expression is.
-pub(super) fn check(
-    root: &Node,
-    argument: &dyn Fn(u32) -> Option<(u8, bool)>,
-) -> Result<Condition, Mistake> {
+pub(super) fn check(root: &Node, argument: &dyn Fn(u32) -> Option<(u8, bool)>) -> Result<Condition, Mistake> {
     let checker = Checker { argument };
     if let Guess::Known(Type::Integer(_)) | Guess::Written { .. } = checker.guess(root)? {
         let found = format!("a value of type {}", checker.guess(root)?.settled());
@@ -268,9 +267,11 @@ impl Checker<'_> {
                 let mistake = Mistake::new(node.column, found, "a condition, which is true or false");
                 Err(mistake.hint("compare it: `... != 0`"))
             }
-            (Type::Boolean | Type::Integer(_), Type::Integer(_)) => {
-                Err(Mistake::new(node.column, format!("a value of type {own}"), format!("one of type {wanted}")))
-            }
+            (Type::Boolean | Type::Integer(_), Type::Integer(_)) => Err(Mistake::new(
+                node.column,
+                format!("a value of type {own}"),
+                format!("one of type {wanted}"),
+            )),
         }
     }
 
@@ -286,7 +287,9 @@ impl Checker<'_> {
                 if !(low..=high).contains(value) {
                     let found = format!("`{value}`, which is no number of type {of}");
                     let mistake = Mistake::new(node.column, found, format!("a number from {low} to {high}"));
-                    return Err(mistake.hint("convert what it meets to a type that has it: `int(...)`, `uint(...)`"));
+                    return Err(
+                        mistake.hint("convert what it meets to a type that has it: `int(...)`, `uint(...)`")
+                    );
                 }
                 TermKind::Constant(*value)
             }
@@ -414,11 +417,4 @@ fn clash(node: &Node, name: &str, one: Guess, other: Guess) -> Mistake {
     }
     let mistake = Mistake::new(node.column, found, "two integers with a sign, or two without one");
     mistake.hint("convert one of them, as `int(...)` or `uint(...)`")
-}
-
-impl Expression {
-    /// Whether some argument is read at all.
-    pub(crate) fn is_constant(&self) -> bool {
-        self.arguments().is_empty()
-    }
 }

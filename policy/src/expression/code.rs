@@ -52,7 +52,7 @@ enum Operand<A> {
 /// The instructions that find out what a condition comes to.
 pub(super) fn compile<A: Copy>(
     term: &Term,
-    argument: &dyn Fn(u32) -> (A, (u8, bool)),
+    argument: &dyn Fn(u32) -> Option<(A, (u8, bool))>,
 ) -> Result<Code<A>, Mistake> {
     let mut compiler = Compiler { argument, code: Vec::new(), depth: 0 };
     compiler.emit(term)?;
@@ -121,7 +121,7 @@ impl Action {
 }
 
 struct Compiler<'a, A> {
-    argument: &'a dyn Fn(u32) -> (A, (u8, bool)),
+    argument: &'a dyn Fn(u32) -> Option<(A, (u8, bool))>,
     code: Vec<Instruction<A>>,
     /// Values on the stack.
     depth: u32,
@@ -152,6 +152,12 @@ impl<A: Copy> Compiler<'_, A> {
         Ok(())
     }
 
+    fn read(&self, number: u32) -> Result<(A, (u8, bool)), Mistake> {
+        let unknown =
+            || Mistake::new(1, format!("`arg{number}`, which is not read"), "arguments that are read");
+        (self.argument)(number).ok_or_else(unknown)
+    }
+
     /// Leaves the value of a term on the stack.
     fn emit(&mut self, term: &Term) -> Result<(), Mistake> {
         match &term.kind {
@@ -166,21 +172,21 @@ impl<A: Copy> Compiler<'_, A> {
                 Ok(())
             }
             TermKind::Argument(number, kind) => {
-                let (argument, read) = (self.argument)(*number);
-                let form = if holds(*kind, read) { WHOLE } else { form(*kind) };
-                self.add(Action::Push, Operand::Argument(argument, self::form(read)), form)
+                let (argument, read) = self.read(*number)?;
+                let form = if holds(*kind, read) { WHOLE } else { form_of(*kind) };
+                self.add(Action::Push, Operand::Argument(argument, form_of(read)), form)
             }
             TermKind::Convert(inner) => {
                 self.emit(inner)?;
                 if converts(inner.of, term.of) {
-                    self.add(Action::Push, Operand::Stack, self::form((term.of.width, term.of.signed)))?;
+                    self.add(Action::Push, Operand::Stack, form_of((term.of.width, term.of.signed)))?;
                 }
                 Ok(())
             }
             TermKind::Binary(operation, left, right) => {
                 self.emit(left)?;
                 let wraps = matches!(operation, Operation::Add | Operation::Subtract) && term.of.width < 8;
-                let form = if wraps { form((term.of.width, term.of.signed)) } else { WHOLE };
+                let form = if wraps { form_of((term.of.width, term.of.signed)) } else { WHOLE };
                 let ordered = matches!(operation, Operation::Less | Operation::LessEqual);
                 let action = Action::Join { operation: *operation, signed: ordered && left.of.signed };
                 let operand = self.operand(right)?;
@@ -219,9 +225,9 @@ impl<A: Copy> Compiler<'_, A> {
                 }
             }
             TermKind::Argument(number, kind) => {
-                let (argument, read) = (self.argument)(*number);
+                let (argument, read) = self.read(*number)?;
                 if holds(*kind, read) {
-                    return Ok(Operand::Argument(argument, form(read)));
+                    return Ok(Operand::Argument(argument, form_of(read)));
                 }
             }
             TermKind::Convert(inner) if !converts(inner.of, term.of) => return self.operand(inner),
@@ -232,7 +238,7 @@ impl<A: Copy> Compiler<'_, A> {
     }
 }
 
-fn form((width, signed): (u8, bool)) -> Form {
+fn form_of((width, signed): (u8, bool)) -> Form {
     if width == 8 { WHOLE } else { Form { width, signed } }
 }
 

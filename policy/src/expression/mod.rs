@@ -96,6 +96,11 @@ pub struct Mistake {
 }
 
 impl Mistake {
+    /// What was found, and where.
+    pub(crate) fn in_place(&self) -> String {
+        format!("{} at column {} of the expression", self.found, self.column)
+    }
+
     fn new(column: usize, found: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { column, found: found.into(), allowed: allowed.into(), hint: None }
     }

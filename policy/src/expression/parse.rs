@@ -110,7 +110,8 @@ const RELATIONS: [(&str, Binary); 6] = [
 ];
 const SUMS: &[(&str, Binary)] = &[("+", Binary::Add), ("-", Binary::Subtract)];
 
-const VALUES: &str = "a value: an argument (`arg0`), an integer, `true`, `false`, a function, `(`, `-` or `!`";
+const VALUES: &str =
+    "a value: an argument (`arg0`), an integer, `true`, `false`, a function, `(`, `-` or `!`";
 
 impl Node {
     /// The number of the argument that it is.
@@ -242,9 +243,8 @@ impl Parser<'_> {
         let mut left = part(self)?;
         loop {
             let column = self.column;
-            let found = operators
-                .iter()
-                .find(|(sign, _)| matches!(self.token, Token::Sign(next) if next == *sign));
+            let found =
+                operators.iter().find(|(sign, _)| matches!(self.token, Token::Sign(next) if next == *sign));
             let Some((_, binary)) = found else { return Ok(left) };
             self.advance()?;
             let right = part(self)?;
@@ -260,9 +260,8 @@ impl Parser<'_> {
         let mut left = self.sum()?;
         loop {
             let column = self.column;
-            let found = RELATIONS
-                .iter()
-                .find(|(sign, _)| matches!(self.token, Token::Sign(next) if next == *sign));
+            let found =
+                RELATIONS.iter().find(|(sign, _)| matches!(self.token, Token::Sign(next) if next == *sign));
             let kind = if let Some((_, binary)) = found {
                 self.advance()?;
                 NodeKind::Binary(*binary, Box::new(left), Box::new(self.sum()?))
@@ -374,16 +373,18 @@ impl Parser<'_> {
         let kind = match (function, given.next(), given.next(), given.next()) {
             (Function::Converts(conversion), Some(inner), None, _) => NodeKind::Convert(conversion, inner),
             (Function::BitNot, Some(inner), None, _) => NodeKind::BitNot(inner),
-            (Function::Joins(binary), Some(left), Some(right), None) => {
-                NodeKind::Binary(binary, left, right)
-            }
+            (Function::Joins(binary), Some(left), Some(right), None) => NodeKind::Binary(binary, left, right),
             (Function::Converts(_) | Function::BitNot, ..) => {
                 let found = format!("`{name}` with {count} values");
                 return Err(Mistake::new(column, found, "one value in its parentheses"));
             }
             (Function::Joins(_), ..) => {
                 let found = format!("`{name}` with {count} values");
-                return Err(Mistake::new(column, found, "two values in its parentheses, with a comma between"));
+                return Err(Mistake::new(
+                    column,
+                    found,
+                    "two values in its parentheses, with a comma between",
+                ));
             }
         };
         self.node(column, kind)

@@ -2,6 +2,7 @@
 
 use super::columns::{self, Asking, test_keys};
 use super::digest::digest;
+use super::expression;
 use super::fields::Field;
 use super::place::{ColumnKey, PlacedHook, PlacedRule};
 use super::trie::Keys;
@@ -82,7 +83,7 @@ fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>, tracks: b
     }
     let rule_count = members.iter().map(|member| member.hook.rules.len()).sum();
     let mut vectors = VectorSet::new(rule_count);
-    let columns = column_plans(members, &keys, &mut vectors, paths);
+    let columns = column_plans(members, &keys, &fields, &mut vectors, paths);
     HookPlan {
         point: point.clone(),
         reason: reasons.into_iter().collect::<Vec<_>>().join("; "),
@@ -137,9 +138,11 @@ fn cost(column: &ColumnKey, path_field: Option<Field>) -> u8 {
             None => 5,
             Some(_) => 6,
         },
+        // One after the other.
+        kind::LICTOR_COLUMN_EXPRESSION => 7,
         // Read byte by byte, and a path has to be walked for it.
-        kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => 8,
-        _ => 7,
+        kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => 9,
+        _ => 8,
     }
 }
 
@@ -207,6 +210,7 @@ fn memo(columns: &[ColumnKey], path_field: Option<Field>) -> Option<Option<Field
 fn column_plans(
     members: &[Member],
     keys: &[ColumnKey],
+    fields: &[Field],
     vectors: &mut VectorSet,
     paths: &Paths<'_>,
 ) -> Vec<ColumnPlan> {
@@ -238,6 +242,7 @@ fn column_plans(
                 kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => {
                     columns::substring(&asking, vectors)
                 }
+                kind::LICTOR_COLUMN_EXPRESSION => expression::column(&asking, vectors, fields),
                 kind::LICTOR_COLUMN_SCOPE => columns::scope(&asking, vectors),
                 kind::LICTOR_COLUMN_PATH_PREFIX => columns::path(&asking, vectors, &paths.prefixes),
                 kind::LICTOR_COLUMN_PATH_SUFFIX => columns::path(&asking, vectors, &paths.suffixes),

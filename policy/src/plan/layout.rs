@@ -275,6 +275,18 @@ impl<'a> Writer<'a> {
                 });
                 to.number_id = self.numbers(edges);
             }
+            ColumnTable::Expression(expressions) => {
+                let words = &mut self.tables.words;
+                to.base = words.len() as u32;
+                for expression in expressions {
+                    let [begin, end] = expression.frame();
+                    words.push(begin);
+                    words.push(pair((expression.wanted, expression.unresolved)));
+                    words.extend(&expression.words);
+                    words.push(end);
+                }
+                to.length = words.len() as u32 - to.base;
+            }
         }
     }
 

@@ -148,7 +148,7 @@ fn warning(policy: &PolicyKey, at: &FieldPath, found: String, advice: &str) -> W
 /// One hook on its way.
 pub(super) struct Placing<'a> {
     policy: &'a Policy,
-    hook: &'a Hook,
+    pub(super) hook: &'a Hook,
     site: &'a Site,
     pub(super) facts: &'a NodeFacts,
     refusals: Vec<Refusal>,
@@ -307,6 +307,7 @@ impl Placing<'_> {
                         }
                     }
                 }
+                Predicate::Expression(test) => self.expression(test, args, returned, &mut tests),
                 Predicate::Binary(test) => self.binary(test, &mut tests),
                 Predicate::Pid(test) => process::pid(test, &mut tests),
                 Predicate::Namespace(test) => self.namespace(test, &mut tests),
@@ -450,6 +451,7 @@ impl Placing<'_> {
                     | Test::Ancestors { .. }
                     | Test::Lineage { .. }
                     | Test::Substring { .. }
+                    | Test::Expression(_)
                     | Test::Scope
                     | Test::Text { .. } => column::LICTOR_COLUMN_NUMBER,
                 };
@@ -489,7 +491,7 @@ impl Placing<'_> {
         let test = match (test.part, source) {
             (TextMatch::Equal | TextMatch::Prefix | TextMatch::Postfix, _) => Test::Text { keys, negated },
             (_, Source::Field(_)) => Test::Substring { values: keys, negated },
-            (_, Source::FileType(_) | Source::Endpoints(..) | Source::Process(_)) => {
+            (_, Source::FileType(_) | Source::Endpoints(..) | Source::Fields | Source::Process(_)) => {
                 let problem =
                     Problem::new("a search within a path of a program", "values that the hook reads");
                 return self.refuse(at, problem);
@@ -510,6 +512,8 @@ pub(super) enum Source {
     FileType(Field),
     /// Part of the endpoints behind a field.
     Endpoints(Field, EndpointsPart),
+    /// Several fields.
+    Fields,
     Process(from::Type),
 }
 
@@ -518,7 +522,7 @@ impl Source {
         use wire::lictor_field_kind as kind;
         match self {
             Self::Process(_) => true,
-            Self::FileType(_) | Self::Endpoints(..) => false,
+            Self::FileType(_) | Self::Endpoints(..) | Self::Fields => false,
             Self::Field(field) => matches!(
                 u32::from(field.kind),
                 kind::LICTOR_FIELD_FILE
@@ -541,6 +545,7 @@ impl Tests {
             Source::Field(field) => (from::LICTOR_FROM_FIELD, Some(field)),
             Source::FileType(field) => (from::LICTOR_FROM_FILE_TYPE, Some(field)),
             Source::Endpoints(field, part) => (endpoints_source(part), Some(field)),
+            Source::Fields => (from::LICTOR_FROM_FIELDS, None),
             Source::Process(source) => (source, None),
         };
         let mut key = ColumnKey { kind: kind as u8, source: source as u8, field, ordinal: 0 };

@@ -309,7 +309,7 @@ fn not_yet(name: &str) -> String {
 }
 
 /// What to write instead of something that this version does not have, where there is something.
-const INSTEAD: [(&str, &str); 16] = [
+const INSTEAD: [(&str, &str); 15] = [
     ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
     (
         "NotifyEnforcer",
@@ -324,7 +324,6 @@ const INSTEAD: [(&str, &str); 16] = [
     ("CapabilitiesGained", "`matchCapabilityChanges` tells what the process has gained since it began"),
     ("matchWorkloads", "give the policy a `podSelector`, or write a policy for each workload"),
     ("containerSelector", "select pods with `podSelector`"),
-    ("CelExpr", "use the other operators: filters of a selector are ANDed, selectors are ORed"),
     ("data_loc", "hook the function or the LSM hook behind the tracepoint"),
     ("resolve", "hook a function that has the value among its arguments"),
     ("maxData", "leave it out: 4,096 bytes are read"),
