@@ -139,7 +139,7 @@ impl<A: Copy> Compiler<'_, A> {
         }
         if self.depth > wire::LICTOR_EXPRESSION_DEPTH {
             let found = format!("an expression of which {} values wait for another at once", self.depth);
-            let mistake = Mistake::new(1, found, format!("at most {}", wire::LICTOR_EXPRESSION_DEPTH));
+            let mistake = Mistake::new(0, found, format!("at most {}", wire::LICTOR_EXPRESSION_DEPTH));
             return Err(mistake.hint("`a + (b + (c + d))` makes them wait, `a + b + c + d` does not"));
         }
         self.code.push(Instruction { action, operand, form });
@@ -147,14 +147,14 @@ impl<A: Copy> Compiler<'_, A> {
             let allowed = format!("at most {}", wire::LICTOR_EXPRESSION_STEPS);
             let found = format!("an expression of more than {} steps", wire::LICTOR_EXPRESSION_STEPS);
             let hint = "filters of a selector are ANDed: write several; InMap compares one value with many";
-            return Err(Mistake::new(1, found, allowed).hint(hint));
+            return Err(Mistake::new(0, found, allowed).hint(hint));
         }
         Ok(())
     }
 
     fn read(&self, number: u32) -> Result<(A, (u8, bool)), Mistake> {
         let unknown =
-            || Mistake::new(1, format!("`arg{number}`, which is not read"), "arguments that are read");
+            || Mistake::new(0, format!("`arg{number}`, which is not read"), "arguments that are read");
         (self.argument)(number).ok_or_else(unknown)
     }
 

@@ -82,10 +82,15 @@ impl std::fmt::Debug for Expression {
     }
 }
 
+/// A place in an expression, for messages.
+pub(crate) fn place(column: usize) -> String {
+    format!("(column {column} of the expression)")
+}
+
 /// What is wrong with an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where, in characters from 1.
+    /// Where, in characters from 1; 0 = the expression as a whole is meant.
     pub column: usize,
     /// What was found, as it continues the sentence "found ...".
     pub found: String,
@@ -98,7 +103,10 @@ pub struct Mistake {
 impl Mistake {
     /// What was found, and where.
     pub(crate) fn in_place(&self) -> String {
-        format!("{} at column {} of the expression", self.found, self.column)
+        match self.column {
+            0 => self.found.clone(),
+            column => format!("{} {}", self.found, place(column)),
+        }
     }
 
     fn new(column: usize, found: impl Into<String>, allowed: impl Into<String>) -> Self {

