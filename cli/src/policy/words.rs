@@ -234,8 +234,12 @@ fn expression(test: &ExpressionTest, hook: &Hook) -> String {
         Some(format!("arg{number} is {meant}"))
     });
     let named: Vec<String> = named.collect();
-    let text = test.expression.text().escape_debug();
-    if named.is_empty() { format!("`{text}` holds") } else { format!("`{text}` holds ({})", named.join(", ")) }
+    let shown = test.expression.text().escape_debug();
+    if named.is_empty() {
+        format!("`{shown}` holds")
+    } else {
+        format!("`{shown}` holds ({})", named.join(", "))
+    }
 }
 
 /// The name of a set, the capabilities of a mask, and where it counts.

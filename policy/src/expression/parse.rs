@@ -132,10 +132,16 @@ impl Node {
                 left.walk(visit);
                 right.walk(visit);
             }
-            NodeKind::Choice(parts) => parts.iter().for_each(|part| part.walk(visit)),
+            NodeKind::Choice(parts) => {
+                for part in &**parts {
+                    part.walk(visit);
+                }
+            }
             NodeKind::Member(value, list) => {
                 value.walk(visit);
-                list.iter().for_each(|one| one.walk(visit));
+                for one in list {
+                    one.walk(visit);
+                }
             }
         }
     }

@@ -36,10 +36,14 @@ const UINT: Kind = (8, false);
 const INT32: Kind = (4, true);
 const UINT32: Kind = (4, false);
 
+/// An expression, its arguments, whether it holds.
+type Case = (&'static str, &'static [(Kind, i128)], bool);
+
+const LEAST: i128 = -0x8000_0000_0000_0000;
+
 #[test]
 fn expressions_mean_what_they_say() {
-    let least = i128::from(i64::MIN);
-    let cases: &[(&str, &[(Kind, i128)], bool)] = &[
+    let cases: &[Case] = &[
         ("arg0 == 42u", &[(UINT, 42)], true),
         ("arg0 == 42", &[(UINT, 42)], true),
         ("arg0 == 43", &[(UINT, 42)], false),
@@ -50,13 +54,13 @@ fn expressions_mean_what_they_say() {
         ("arg0 + 1 == int32(-2147483648)", &[(INT32, 2_147_483_647)], true),
         ("int(arg0) + 1 == 2147483648", &[(INT32, 2_147_483_647)], true),
         ("arg0 + 1u == 0", &[(UINT32, 4_294_967_295)], true),
-        ("arg0 + 1 == -9223372036854775808", &[(INT, i128::from(i64::MAX))], true),
-        ("arg0 - arg1 == 9223372036854775807", &[(INT, least), (INT, 1)], true),
+        ("arg0 + 1 == -9223372036854775808", &[(INT, 0x7fff_ffff_ffff_ffff)], true),
+        ("arg0 - arg1 == 9223372036854775807", &[(INT, LEAST), (INT, 1)], true),
         ("arg0 - arg1 == 18446744073709551615u", &[(UINT, 0), (UINT, 1)], true),
         ("arg0 != arg1 && !(arg2 >= arg3)", &[(INT32, 42), (INT32, 41), (UINT, 41), (UINT, 42)], true),
         ("arg0 == arg1 || arg2 != arg3", &[(INT, 1), (INT, 2), (UINT32, 1), (UINT32, 2)], true),
         ("arg0 < arg1", &[(INT, -1), (INT, 1)], true),
-        ("arg0 < arg1", &[(UINT, u64::MAX.into()), (UINT, 1)], false),
+        ("arg0 < arg1", &[(UINT, 0xffff_ffff_ffff_ffff), (UINT, 1)], false),
         // Of one sign, the narrower one is widened.
         ("arg0 < arg1", &[(INT32, -1), (INT, 1)], true),
         ("arg0 > arg1", &[((2, false), 65535), (UINT, 65534)], true),
@@ -221,7 +225,7 @@ fn made_up_expressions_come_to_what_they_mean() {
         let arguments = (0..5)
             .map(|_| {
                 let kind = random.pick(&[(1, true), (2, false), INT32, UINT32, INT, UINT]);
-                let number = i128::from(random.number() as i64);
+                let number = i128::from(random.number().cast_signed());
                 let value = random.pick(&[number, i128::from(number as i8), 0, 1, -1]);
                 (kind, wrap(value, kind))
             })

@@ -98,11 +98,9 @@ fn number<'a>(word: &str, column: usize) -> Result<Token<'a>, Mistake> {
         let mistake = Mistake::new(column, format!("{shown}, which begins with 0"), ALLOWED);
         return Err(mistake.hint("other operators would take it for an octal number, CEL for a decimal one"));
     }
-    match u64::from_str_radix(digits, radix) {
-        Ok(value) => Ok(Token::Number { value, unsigned }),
-        Err(_) => {
-            let found = format!("{shown}, which does not fit into 64 bits");
-            Err(Mistake::new(column, found, format!("an integer up to {}", u64::MAX)))
-        }
-    }
+    let Ok(value) = u64::from_str_radix(digits, radix) else {
+        let found = format!("{shown}, which does not fit into 64 bits");
+        return Err(Mistake::new(column, found, format!("an integer up to {}", u64::MAX)));
+    };
+    Ok(Token::Number { value, unsigned })
 }

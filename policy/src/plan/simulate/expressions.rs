@@ -37,23 +37,28 @@ pub(crate) fn holds(code: &[u64], raw: &[u64]) -> bool {
     for word in code {
         let [kind, operand, form, result, ..] = word.to_le_bytes();
         let right = match u32::from(operand) {
-            wire::LICTOR_OPERAND_STACK => stack.pop().unwrap(),
+            wire::LICTOR_OPERAND_STACK => pop(&mut stack),
             wire::LICTOR_OPERAND_CONSTANT => i64::from(((word >> 32) as u32).cast_signed()).cast_unsigned(),
             field => formed(raw[(field - wire::LICTOR_OPERAND_FIELD) as usize], form),
         };
         let joined = match u32::from(kind) {
             operation::LICTOR_EXPRESSION_PUSH => right,
             operation::LICTOR_EXPRESSION_SELECT => {
-                let (then, condition) = (stack.pop().unwrap(), stack.pop().unwrap());
+                let (then, condition) = (pop(&mut stack), pop(&mut stack));
                 if condition != 0 { then } else { right }
             }
-            kind => join(kind, stack.pop().unwrap(), right),
+            kind => join(kind, pop(&mut stack), right),
         };
         stack.push(formed(joined, result));
         assert!(stack.len() <= wire::LICTOR_EXPRESSION_DEPTH as usize, "{} values", stack.len());
     }
     assert_eq!(stack.len(), 1, "what is left");
     stack[0] != 0
+}
+
+fn pop(stack: &mut Vec<u64>) -> u64 {
+    let Some(value) = stack.pop() else { unreachable!("nothing is on the stack") };
+    value
 }
 
 fn join(kind: operation::Type, left: u64, right: u64) -> u64 {
