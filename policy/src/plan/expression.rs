@@ -27,13 +27,14 @@ pub struct ExpressionPlan {
 }
 
 impl ExpressionPlan {
-    /// The words before and after it.
-    pub(super) fn frame(&self) -> [u64; 2] {
+    /// All its words in a column, with these vectors.
+    pub(super) fn framed(&self, vectors: u64) -> Vec<u64> {
         // The vectors, the instructions, the end.
         let length = self.words.len() as u64 + 2;
         let begin =
             u64::from(operation::LICTOR_EXPRESSION_BEGIN) | u64::from(self.unread) << 8 | length << 32;
-        [begin, u64::from(operation::LICTOR_EXPRESSION_END)]
+        let end = u64::from(operation::LICTOR_EXPRESSION_END);
+        [&[begin, vectors], self.words.as_slice(), &[end]].concat()
     }
 }
 

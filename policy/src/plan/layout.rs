@@ -1,6 +1,6 @@
 //! The bytes of a revision: a plan's tables as the programs read them.
 
-use super::{ColumnPlan, ColumnTable, HookPlan, HookPoint, Plan, ShapePlan, Trie, Vector};
+use super::{ColumnPlan, ColumnTable, ExpressionPlan, HookPlan, HookPoint, Plan, ShapePlan, Trie, Vector};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
     lictor_column, lictor_hook, lictor_lpm_key, lictor_lpm_value, lictor_number_key, lictor_revision,
@@ -276,16 +276,10 @@ impl<'a> Writer<'a> {
                 to.number_id = self.numbers(edges);
             }
             ColumnTable::Expression(expressions) => {
-                let words = &mut self.tables.words;
-                to.base = words.len() as u32;
-                for expression in expressions {
-                    let [begin, end] = expression.frame();
-                    words.push(begin);
-                    words.push(pair((expression.wanted, expression.unresolved)));
-                    words.extend(&expression.words);
-                    words.push(end);
-                }
-                to.length = words.len() as u32 - to.base;
+                to.base = self.tables.words.len() as u32;
+                let framed = |one: &ExpressionPlan| one.framed(pair((one.wanted, one.unresolved)));
+                self.tables.words.extend(expressions.iter().flat_map(framed));
+                to.length = self.tables.words.len() as u32 - to.base;
             }
         }
     }
