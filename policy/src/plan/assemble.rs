@@ -10,6 +10,7 @@ use super::vectors::VectorSet;
 use super::{
     Attach, ColumnPlan, GroupPlan, HookPlan, HookPoint, PathDictionary, Plan, PlanPolicy, RulePlan, ShapePlan,
 };
+use crate::expression::Code;
 use crate::model::Scope;
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
@@ -158,7 +159,9 @@ fn shape_plan(
 ) -> ShapePlan {
     let number = |field: Field| fields.binary_search(&field).ok().map(|index| index as u8);
     let mut flags = members.iter().fold(0, |flags, member| flags | member.hook.flags);
-    let memo_field = memo(columns, path_field);
+    let tests = members.iter().flat_map(|member| &member.hook.rules).flat_map(|rule| &rule.tests);
+    let computed = tests.filter_map(|(_, test)| test.expression()).flat_map(Code::arguments).collect();
+    let memo_field = memo(columns, path_field, &computed);
     if path_field.is_some() && memo_field.is_some() {
         flags |= wire::LICTOR_SHAPE_MEMO as u8;
     }
@@ -180,29 +183,32 @@ fn shape_plan(
     }
 }
 
-/// Whether a verdict depends on nothing but the cached path, the task and at most one number, and on which.
+/// Whether a verdict depends on nothing but the cached path, the task and at most one number, and on which. `computed` is
+/// what expressions read.
 #[allow(clippy::option_option, reason = "not at all, on no number, on this number")]
-fn memo(columns: &[ColumnKey], path_field: Option<Field>) -> Option<Option<Field>> {
+fn memo(
+    columns: &[ColumnKey],
+    path_field: Option<Field>,
+    computed: &BTreeSet<Field>,
+) -> Option<Option<Field>> {
+    // What the process runs and comes from changes with its exec id, which the memo has.
+    let remembered = [
+        from::LICTOR_FROM_BINARY,
+        from::LICTOR_FROM_LINEAGE,
+        from::LICTOR_FROM_CGROUP,
+        from::LICTOR_FROM_FIELDS,
+    ];
+    let mut of_process = columns.iter().filter(|column| column.field.is_none());
+    if !of_process.all(|column| remembered.contains(&u32::from(column.source))) {
+        return None;
+    }
     let mut number = None;
-    for column in columns {
-        match column.field {
-            Some(field) if Some(field) == path_field => {}
-            Some(field)
-                if field.is_number() && !field.has_steps() && number.is_none_or(|known| known == field) =>
-            {
-                number = Some(field);
-            }
-            Some(_) => return None,
-            None => {
-                let source = u32::from(column.source);
-                // What the process runs and comes from changes with its exec id, which the memo has.
-                let remembered =
-                    [from::LICTOR_FROM_BINARY, from::LICTOR_FROM_LINEAGE, from::LICTOR_FROM_CGROUP];
-                if !remembered.contains(&source) {
-                    return None;
-                }
-            }
+    let fields = columns.iter().filter_map(|column| column.field).chain(computed.iter().copied());
+    for field in fields.filter(|field| Some(*field) != path_field) {
+        if !field.is_number() || field.has_steps() || number.is_some_and(|known| known != field) {
+            return None;
         }
+        number = Some(field);
     }
     Some(number)
 }
