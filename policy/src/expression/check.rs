@@ -2,7 +2,8 @@
 
 use super::Mistake;
 use super::code::{self, Code};
-use super::parse::{Binary, Conversion, Node, NodeKind};
+use super::parse::{Binary, Conversion, NODES_MAX, Node, NodeKind};
+use std::cell::Cell;
 
 /// Type of an integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +165,7 @@ impl Term {
 
 /// The condition that an expression is.
 pub(super) fn check(root: &Node, argument: &dyn Fn(u32) -> Option<(u8, bool)>) -> Result<Condition, Mistake> {
-    let checker = Checker { argument };
+    let checker = Checker { argument, guesses: [const { Cell::new(None) }; NODES_MAX] };
     if let Guess::Known(Type::Integer(_)) | Guess::Written { .. } = checker.guess(root)? {
         let found = format!("a value of type {}", checker.guess(root)?.settled());
         let mistake = Mistake::new(root.column, found, "a condition, which is true or false");
@@ -185,6 +186,8 @@ impl Guess {
 
 struct Checker<'a> {
     argument: &'a dyn Fn(u32) -> Option<(u8, bool)>,
+    /// By part: asked for at each level around it, so it is found out once.
+    guesses: [Cell<Option<Guess>>; NODES_MAX],
 }
 
 impl Checker<'_> {
@@ -194,6 +197,18 @@ impl Checker<'_> {
     }
 
     fn guess(&self, node: &Node) -> Result<Guess, Mistake> {
+        let known = self.guesses.get(node.id);
+        if let Some(guess) = known.and_then(Cell::get) {
+            return Ok(guess);
+        }
+        let guess = self.found_out(node)?;
+        if let Some(known) = known {
+            known.set(Some(guess));
+        }
+        Ok(guess)
+    }
+
+    fn found_out(&self, node: &Node) -> Result<Guess, Mistake> {
         Ok(match &node.kind {
             NodeKind::Boolean(_) | NodeKind::Not(_) | NodeKind::Member(..) => Guess::Known(Type::Boolean),
             NodeKind::Integer { unsigned, .. } => Guess::Written { unsigned: *unsigned },

@@ -23,18 +23,14 @@ mod token;
 
 pub use check::{Condition, IntegerType};
 pub(crate) use code::Code;
-use parse::Node;
 use std::collections::BTreeSet;
 
 /// Longest expression, bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 1024;
 
-/// An expression that could be read.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Expression {
-    text: String,
-    root: Node,
-}
+/// An expression that could be read. It is kept as it is written: its tree weighs many times as much.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expression(String);
 
 impl Expression {
     /// Reads an expression.
@@ -43,23 +39,21 @@ impl Expression {
     ///
     /// What is wrong with it first.
     pub fn parse(text: &str) -> Result<Self, Mistake> {
-        let root = parse::parse(text)?;
-        Ok(Self { text: text.to_owned(), root })
+        parse::parse(text)?;
+        Ok(Self(text.to_owned()))
     }
 
     /// As it is written.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0
     }
 
     /// The arguments that it names by their numbers, and the column of the first place that does so.
     pub fn arguments(&self) -> Vec<(u32, usize)> {
         let mut found = Vec::new();
-        self.root.walk(&mut |node| {
-            if let Some(number) = node.argument() {
-                found.push((number, node.column));
-            }
-        });
+        if let Ok(root) = parse::parse(&self.0) {
+            root.walk(&mut |node| found.extend(node.argument().map(|number| (number, node.column))));
+        }
         let mut seen = BTreeSet::new();
         found.retain(|(number, _)| seen.insert(*number));
         found
@@ -71,14 +65,7 @@ impl Expression {
     ///
     /// What does not fit together first.
     pub fn check(&self, argument: &dyn Fn(u32) -> Option<(u8, bool)>) -> Result<Condition, Mistake> {
-        check::check(&self.root, argument)
-    }
-}
-
-/// As it is written: that is all there is to it.
-impl std::fmt::Debug for Expression {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Expression({:?})", self.text)
+        check::check(&parse::parse(&self.0)?, argument)
     }
 }
 

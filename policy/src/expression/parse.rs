@@ -9,17 +9,19 @@ use crate::violation::did_you_mean;
 const DEPTH_MAX: usize = 24;
 
 /// Numbers, arguments and operators of one expression: twice what its instructions can be.
-const NODES_MAX: usize = 128;
+pub(super) const NODES_MAX: usize = 128;
 
 /// Part of an expression.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Node {
+    /// No other part of the expression has it; below [`NODES_MAX`].
+    pub(super) id: usize,
     /// Where it stands: an operator's own place, in characters from 1.
     pub(super) column: usize,
     pub(super) kind: NodeKind,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum NodeKind {
     Boolean(bool),
     /// A number as written, its sign included.
@@ -205,13 +207,14 @@ impl Parser<'_> {
     }
 
     fn node(&mut self, column: usize, kind: NodeKind) -> Result<Node, Mistake> {
+        let id = self.nodes;
         self.nodes += 1;
-        if self.nodes > NODES_MAX {
+        if id >= NODES_MAX {
             let allowed = format!("at most {NODES_MAX} numbers, arguments and operators");
             let mistake = Mistake::new(column, "a part too many", allowed);
             return Err(mistake.hint("filters of a selector are ANDed: write several"));
         }
-        Ok(Node { column, kind })
+        Ok(Node { id, column, kind })
     }
 
     /// Reads something that stands within something else.
@@ -314,7 +317,8 @@ impl Parser<'_> {
             if let NodeKind::Integer { value, unsigned: false } = inner.kind
                 && value >= 0
             {
-                return Ok(Node { column, kind: NodeKind::Integer { value: -value, unsigned: false } });
+                let kind = NodeKind::Integer { value: -value, unsigned: false };
+                return Ok(Node { id: inner.id, column, kind });
             }
             return self.node(column, NodeKind::Negative(Box::new(inner)));
         }

@@ -15,6 +15,7 @@ use crate::model::{Network, TextMatch};
 use lictor_node_worker_ebpf::{LICTOR_DIGIT_IPV4, LICTOR_DIGIT_IPV6};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// What a rule asks of a column's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub(super) enum Test {
     /// SUBSTRING: one of these values is in the text.
     Substring { values: Vec<Vec<u8>>, negated: bool },
     /// EXPRESSION: it holds.
-    Expression(Code<Field>),
+    Expression(Rc<Code<Field>>),
     /// SCOPE: the process is of a workload that the rule's policy selects.
     Scope,
     /// PATH and TEXT: begins with one of these keys (see [`text_key`]).

@@ -9,9 +9,11 @@ use super::refusal::Problem;
 use super::vectors::{Bits, VectorSet};
 use crate::expression::{Code, Mistake};
 use crate::model::{ExpressionTest, Operand};
+use lictor_node_worker_ebpf::LICTOR_MAX_EXPRESSIONS;
 use lictor_node_worker_ebpf::lictor_column_kind as kind;
 use lictor_node_worker_ebpf::lictor_expression_operation as operation;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// A different expression of a hook point.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,9 +112,15 @@ impl Placing<'_> {
         }
         let condition = test.expression.check(&|number| read.get(&number).map(|(_, kind)| *kind));
         let fields = |number| read.get(&number).map(|(field, _)| (*field, field.int()));
-        match condition.and_then(|condition| condition.compile(&fields)) {
-            Ok(code) => tests.add(kind::LICTOR_COLUMN_EXPRESSION, Source::Fields, Test::Expression(code)),
-            Err(mistake) => self.refuse(&test.at.member("values").index(0), problem(mistake)),
+        let code = match condition.and_then(|condition| condition.compile(&fields)) {
+            Ok(code) => code,
+            Err(mistake) => return self.refuse(&test.at.member("values").index(0), problem(mistake)),
+        };
+        let code = self.expressions.get(&code).map_or_else(|| Rc::new(code), Rc::clone);
+        // More than a hook point can have are refused when all are known; no more than tell so are kept.
+        if self.expressions.len() <= LICTOR_MAX_EXPRESSIONS as usize || self.expressions.contains(&code) {
+            self.expressions.insert(Rc::clone(&code));
+            tests.add(kind::LICTOR_COLUMN_EXPRESSION, Source::Fields, Test::Expression(code));
         }
     }
 }

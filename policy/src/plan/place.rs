@@ -9,6 +9,7 @@ use super::reach::Ground;
 use super::refusal::{Problem, Refusal};
 use super::user::AskedFiles;
 use super::{ArgPlan, EventKind, HookPoint, RulePlan, UserSite, process};
+use crate::expression::Code;
 use crate::model::{
     Actions, Arg, ArgKind, EndpointsPart, EndpointsTest, EndpointsValues, FieldPath, Hook, HookTarget,
     IntField, IntKind, Mode, NumberTest, OnUnresolved, Policy, PolicyKey, Predicate, RateLimitScope, Rule,
@@ -109,7 +110,14 @@ impl<'a> Placer<'a> {
                 }
             };
             for site in sites {
-                let mut placing = Placing { policy, hook, site, facts: self.facts, refusals: Vec::new() };
+                let mut placing = Placing {
+                    policy,
+                    hook,
+                    site,
+                    facts: self.facts,
+                    expressions: BTreeSet::new(),
+                    refusals: Vec::new(),
+                };
                 let done = placing.hook();
                 placed.refusals.append(&mut placing.refusals);
                 placed.hooks.push(done);
@@ -151,6 +159,8 @@ pub(super) struct Placing<'a> {
     pub(super) hook: &'a Hook,
     site: &'a Site,
     pub(super) facts: &'a NodeFacts,
+    /// Many rules may ask the same.
+    pub(super) expressions: BTreeSet<Rc<Code<Field>>>,
     refusals: Vec<Refusal>,
 }
 
