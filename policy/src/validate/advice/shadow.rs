@@ -69,7 +69,7 @@ fn implies(given: &Predicate, wanted: &Predicate, steps: &mut usize) -> bool {
             value(given, wanted, steps)
         }
         (Predicate::Expression(given), Predicate::Expression(wanted)) => {
-            given.expression == wanted.expression && given.arguments == wanted.arguments
+            take(1, steps) && given.expression == wanted.expression && given.arguments == wanted.arguments
         }
         (
             Predicate::Binary(BinaryTest { test: given, of, .. }),
