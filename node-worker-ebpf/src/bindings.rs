@@ -14,6 +14,9 @@ pub const LICTOR_PATH_MAX: u32 = 4096;
 pub const LICTOR_LPM_CHUNK: u32 = 248;
 pub const LICTOR_SUFFIX_MAX: u32 = 128;
 pub const LICTOR_SUBSTRING_MAX: u32 = 128;
+pub const LICTOR_MAX_EXPRESSIONS: u32 = 64;
+pub const LICTOR_EXPRESSION_STEPS: u32 = 64;
+pub const LICTOR_EXPRESSION_DEPTH: u32 = 8;
 pub const LICTOR_MAX_FIRED: u32 = 128;
 pub const LICTOR_MAX_RECORD: u32 = 24576;
 pub const LICTOR_MAX_ANCESTORS: u32 = 32;
@@ -45,6 +48,10 @@ pub const LICTOR_LIMIT_GLOBAL: u32 = 2;
 pub const LICTOR_STATE_PATH_PREFIX: u32 = 1;
 pub const LICTOR_STATE_PATH_SUFFIX: u32 = 2;
 pub const LICTOR_STATE_FIRST_FREE: u32 = 3;
+pub const LICTOR_OPERAND_STACK: u32 = 0;
+pub const LICTOR_OPERAND_CONSTANT: u32 = 1;
+pub const LICTOR_OPERAND_FIELD: u32 = 8;
+pub const LICTOR_FORM_SIGNED: u32 = 128;
 pub const LICTOR_POD_HOST: u32 = 0;
 pub const LICTOR_POD_UNKNOWN: u32 = 1;
 pub const LICTOR_POD_FIRST: u32 = 2;
@@ -313,6 +320,27 @@ const _: () = {
     ["Offset of field: lictor_number_key::pad"][::core::mem::offset_of!(lictor_number_key, pad) - 4usize];
     ["Offset of field: lictor_number_key::value"][::core::mem::offset_of!(lictor_number_key, value) - 8usize];
 };
+pub mod lictor_expression_operation {
+    #[allow(unused_imports)]
+    use super::*;
+    pub type Type = ::core::ffi::c_uint;
+    pub const LICTOR_EXPRESSION_BEGIN: Type = 0;
+    pub const LICTOR_EXPRESSION_END: Type = 1;
+    pub const LICTOR_EXPRESSION_PUSH: Type = 2;
+    pub const LICTOR_EXPRESSION_HIGH: Type = 3;
+    pub const LICTOR_EXPRESSION_ADD: Type = 4;
+    pub const LICTOR_EXPRESSION_SUBTRACT: Type = 5;
+    pub const LICTOR_EXPRESSION_AND: Type = 6;
+    pub const LICTOR_EXPRESSION_OR: Type = 7;
+    pub const LICTOR_EXPRESSION_XOR: Type = 8;
+    pub const LICTOR_EXPRESSION_EQUAL: Type = 9;
+    pub const LICTOR_EXPRESSION_UNEQUAL: Type = 10;
+    pub const LICTOR_EXPRESSION_LESS: Type = 11;
+    pub const LICTOR_EXPRESSION_LESS_EQUAL: Type = 12;
+    pub const LICTOR_EXPRESSION_LESS_SIGNED: Type = 13;
+    pub const LICTOR_EXPRESSION_LESS_EQUAL_SIGNED: Type = 14;
+    pub const LICTOR_EXPRESSION_SELECT: Type = 15;
+}
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
 pub struct lictor_cgroup {
@@ -489,6 +517,7 @@ pub mod lictor_column_kind {
     pub const LICTOR_COLUMN_LINEAGE: Type = 9;
     pub const LICTOR_COLUMN_SUBSTRING: Type = 10;
     pub const LICTOR_COLUMN_SUBSTRING_ANY_CASE: Type = 11;
+    pub const LICTOR_COLUMN_EXPRESSION: Type = 12;
 }
 pub mod lictor_column_source {
     #[allow(unused_imports)]
@@ -526,6 +555,7 @@ pub mod lictor_column_source {
     pub const LICTOR_FROM_CAP_EFFECTIVE_CHANGES: Type = 29;
     pub const LICTOR_FROM_CAP_PERMITTED_CHANGES: Type = 30;
     pub const LICTOR_FROM_CAP_INHERITABLE_CHANGES: Type = 31;
+    pub const LICTOR_FROM_FIELDS: Type = 32;
 }
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]

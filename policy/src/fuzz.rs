@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const TEXT_SECONDS_MAX: u64 = 30;
 
 /// Words that lead into corners.
-const WORDS: [&str; 40] = [
+const WORDS: [&str; 43] = [
     "&a ",
     "*a",
     "<<: ",
@@ -48,6 +48,9 @@ const WORDS: [&str; 40] = [
     "operator: Equal",
     "operator: Mask",
     "operator: InRange",
+    "operator: CelExpr",
+    "arg0 == (",
+    "args: [0, 1]",
     "values: [",
     "action: Override",
     "argError: -1",

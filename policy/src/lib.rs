@@ -4,6 +4,7 @@
 pub mod btf;
 pub mod bundle;
 mod convert;
+pub mod expression;
 pub mod format;
 #[cfg(test)]
 mod fuzz;

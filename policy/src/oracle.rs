@@ -10,9 +10,10 @@ pub mod generate;
 pub use endpoints::Endpoints;
 
 use crate::model::{
-    Arg, ArgKind, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FileType, Hook, HookTarget,
-    MAPPING_HOOK, Mode, Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest,
-    OnUnresolved, Origin, PidTest, Policy, PolicyKey, Predicate, Rule, TextTest, ValueTest, Workload,
+    Arg, ArgKind, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, ExpressionTest, FileType, Hook,
+    HookTarget, MAPPING_HOOK, Mode, Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue,
+    NumberTest, OnUnresolved, Operand, Origin, PidTest, Policy, PolicyKey, Predicate, Rule, TextTest,
+    ValueTest, Workload,
 };
 use crate::plan::{TypeClass, automatic_kind};
 use lictor_node_worker_ebpf::{LICTOR_MAX_ANCESTORS, LICTOR_PATH_MAX};
@@ -268,11 +269,7 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
 /// When a hook wants to see the event.
 fn moment(hook: &Hook, event: &Event) -> Moment {
     let asks_for_end = hook.args.iter().any(|arg| arg.return_copy)
-        || hook
-            .rules
-            .iter()
-            .flat_map(|rule| &rule.predicates)
-            .any(|predicate| matches!(predicate, Predicate::Return { .. }))
+        || hook.rules.iter().flat_map(|rule| &rule.predicates).any(asks_return)
         || hook.rules.iter().any(|rule| rule.actions.late);
     let prevents =
         |rule: &Rule| rule.actions.deny.is_some() || rule.actions.signal == Some(SIGKILL) && !asks_for_end;
@@ -331,6 +328,7 @@ fn matches(
                 Some(arg) => value(arg, event.returned.as_ref(), test, when_unresolved),
                 None => false.into(),
             },
+            Predicate::Expression(test) => expression(hook, event, test, when_unresolved),
             Predicate::Binary(BinaryTest { test, of, .. }) => match of {
                 BinaryOf::Process => text(&process.binary, test, when_unresolved),
                 BinaryOf::Parent => text(&process.parent_binary, test, when_unresolved),
@@ -377,6 +375,44 @@ fn value(arg: &Arg, value: Option<&Value>, test: &ValueTest, when_unresolved: bo
         }
         (Some(_), ValueTest::Text(_)) | (None, ValueTest::Number(_)) => false.into(),
     }
+}
+
+fn asks_return(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::Return { .. } => true,
+        Predicate::Expression(test) => test.asks_return(),
+        Predicate::Arg { .. }
+        | Predicate::Binary(_)
+        | Predicate::Pid(_)
+        | Predicate::Namespace(_)
+        | Predicate::Capability(_)
+        | Predicate::NamespaceChange(_)
+        | Predicate::CapabilityChange(_) => false,
+    }
+}
+
+/// Without one of its values, an expression is unresolved, whatever the others are.
+fn expression(hook: &Hook, event: &Event, test: &ExpressionTest, when_unresolved: bool) -> Answer {
+    let mut values = BTreeMap::new();
+    for (number, operand) in &test.arguments {
+        let (arg, value) = match operand {
+            Operand::Arg(place) => {
+                let arg = hook.args.get(*place);
+                (arg, arg.and_then(|arg| event.args.get(&arg.origin())))
+            }
+            Operand::Return => (hook.return_arg.as_ref(), event.returned.as_ref()),
+        };
+        let Some((arg, value)) = arg.zip(value) else {
+            return Answer { holds: when_unresolved, unresolved: true };
+        };
+        let kind = if arg.kind == ArgKind::Auto { automatic_kind(&value.class) } else { Some(arg.kind) };
+        if let Some(kind) = kind.and_then(ArgKind::integer) {
+            values.insert(*number, (kind, integer_of(value, kind)));
+        }
+    }
+    let condition = test.expression.check(&|number| values.get(&number).map(|(kind, _)| *kind));
+    let value = |number| values.get(&number).map_or(0, |(_, value)| *value);
+    condition.is_ok_and(|condition| condition.holds(&value)).into()
 }
 
 /// The value as an integer of the policy's type: what C makes of assigning the argument to it.

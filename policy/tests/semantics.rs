@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 67] = [
+const LINES: [(&str, &str, Answer); 69] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -87,6 +87,35 @@ const LINES: [(&str, &str, Answer); 67] = [
         "numbers",
         "`Mask` in decimal, hexadecimal and octal",
         Cases("numbers", &["a bit in decimal", "a bit in hexadecimal", "a bit in octal", "no bit"]),
+    ),
+    (
+        "numbers",
+        "`CelExpr` over several arguments, and what it comes to: comparisons, `&&`, `||`, `!`, bits, sums that wrap",
+        Cases(
+            "expressions",
+            &[
+                "two arguments that are equal",
+                "two arguments that differ",
+                "one of two conditions",
+                "the other one, named by its index",
+                "bits that are set and others that are not",
+                "bits of which one is not set",
+                "sums that wrap",
+                "sums of a wider type",
+                "a number of the list",
+                "a number beside the list",
+                "no number of the list",
+                "a returned value",
+                "a returned value that is left out",
+                "data that differ",
+                "data that are the same",
+            ],
+        ),
+    ),
+    (
+        "numbers",
+        "`CelExpr`: what compiles, any text, programs against what the text means",
+        Test("policy/src/expression/tests.rs", "fn made_up_expressions_come_to_what_they_mean("),
     ),
     (
         "texts",

@@ -7,8 +7,9 @@ use lictor_node_worker_ebpf::{
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
 use lictor_policy::CAPABILITIES;
 use lictor_policy::model::{
-    Actions, Arg, BinaryOf, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues, Hook,
-    HookTarget, NamespaceValue, NumberTest, Predicate, RateLimitScope, TextMatch, TextTest, ValueTest,
+    Actions, Arg, BinaryOf, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues,
+    ExpressionTest, Hook, HookTarget, NamespaceValue, NumberTest, Operand, Predicate, RateLimitScope,
+    TextMatch, TextTest, ValueTest,
 };
 use lictor_policy::plan::{Attach, ColumnTable, HookPlan};
 
@@ -106,6 +107,7 @@ pub(super) fn lookup(shape: lictor_column_shape) -> String {
         from::LICTOR_FROM_CAP_EFFECTIVE_CHANGES => "changed effective capabilities".to_owned(),
         from::LICTOR_FROM_CAP_PERMITTED_CHANGES => "changed permitted capabilities".to_owned(),
         from::LICTOR_FROM_CAP_INHERITABLE_CHANGES => "changed inheritable capabilities".to_owned(),
+        from::LICTOR_FROM_FIELDS => "the numbers".to_owned(),
         _ => "unknown".to_owned(),
     };
     let how = match u32::from(shape.kind) {
@@ -117,6 +119,7 @@ pub(super) fn lookup(shape: lictor_column_shape) -> String {
         column::LICTOR_COLUMN_PATH_SUFFIX | column::LICTOR_COLUMN_TEXT_SUFFIX => "by end",
         column::LICTOR_COLUMN_SUBSTRING => "by what is in it",
         column::LICTOR_COLUMN_SUBSTRING_ANY_CASE => "by what is in it, in capitals or not",
+        column::LICTOR_COLUMN_EXPRESSION => "by expressions",
         column::LICTOR_COLUMN_SCOPE => "by the policies that select its pod",
         _ => "unknown",
     };
@@ -138,6 +141,7 @@ pub(super) fn entries(table: &ColumnTable) -> String {
         ColumnTable::Scope => "as many as the node's pods need".to_owned(),
         ColumnTable::Text(trie) => counted(trie.entries.len(), "piece of text"),
         ColumnTable::Substring(automaton) => counted(automaton.edges.len(), "letter"),
+        ColumnTable::Expression(expressions) => counted(expressions.len(), "expression"),
     }
 }
 
@@ -181,6 +185,7 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
             format!("{unit} {index} {}", value_test(test))
         }
         Predicate::Return { test, .. } => format!("the returned value {}", value_test(test)),
+        Predicate::Expression(test) => expression(test, hook),
         Predicate::Binary(binary) => {
             let whose = match binary.of {
                 BinaryOf::Process => "the program",
@@ -215,6 +220,28 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
             let but = if test.negated { "one other than " } else { "" };
             format!("since it began, {but}{names} of the {set} capabilities has changed{scope}")
         }
+    }
+}
+
+/// An expression, with what its names stand for where that is not told by their numbers.
+fn expression(test: &ExpressionTest, hook: &Hook) -> String {
+    let named = test.arguments.iter().filter_map(|(number, operand)| {
+        let meant = match operand {
+            Operand::Return => "the returned value".to_owned(),
+            Operand::Arg(place) => {
+                let arg = hook.args.get(*place)?;
+                let plain = !arg.is_data() && arg.path.is_none() && arg.cast.is_none();
+                (!plain).then(|| arg.origin().to_string())?
+            }
+        };
+        Some(format!("arg{number} is {meant}"))
+    });
+    let named: Vec<String> = named.collect();
+    let shown = test.expression.text().escape_debug();
+    if named.is_empty() {
+        format!("`{shown}` holds")
+    } else {
+        format!("`{shown}` holds ({})", named.join(", "))
     }
 }
 

@@ -490,7 +490,8 @@ fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
                 Predicate::NamespaceChange(_)
                 | Predicate::Capability(_)
                 | Predicate::Arg { .. }
-                | Predicate::Return { .. } => {}
+                | Predicate::Return { .. }
+                | Predicate::Expression(_) => {}
             }
         }
     }

@@ -18,7 +18,7 @@ lab_start opened
 lab verified-base | sed 's/^/base /' >>$LAB_OUT/verifier
 load_each plain lsm-paths lsm-process lsm-everything functions returns tracepoints scopes network credentials objects \
 	members members-of-tracepoints stacks stacks-elsewhere substrings \
-	substrings-of-tracepoints
+	substrings-of-tracepoints expressions expressions-elsewhere
 check released lab release
 lab_stop
 
@@ -28,7 +28,8 @@ lab_start hidden-opened --without-bpf-lsm --hide fd_install --hide __x64_sys_wri
 	--hide do_init_module --hide dev_hard_start_xmit --hide bpf_check --hide security_bpf_map \
 	--hide security_perf_event_alloc --hide security_bpf_prog --hide layout_symtab --hide security_capset --hide tty_write \
 	--hide vfs_llseek --hide __x64_sys_renameat2
-load_each hidden lsm-paths lsm-process lsm-everything functions network credentials objects members stacks substrings
+load_each hidden lsm-paths lsm-process lsm-everything functions network credentials objects members stacks substrings \
+	expressions
 # The end of a function needs its type information: the policy is refused whole, with the reason.
 contains hidden-scopes-refused "vfs_fsync_range is not in BTF" refusals /lab/policies/matrix/scopes.yaml
 check hidden-released lab release

@@ -15,7 +15,9 @@ number mask Mask "'0x1', '0x1000'"
 number as-byte Equal "'100'" uint8
 number as-size GreaterThan "'4000'" size_t
 number as-int Equal "'356'" int32
-NUMBERS='equal not-equal greater gt less lt in-range not-in-range mask as-byte as-size as-int'
+number expression CelExpr "'arg1 > 100 && math.bitAnd(arg1, 1) == 0'"
+number expression-as-byte CelExpr "'arg1 - 101 == 0xffffffff'" uint8
+NUMBERS='equal not-equal greater gt less lt in-range not-in-range mask as-byte as-size as-int expression expression-as-byte'
 numbers() {
 	local name length
 	for name in $NUMBERS; do
@@ -35,6 +37,10 @@ text postfix Postfix ".txt, .none"
 text not-postfix NotPostfix ".txt, .none"
 text substring SubString "ne.t, wo.b, one.txtx"
 text substring-any-case SubStringIgnCase "NE.B, UPPER"
+# Of two numbers beside the text: AT_FDCWD and no flag.
+on_call text-expression sys_unlinkat '{index: 0, type: int}, {index: 1, type: string}, {index: 2, type: int}' \
+	"{index: 1, operator: Equal, values: [$W/s/one.txt]}, {args: [0, 2], operator: CelExpr, values: ['arg0 == -100 && arg0 < arg2 && !(arg2 > 0)']}" \
+	'matchBinaries: [{operator: In, values: [/usr/bin/rm]}]'
 texts() {
 	local name
 	for name in one.txt one.bak two.txt upper.x Upper.x; do
@@ -127,6 +133,17 @@ policy substring-denied <<-END
 	      - {index: 1, operator: SubStringIgnCase, values: [KeepMe]}
 	      matchActions: [{action: Override, argError: -1}]
 END
+# No program may run with the rights of its owner or group.
+policy expression-denied <<-END
+	  lsmhooks:
+	  - hook: path_chmod
+	    args: [{index: 0, type: path}, {index: 1, type: uint16}]
+	    selectors:
+	    - matchArgs:
+	      - {index: 0, operator: Prefix, values: [$W/more/]}
+	      - {index: 1, operator: CelExpr, values: ['math.bitAnd(arg1, 0xc00) != 0 && math.bitAnd(arg1, 0x49) != 0']}
+	      matchActions: [{action: Override, argError: -1}]
+END
 files() {
 	# As the process wrote it, not as it is: ln(1) links the file that is named.
 	(cd /usr && ln ../tmp/w/filename-equal $W/linked)
@@ -139,6 +156,9 @@ files() {
 	echo x >$W/keepme
 	refuse substring-denied rm $W/more/a-keepme-b
 	check substring-elsewhere rm $W/keepme
+	echo x >$W/more/rights
+	refuse expression-denied chmod 4755 $W/more/rights
+	check expression-allowed chmod 755 $W/more/rights
 } >/dev/null
 workload files
 
@@ -231,6 +251,7 @@ returned less LessThan "'1'"
 returned in-range InRange "'1:8'"
 returned not-in-range NotInRange "'1:8'"
 returned mask Mask "'8'"
+returned expression CelExpr "'arg0 > 0 && arg0 + 1 < 10'"
 policy return-content <<-END
 	  kprobes:
 	  - call: sys_read
@@ -255,7 +276,7 @@ END
 returns() {
 	local name
 	# Two reads: eight bytes, then the end of the file.
-	for name in equal not-equal greater less in-range not-in-range mask; do
+	for name in equal not-equal greater less in-range not-in-range mask expression; do
 		dd if=$W/return-$name of=/dev/null bs=100 count=2
 	done
 	dd if=$W/return-content of=/dev/null bs=100 count=2

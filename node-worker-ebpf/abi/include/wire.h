@@ -40,6 +40,12 @@
 #define LICTOR_SUFFIX_MAX 128
 /* Longest value of a substring predicate, bytes: each takes an entry of the number table. */
 #define LICTOR_SUBSTRING_MAX 128
+/* Different expressions of one hook point, over all policies: each is computed by itself. */
+#define LICTOR_MAX_EXPRESSIONS 64
+/* Instructions of one expression. */
+#define LICTOR_EXPRESSION_STEPS 64
+/* Values that it can keep at a time. */
+#define LICTOR_EXPRESSION_DEPTH 8
 /* Rules that one record can name. */
 #define LICTOR_MAX_FIRED 128
 /* Longest record, bytes: eight fields of up to 4,096 bytes would not fit, the last ones are truncated. */
@@ -114,10 +120,10 @@ struct lictor_vector {
 struct lictor_column {
 	/*
 	 * NUMBER: word index of the intervals; MASK: of the 64 bit entries; PATH_*: of the class map; SUBSTRING*: of two words
-	 * for each state; TEXT_*: root state.
+	 * for each state; EXPRESSION: of the instructions; TEXT_*: root state.
 	 */
 	__u32 base;
-	/* NUMBER: number of intervals; PATH_*: number of classes in the class map. */
+	/* NUMBER: number of intervals; PATH_*: number of classes in the class map; EXPRESSION: number of words. */
 	__u32 length;
 	/* Vector for a value that no entry names. */
 	__u32 default_vector;
@@ -222,6 +228,8 @@ struct lictor_number_key {
  * low half the next state, high half whether anything has been found by then. The words of a state: where the same byte is
  * tried when no entry reads it; vectors of what has been found, as above.
  */
+
+#include "machine.h"
 
 /* ---- pods and scopes -------------------------------------------------------------------------------------- */
 
@@ -386,6 +394,8 @@ enum lictor_column_kind {
 	LICTOR_COLUMN_SUBSTRING,
 	/* The same, with letters A to Z taken for a to z. */
 	LICTOR_COLUMN_SUBSTRING_ANY_CASE,
+	/* Which conditions over numbers hold; always FROM_FIELDS. */
+	LICTOR_COLUMN_EXPRESSION,
 };
 
 enum lictor_column_source {
@@ -427,6 +437,8 @@ enum lictor_column_source {
 	LICTOR_FROM_CAP_EFFECTIVE_CHANGES,
 	LICTOR_FROM_CAP_PERMITTED_CHANGES,
 	LICTOR_FROM_CAP_INHERITABLE_CHANGES,
+	/* EXPRESSION: whatever fields its instructions name. */
+	LICTOR_FROM_FIELDS,
 };
 #define LICTOR_NAMESPACES 10
 /* What a number column of endpoints looks up where there is no value: no table names it. */

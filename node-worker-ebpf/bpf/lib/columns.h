@@ -4,6 +4,7 @@
 #ifndef LICTOR_COLUMNS_H
 #define LICTOR_COLUMNS_H
 
+#include "expressions.h"
 #include "scope.h"
 #include "sets.h"
 
@@ -161,6 +162,9 @@ static __always_inline bool narrow(struct event *e, struct scratch *s, const str
 	case LICTOR_COLUMN_SUBSTRING:
 	case LICTOR_COLUMN_SUBSTRING_ANY_CASE:
 		return narrow_by_set(e, s, column, i) && s->left.summary;
+	case LICTOR_COLUMN_EXPRESSION:
+		narrow_by_expressions(e, s, column, i);
+		return s->left.summary;
 	case LICTOR_COLUMN_PATH_PREFIX:
 	case LICTOR_COLUMN_PATH_SUFFIX:
 		number = path_vector(e, s, column, i);

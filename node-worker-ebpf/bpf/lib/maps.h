@@ -328,6 +328,21 @@ struct search {
 	__u32 pad;
 };
 
+/* Expressions on their way. Here for the same reason. */
+struct computation {
+	__u32 slot;
+	/* Words: the next one, and where they end. */
+	__u32 at;
+	__u32 end;
+	/* Values on the stack. */
+	__u32 depth;
+	/* The rules that want the current one to hold. */
+	__u32 wanted;
+	/* Bit of the column. */
+	__u32 unresolved;
+	__u64 stack[LICTOR_EXPRESSION_DEPTH];
+};
+
 /*
  * SipHash-2-4 of a path on its way (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012). Here for the same
  * reason.
@@ -393,6 +408,7 @@ struct scratch {
 	struct writer writer;
 	struct outcome outcome;
 	struct search search;
+	struct computation computation;
 	struct path_hash hash;
 	struct pieces pieces;
 	struct lictor_fired fired[LICTOR_MAX_FIRED];

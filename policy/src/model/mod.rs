@@ -15,9 +15,9 @@ pub use endpoints::{EndpointsPart, EndpointsTest, EndpointsValues, Network};
 pub use member::{ArgSource, MEMBERS_MAX, Member, MemberPath, Origin};
 pub use pattern::FunctionPattern;
 pub use predicate::{
-    BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FileType, FileTypeTest, Namespace,
-    NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest, PidTest, Predicate, TextMatch, TextTest,
-    ValueTest,
+    BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, ExpressionTest, FileType, FileTypeTest, Namespace,
+    NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest, Operand, PidTest, Predicate, TextMatch,
+    TextTest, ValueTest,
 };
 pub use scope::{
     LabelTest, NAMESPACE_LABEL, NodeSelector, PodLabels, PodSelector, Requirement, Scope, Workload,

@@ -1,7 +1,9 @@
 //! The filters of a rule.
 
 use super::{EndpointsTest, FieldPath};
+use crate::expression::Expression;
 use lictor_node_worker_ebpf::{LICTOR_PATH_MAX, LICTOR_SUBSTRING_MAX, LICTOR_SUFFIX_MAX};
+use std::collections::BTreeMap;
 
 /// One filter of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub enum Predicate {
         /// What must hold.
         test: ValueTest,
     },
+    /// `CelExpr`: a condition over several values.
+    Expression(ExpressionTest),
     /// `matchBinaries`, `matchParentBinaries`: the path of an executable.
     Binary(BinaryTest),
     /// `matchPIDs`.
@@ -34,6 +38,33 @@ pub enum Predicate {
     NamespaceChange(NamespaceChangeTest),
     /// `matchCapabilityChanges`: on what has been gained or lost since the process's fork or its last execve.
     CapabilityChange(CapabilityTest),
+}
+
+/// `CelExpr`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpressionTest {
+    /// Where in the document.
+    pub at: FieldPath,
+    /// What must hold.
+    pub expression: Expression,
+    /// The values that it names, by the number behind `arg`. Not empty.
+    pub arguments: BTreeMap<u32, Operand>,
+}
+
+impl ExpressionTest {
+    /// Whether it is about what the function returned.
+    pub fn asks_return(&self) -> bool {
+        self.arguments.values().any(|operand| *operand == Operand::Return)
+    }
+}
+
+/// A value of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operand {
+    /// Position in [`super::Hook::args`].
+    Arg(usize),
+    /// The function's return value.
+    Return,
 }
 
 /// A test as written, before the type of the value is certain (`auto` is resolved with a kernel's BTF).

@@ -4,6 +4,7 @@
 //! one another, texts around the chunk length of the kernel's trie, integers at the ends of their types.
 
 mod endpoints;
+mod expressions;
 mod members;
 mod places;
 
@@ -241,7 +242,9 @@ impl Maker {
         for _ in 0..filters {
             let readable: Vec<usize> =
                 (0..args.len()).filter(|arg| args[*arg].kind != ArgKind::Nop).collect();
-            if !readable.is_empty() && self.random.chance(70) {
+            if self.random.chance(12) {
+                predicates.extend(self.expression(place, args, return_arg, at));
+            } else if !readable.is_empty() && self.random.chance(70) {
                 let arg = self.random.pick(&readable);
                 let test = self.value_test(args[arg].kind, place.class(&args[arg]));
                 predicates.push(Predicate::Arg { at: at.clone(), arg, test });

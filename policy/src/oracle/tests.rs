@@ -29,6 +29,7 @@ struct Seen {
     monitored: usize,
     unresolved: usize,
     second_word: usize,
+    expressions: usize,
     refused: usize,
 }
 
@@ -47,6 +48,7 @@ fn the_tables_judge_as_the_oracle_does() {
     {
         assert!(count > hundredth, "{seen:?}");
     }
+    assert!(seen.expressions > hundredth, "{seen:?}");
     assert!(seen.second_word > 20 && seen.refused < SETS as usize / 3, "{seen:?}");
 }
 
@@ -195,5 +197,11 @@ fn check(
     seen.signalled += usize::from(found.signal != 0);
     seen.monitored += usize::from(expected.fired.iter().any(|fired| fired.monitored));
     seen.unresolved += usize::from(unresolved);
+    let by_expression = |fired: &Fired| {
+        let policy = policies.iter().find(|policy| policy.key == fired.policy).unwrap();
+        let predicates = &policy.hooks[fired.hook].rules[fired.rule].predicates;
+        predicates.iter().any(|predicate| matches!(predicate, Predicate::Expression(_)))
+    };
+    seen.expressions += usize::from(expected.fired.iter().any(by_expression));
     seen.second_word += usize::from(found.fired.iter().any(|rule| *rule >= 64));
 }

@@ -2,6 +2,7 @@
 
 use super::columns::{self, Asking, test_keys};
 use super::digest::digest;
+use super::expression;
 use super::fields::Field;
 use super::place::{ColumnKey, PlacedHook, PlacedRule};
 use super::trie::Keys;
@@ -9,6 +10,7 @@ use super::vectors::VectorSet;
 use super::{
     Attach, ColumnPlan, GroupPlan, HookPlan, HookPoint, PathDictionary, Plan, PlanPolicy, RulePlan, ShapePlan,
 };
+use crate::expression::Code;
 use crate::model::Scope;
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
@@ -85,7 +87,7 @@ fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>, tracks: b
     }
     let rule_count = members.iter().map(|member| member.hook.rules.len()).sum();
     let mut vectors = VectorSet::new(rule_count);
-    let columns = column_plans(members, &keys, &mut vectors, paths);
+    let columns = column_plans(members, &keys, &fields, &mut vectors, paths);
     HookPlan {
         point: point.clone(),
         reason: reasons.into_iter().collect::<Vec<_>>().join("; "),
@@ -144,9 +146,11 @@ fn cost(column: &ColumnKey, path_field: Option<Field>) -> u8 {
             None => 5,
             Some(_) => 6,
         },
+        // One after the other.
+        kind::LICTOR_COLUMN_EXPRESSION => 7,
         // Read byte by byte, and a path has to be walked for it.
-        kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => 8,
-        _ => 7,
+        kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => 9,
+        _ => 8,
     }
 }
 
@@ -162,7 +166,9 @@ fn shape_plan(
 ) -> ShapePlan {
     let number = |field: Field| fields.binary_search(&field).ok().map(|index| index as u8);
     let mut flags = members.iter().fold(0, |flags, member| flags | member.hook.flags);
-    let memo_field = memo(columns, path_field);
+    let tests = members.iter().flat_map(|member| &member.hook.rules).flat_map(|rule| &rule.tests);
+    let computed = tests.filter_map(|(_, test)| test.expression()).flat_map(Code::arguments).collect();
+    let memo_field = memo(columns, path_field, &computed);
     if path_field.is_some() && memo_field.is_some() {
         flags |= wire::LICTOR_SHAPE_MEMO as u8;
     }
@@ -184,29 +190,32 @@ fn shape_plan(
     }
 }
 
-/// Whether a verdict depends on nothing but the cached path, the task and at most one number, and on which.
+/// Whether a verdict depends on nothing but the cached path, the task and at most one number, and on which. `computed` is
+/// what expressions read.
 #[allow(clippy::option_option, reason = "not at all, on no number, on this number")]
-fn memo(columns: &[ColumnKey], path_field: Option<Field>) -> Option<Option<Field>> {
+fn memo(
+    columns: &[ColumnKey],
+    path_field: Option<Field>,
+    computed: &BTreeSet<Field>,
+) -> Option<Option<Field>> {
+    // What the process runs and comes from changes with its exec id, which the memo has.
+    let remembered = [
+        from::LICTOR_FROM_BINARY,
+        from::LICTOR_FROM_LINEAGE,
+        from::LICTOR_FROM_CGROUP,
+        from::LICTOR_FROM_FIELDS,
+    ];
+    let mut of_process = columns.iter().filter(|column| column.field.is_none());
+    if !of_process.all(|column| remembered.contains(&u32::from(column.source))) {
+        return None;
+    }
     let mut number = None;
-    for column in columns {
-        match column.field {
-            Some(field) if Some(field) == path_field => {}
-            Some(field)
-                if field.is_number() && !field.has_steps() && number.is_none_or(|known| known == field) =>
-            {
-                number = Some(field);
-            }
-            Some(_) => return None,
-            None => {
-                let source = u32::from(column.source);
-                // What the process runs and comes from changes with its exec id, which the memo has.
-                let remembered =
-                    [from::LICTOR_FROM_BINARY, from::LICTOR_FROM_LINEAGE, from::LICTOR_FROM_CGROUP];
-                if !remembered.contains(&source) {
-                    return None;
-                }
-            }
+    let fields = columns.iter().filter_map(|column| column.field).chain(computed.iter().copied());
+    for field in fields.filter(|field| Some(*field) != path_field) {
+        if !field.is_number() || field.has_steps() || number.is_some_and(|known| known != field) {
+            return None;
         }
+        number = Some(field);
     }
     Some(number)
 }
@@ -214,6 +223,7 @@ fn memo(columns: &[ColumnKey], path_field: Option<Field>) -> Option<Option<Field
 fn column_plans(
     members: &[Member],
     keys: &[ColumnKey],
+    fields: &[Field],
     vectors: &mut VectorSet,
     paths: &Paths<'_>,
 ) -> Vec<ColumnPlan> {
@@ -245,6 +255,7 @@ fn column_plans(
                 kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => {
                     columns::substring(&asking, vectors)
                 }
+                kind::LICTOR_COLUMN_EXPRESSION => expression::column(&asking, vectors, fields),
                 kind::LICTOR_COLUMN_SCOPE => columns::scope(&asking, vectors),
                 kind::LICTOR_COLUMN_PATH_PREFIX => columns::path(&asking, vectors, &paths.prefixes),
                 kind::LICTOR_COLUMN_PATH_SUFFIX => columns::path(&asking, vectors, &paths.suffixes),

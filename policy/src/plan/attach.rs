@@ -79,7 +79,9 @@ impl Wants {
         let tested =
             hook.rules.iter().flat_map(|rule| &rule.predicates).find_map(|predicate| match predicate {
                 Predicate::Return { at, .. } => Some(at.clone()),
+                Predicate::Expression(test) if test.asks_return() => Some(test.at.clone()),
                 Predicate::Arg { .. }
+                | Predicate::Expression(_)
                 | Predicate::Binary(_)
                 | Predicate::Pid(_)
                 | Predicate::Namespace(_)

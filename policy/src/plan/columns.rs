@@ -5,14 +5,17 @@
 //! switching tests on and off on the way, so the work grows with the number of values, not with values times rules.
 
 use super::automaton::Automaton;
+use super::fields::Field;
 use super::numbers::merged;
 use super::trie::Keys;
 use super::vectors::{Bits, VectorSet};
 use super::{ColumnPlan, ColumnTable};
+use crate::expression::Code;
 use crate::model::{Network, TextMatch};
 use lictor_node_worker_ebpf::{LICTOR_DIGIT_IPV4, LICTOR_DIGIT_IPV6};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// What a rule asks of a column's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(super) enum Test {
     Lineage { paths: Vec<String>, negated: bool },
     /// SUBSTRING: one of these values is in the text.
     Substring { values: Vec<Vec<u8>>, negated: bool },
+    /// EXPRESSION: it holds.
+    Expression(Rc<Code<Field>>),
     /// SCOPE: the process is of a workload that the rule's policy selects.
     Scope,
     /// PATH and TEXT: begins with one of these keys (see [`text_key`]).
@@ -47,6 +52,11 @@ impl Test {
         Self::Numbers { values: single.into_iter().map(|(value, _)| value).collect(), ranges: wide, negated }
     }
 
+    /// EXPRESSION: how it is found out.
+    pub(super) fn expression(&self) -> Option<&Code<Field>> {
+        if let Self::Expression(code) = self { Some(code) } else { None }
+    }
+
     /// How many more intervals a NUMBER column can have for this test.
     pub(super) fn interval_ends(&self) -> usize {
         match self {
@@ -55,6 +65,7 @@ impl Test {
             | Self::Ancestors { .. }
             | Self::Lineage { .. }
             | Self::Substring { .. }
+            | Self::Expression(_)
             | Self::Scope
             | Self::Text { .. } => 0,
         }
@@ -69,7 +80,7 @@ impl Test {
             | Self::Ancestors { negated, .. }
             | Self::Substring { negated, .. } => !negated,
             Self::Lineage { .. } => true,
-            Self::Numbers { .. } | Self::Scope | Self::Text { .. } => false,
+            Self::Numbers { .. } | Self::Expression(_) | Self::Scope | Self::Text { .. } => false,
         }
     }
 
@@ -81,7 +92,7 @@ impl Test {
             | Self::Lineage { negated, .. }
             | Self::Substring { negated, .. }
             | Self::Text { negated, .. } => *negated,
-            Self::Scope => false,
+            Self::Expression(_) | Self::Scope => false,
         }
     }
 }
@@ -193,7 +204,7 @@ impl Switchboard {
 type Changes<K> = BTreeMap<K, Vec<(usize, bool)>>;
 
 /// Vector for a value that could not be read.
-fn unresolved(asking: &[Asking<'_>], vectors: &mut VectorSet) -> u32 {
+pub(super) fn unresolved(asking: &[Asking<'_>], vectors: &mut VectorSet) -> u32 {
     let mut bits = Bits::all(vectors.rule_count());
     for one in asking.iter().filter(|one| !one.match_unresolved) {
         bits.put(one.rule, false);
@@ -274,6 +285,7 @@ fn number_changes(asking: &[Asking<'_>], board: &Switchboard) -> (Changes<u64>, 
             | Test::Ancestors { .. }
             | Test::Lineage { .. }
             | Test::Substring { .. }
+            | Test::Expression(_)
             | Test::Scope
             | Test::Text { .. } => {}
         }
@@ -395,6 +407,7 @@ pub(super) fn test_keys(test: &Test) -> impl Iterator<Item = &[u8]> {
         | Test::Ancestors { .. }
         | Test::Lineage { .. }
         | Test::Substring { .. }
+        | Test::Expression(_)
         | Test::Scope => &[],
     };
     keys.iter().map(Vec::as_slice)

@@ -6,6 +6,7 @@ use super::place::{ColumnKey, PlacedHook, Placer};
 use super::refusal::{Problem, Refusal};
 use super::user::AskedFiles;
 use super::{HookPoint, NodeFacts, Plan, PlanPolicy};
+use crate::expression::Code;
 use crate::model::{FieldPath, Policy, PolicyKey, Scope};
 use crate::violation::Warning;
 use lictor_node_worker_ebpf as wire;
@@ -115,6 +116,7 @@ struct Taken {
     fields: BTreeSet<Field>,
     /// With the intervals that the ranges asked for can make.
     columns: BTreeMap<ColumnKey, usize>,
+    expressions: BTreeSet<Code<Field>>,
 }
 
 impl Budget {
@@ -149,6 +151,7 @@ impl Budget {
                     taken.rules += hook.rules.len();
                     taken.fields.extend(&hook.fields);
                     for (column, test) in hook.rules.iter().flat_map(|rule| &rule.tests) {
+                        taken.expressions.extend(test.expression().cloned());
                         *taken.columns.entry(*column).or_default() += test.interval_ends();
                     }
                 }
@@ -164,6 +167,7 @@ impl Taken {
         let mut rules = self.rules;
         let mut fields: BTreeSet<Field> = BTreeSet::new();
         let mut columns: BTreeMap<ColumnKey, usize> = BTreeMap::new();
+        let mut expressions: BTreeSet<&Code<Field>> = BTreeSet::new();
         let mut refusals = Vec::new();
         let wherein = format!("at {point} over all policies");
         for hook in hooks {
@@ -172,6 +176,7 @@ impl Taken {
             for (column, test) in hook.rules.iter().flat_map(|rule| &rule.tests) {
                 let taken = || self.columns.get(column).copied().unwrap_or(0);
                 *columns.entry(*column).or_insert_with(taken) += test.interval_ends();
+                expressions.extend(test.expression().filter(|code| !self.expressions.contains(*code)));
             }
             let new_columns = columns.keys().filter(|column| !self.columns.contains_key(column)).count();
             let intervals = columns.values().max().map_or(0, |ends| ends + 1);
@@ -180,6 +185,11 @@ impl Taken {
                 ("different arguments", self.fields.len() + fields.len(), wire::LICTOR_MAX_FIELDS),
                 ("different filters", self.columns.len() + new_columns, wire::LICTOR_MAX_COLUMNS),
                 ("intervals of one value", intervals, INTERVALS_MAX),
+                (
+                    "different expressions",
+                    self.expressions.len() + expressions.len(),
+                    wire::LICTOR_MAX_EXPRESSIONS,
+                ),
             ];
             for (what, count, limit) in counts {
                 if count > limit as usize {

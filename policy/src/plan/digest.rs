@@ -223,6 +223,18 @@ fn write_table(canonical: &mut Canonical, table: &ColumnTable) {
         }
         ColumnTable::Text(trie) => write_trie(canonical, trie),
         ColumnTable::Substring(automaton) => write_automaton(canonical, automaton),
+        ColumnTable::Expression(expressions) => {
+            canonical.length(expressions.len());
+            for expression in expressions {
+                canonical.number(expression.wanted);
+                canonical.number(expression.unresolved);
+                canonical.number(expression.unread);
+                canonical.length(expression.words.len());
+                for word in &expression.words {
+                    canonical.number(*word);
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The bytes of a revision: a plan's tables as the programs read them.
 
-use super::{ColumnPlan, ColumnTable, HookPlan, HookPoint, Plan, ShapePlan, Trie, Vector};
+use super::{ColumnPlan, ColumnTable, ExpressionPlan, HookPlan, HookPoint, Plan, ShapePlan, Trie, Vector};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
     lictor_column, lictor_hook, lictor_lpm_key, lictor_lpm_value, lictor_number_key, lictor_revision,
@@ -274,6 +274,12 @@ impl<'a> Writer<'a> {
                     (key, u64::from(*next) | u64::from(found) << 32)
                 });
                 to.number_id = self.numbers(edges);
+            }
+            ColumnTable::Expression(expressions) => {
+                to.base = self.tables.words.len() as u32;
+                let framed = |one: &ExpressionPlan| one.framed(pair((one.wanted, one.unresolved)));
+                self.tables.words.extend(expressions.iter().flat_map(framed));
+                to.length = self.tables.words.len() as u32 - to.base;
             }
         }
     }

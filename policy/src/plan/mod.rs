@@ -41,7 +41,7 @@
 //! enforcing action, in monitor mode as well. `isNamespaceCapability` adds "the user namespace is not the host's" to
 //! `In` and to `NotIn` alike. `followForks` looks at the process and its ancestors, 32 in all, by their ids in the
 //! first or in their own PID namespace. Several MASK, ANCESTORS or SUBSTRING tests of one rule on one value take a column each
-//! when they are positive and share one when they are negated. `followChildren` looks at all executables that the process
+//! when they are positive and share one when they are negated. All expressions of a hook point are in one column. `followChildren` looks at all executables that the process
 //! and those it descends from have run; each of its tests in a rule takes a column, since of an incomplete line what is
 //! found is certain and what is not found is unresolved. Changes are those since the process's fork or last execve;
 //! unresolved when it began before the engine did and `/proc` has not told.
@@ -64,6 +64,7 @@ mod automaton;
 mod columns;
 mod compile;
 mod digest;
+mod expression;
 mod facts;
 mod fields;
 mod kinds;
@@ -87,6 +88,7 @@ mod vectors;
 
 pub use automaton::{Automaton, AutomatonState};
 pub use compile::{Compiled, compile};
+pub use expression::ExpressionPlan;
 pub use facts::{
     NoWay, NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem, Way,
     automatic_kind,
@@ -376,6 +378,8 @@ pub enum ColumnTable {
     Text(Trie),
     /// `SUBSTRING`; `SUBSTRING_ANY_CASE` (without capitals).
     Substring(Automaton),
+    /// `EXPRESSION`: each different one.
+    Expression(Vec<ExpressionPlan>),
 }
 
 /// All path strings of a plan.

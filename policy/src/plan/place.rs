@@ -9,6 +9,7 @@ use super::reach::Ground;
 use super::refusal::{Problem, Refusal};
 use super::user::AskedFiles;
 use super::{ArgPlan, EventKind, HookPoint, RulePlan, UserSite, process};
+use crate::expression::Code;
 use crate::model::{
     Actions, Arg, ArgKind, EndpointsPart, EndpointsTest, EndpointsValues, FieldPath, Hook, HookTarget,
     IntField, IntKind, Mode, NumberTest, OnUnresolved, Policy, PolicyKey, Predicate, RateLimitScope, Rule,
@@ -112,7 +113,14 @@ impl<'a> Placer<'a> {
                 }
             };
             for site in sites {
-                let mut placing = Placing { policy, hook, site, facts: self.facts, refusals: Vec::new() };
+                let mut placing = Placing {
+                    policy,
+                    hook,
+                    site,
+                    facts: self.facts,
+                    expressions: BTreeSet::new(),
+                    refusals: Vec::new(),
+                };
                 let done = placing.hook();
                 placed.refusals.append(&mut placing.refusals);
                 placed.hooks.push(done);
@@ -152,9 +160,11 @@ fn warning(policy: &PolicyKey, at: &FieldPath, found: String, advice: &str) -> W
 /// One hook on its way.
 pub(super) struct Placing<'a> {
     policy: &'a Policy,
-    hook: &'a Hook,
+    pub(super) hook: &'a Hook,
     site: &'a Site,
     pub(super) facts: &'a NodeFacts,
+    /// Many rules may ask the same.
+    pub(super) expressions: BTreeSet<Rc<Code<Field>>>,
     refusals: Vec<Refusal>,
 }
 
@@ -321,6 +331,7 @@ impl Placing<'_> {
                         }
                     }
                 }
+                Predicate::Expression(test) => self.expression(test, args, returned, &mut tests),
                 Predicate::Binary(test) => self.binary(test, &mut tests),
                 Predicate::Pid(test) => process::pid(test, &mut tests),
                 Predicate::Namespace(test) => self.namespace(test, &mut tests),
@@ -479,6 +490,7 @@ impl Placing<'_> {
                     | Test::Ancestors { .. }
                     | Test::Lineage { .. }
                     | Test::Substring { .. }
+                    | Test::Expression(_)
                     | Test::Scope
                     | Test::Text { .. } => column::LICTOR_COLUMN_NUMBER,
                 };
@@ -518,7 +530,7 @@ impl Placing<'_> {
         let test = match (test.part, source) {
             (TextMatch::Equal | TextMatch::Prefix | TextMatch::Postfix, _) => Test::Text { keys, negated },
             (_, Source::Field(_)) => Test::Substring { values: keys, negated },
-            (_, Source::FileType(_) | Source::Endpoints(..) | Source::Process(_)) => {
+            (_, Source::FileType(_) | Source::Endpoints(..) | Source::Fields | Source::Process(_)) => {
                 let problem =
                     Problem::new("a search within a path of a program", "values that the hook reads");
                 return self.refuse(at, problem);
@@ -539,6 +551,8 @@ pub(super) enum Source {
     FileType(Field),
     /// Part of the endpoints behind a field.
     Endpoints(Field, EndpointsPart),
+    /// Several fields.
+    Fields,
     Process(from::Type),
 }
 
@@ -547,7 +561,7 @@ impl Source {
         use wire::lictor_field_kind as kind;
         match self {
             Self::Process(_) => true,
-            Self::FileType(_) | Self::Endpoints(..) => false,
+            Self::FileType(_) | Self::Endpoints(..) | Self::Fields => false,
             Self::Field(field) => matches!(
                 u32::from(field.kind),
                 kind::LICTOR_FIELD_FILE
@@ -570,6 +584,7 @@ impl Tests {
             Source::Field(field) => (from::LICTOR_FROM_FIELD, Some(field)),
             Source::FileType(field) => (from::LICTOR_FROM_FILE_TYPE, Some(field)),
             Source::Endpoints(field, part) => (endpoints_source(part), Some(field)),
+            Source::Fields => (from::LICTOR_FROM_FIELDS, None),
             Source::Process(source) => (source, None),
         };
         let mut key = ColumnKey { kind: kind as u8, source: source as u8, field, ordinal: 0 };

@@ -3,6 +3,8 @@
 //! It is the middle between the oracle, which knows only policies, and the programs, which know only tables: a
 //! difference between oracle and simulation is the compiler's, one between simulation and programs is the engine's.
 
+pub(crate) mod expressions;
+
 use super::layout::Tables;
 use crate::model::{CapabilitySet, EndpointsPart, Namespace, Origin, Workload};
 use crate::oracle::{Event, Privileges, Process, ProcessId, Reading, Value};
@@ -92,12 +94,18 @@ impl<'a> Machine<'a> {
         let mut left = self.vector(hook.all_vector);
         let mut unresolved = 0;
         for column in 0..usize::from(shape.column_count) {
-            if u32::from(shape.columns[column].kind) == kind::LICTOR_COLUMN_SCOPE {
-                let scope = self.scopes.get(&(shape.hook_slot, event.process.workload.clone()));
-                let rest = hook.columns[column].default_vector;
-                and(&mut left, &scope.map_or_else(|| self.vector(rest), |scope| scope.rules.words));
-            } else {
-                self.narrow(&mut left, &mut unresolved, hook, shape, column, &values, &event.process);
+            match u32::from(shape.columns[column].kind) {
+                kind::LICTOR_COLUMN_SCOPE => {
+                    let scope = self.scopes.get(&(shape.hook_slot, event.process.workload.clone()));
+                    let rest = hook.columns[column].default_vector;
+                    and(&mut left, &scope.map_or_else(|| self.vector(rest), |scope| scope.rules.words));
+                }
+                kind::LICTOR_COLUMN_EXPRESSION => {
+                    let bit =
+                        u32::from(self.narrow_by_expressions(&mut left, &hook.columns[column], &values));
+                    unresolved |= bit << column;
+                }
+                _ => self.narrow(&mut left, &mut unresolved, hook, shape, column, &values, &event.process),
             }
             if left.iter().all(|word| *word == 0) {
                 return None;
@@ -256,6 +264,38 @@ impl<'a> Machine<'a> {
                 !line.complete
             }
         }
+    }
+
+    /// By all expressions of a hook point; whether one that some rule still asks for could not be computed.
+    fn narrow_by_expressions(
+        &self,
+        left: &mut Words,
+        column: &lictor_column,
+        values: &[Option<&Value>],
+    ) -> bool {
+        let words = &self.tables.words[column.base as usize..(column.base + column.length) as usize];
+        let raw: Vec<u64> = values.iter().map(|value| value.map_or(0, |value| value.number)).collect();
+        let unread = (0..).zip(values).filter(|(_, value)| value.is_none());
+        let unread = unread.fold(0, |bits, (field, _)| bits | 1 << field);
+        let mut unresolved = false;
+        for found in expressions::run(words, &raw, unread) {
+            let wanted = self.vector(found.vectors as u32);
+            if left.iter().zip(&wanted).all(|(left, wanted)| left & wanted == 0) {
+                continue;
+            }
+            let away = match found.holds {
+                Some(true) => continue,
+                Some(false) => wanted,
+                None => {
+                    unresolved = true;
+                    self.vector((found.vectors >> 32) as u32)
+                }
+            };
+            for (left, away) in left.iter_mut().zip(&away) {
+                *left &= !away;
+            }
+        }
+        unresolved
     }
 
     /// What a text has in it: the words of the states that it leads to.

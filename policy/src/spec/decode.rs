@@ -309,7 +309,7 @@ fn not_yet(name: &str) -> String {
 }
 
 /// What to write instead of something that this version does not have, where there is something.
-const INSTEAD: [(&str, &str); 8] = [
+const INSTEAD: [(&str, &str); 7] = [
     ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
     (
         "NotifyEnforcer",
@@ -320,7 +320,6 @@ const INSTEAD: [(&str, &str); 8] = [
     ("CapabilitiesGained", "`matchCapabilityChanges` tells what the process has gained since it began"),
     ("matchWorkloads", "give the policy a `podSelector`, or write a policy for each workload"),
     ("containerSelector", "select pods with `podSelector`"),
-    ("CelExpr", "use the other operators: filters of a selector are ANDed, selectors are ORed"),
 ];
 
 /// Whether a field of a later version says the same as leaving it out.

@@ -11,13 +11,14 @@ pub struct ValueFilter {
     /// Which value: the `index` of one of the hook's `args`. Under `matchData`: its place in the hook's `data`, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<i64>,
-    /// Which value: its place in the hook's `args`, from 0, as a list of one. Instead of `index`.
+    /// Which value: its place in the hook's `args`, from 0, as a list of one. Instead of `index`. With `CelExpr`, all that the
+    /// expression names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<i64>,
     /// How the value is compared.
     pub operator: Operator,
     /// What it is compared with. Several: any one of them for `Equal`, `Prefix` and the like, none of them for their
-    /// `Not` forms.
+    /// `Not` forms. With `CelExpr`, the one expression.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<TextOrInteger>")]
     pub values: Vec<String>,
@@ -25,9 +26,7 @@ pub struct ValueFilter {
 
 /// How a value is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("x-lictor-later" = [
-    "CapabilitiesGained", "CelExpr",
-]))]
+#[schemars(extend("x-lictor-later" = ["CapabilitiesGained"]))]
 pub enum Operator {
     /// Numbers and text: is one of the values.
     Equal,
@@ -65,6 +64,9 @@ pub enum Operator {
     InMap,
     /// Numbers: is none of the values, each a number, a range `low:high`, or `list:NAME`.
     NotInMap,
+    /// Numbers, one or several: the expression holds, in a part of CEL, in which `arg0` is the argument with `index: 0`:
+    /// `arg0 != arg1 && arg2 < 10`.
+    CelExpr,
     /// Files: is of one of these kinds: `reg` (or `regular`), `dir`, `lnk` (`link`), `fifo` (`pipe`), `sock` (`socket`),
     /// `chr` (`char`), `blk` (`block`).
     FileType,

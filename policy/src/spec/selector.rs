@@ -22,7 +22,7 @@ pub struct SelectorSpec {
     /// come from one place only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub macros: Vec<String>,
-    /// Filters on arguments. Each names one value that the hook reads, an operator, and what to compare with; all of
+    /// Filters on arguments. Each names a value that the hook reads, an operator, and what to compare with; all of
     /// them must hold. `index: 0, operator: Prefix, values: [/etc/]` selects files below `/etc`, when the hook's `args`
     /// have an argument with index 0 of a type that is shown as a path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

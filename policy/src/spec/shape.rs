@@ -214,7 +214,7 @@ mod tests {
         let ShapeKind::Names { now, later } = &field(filter, "operator").shape.kind else {
             panic!("operator has names")
         };
-        assert!(now.contains(&"GT".to_owned()) && later.contains(&"CelExpr".to_owned()));
+        assert!(now.contains(&"GT".to_owned()) && later.contains(&"CapabilitiesGained".to_owned()));
         assert!(matches!(
             item(item(selector, "matchPIDs"), "values").kind,
             ShapeKind::Integer { min: 0, max: 4_294_967_295 }

@@ -7,7 +7,8 @@ use super::outcome::failures;
 use super::process::{self, ProcessSpec, host};
 use super::target;
 use crate::model::{
-    Arg, ArgKind, ArgSource, FieldPath, FileType, Hook, HookTarget, MemberPath, Origin, Policy, Predicate,
+    Arg, ArgKind, ArgSource, FieldPath, FileType, Hook, HookTarget, MemberPath, Operand, Origin, Policy,
+    Predicate,
 };
 use crate::oracle::{Endpoints, Event, Moment, Reading, Value, same_place};
 use crate::parse::{Lines, parse};
@@ -523,25 +524,38 @@ impl Maker<'_> {
         at: &FieldPath,
     ) {
         let mut missing: Vec<(FieldPath, String)> = Vec::new();
+        let not_given = |operand: Operand| match operand {
+            Operand::Arg(arg) => {
+                hook.args.get(arg).filter(|arg| !args.contains_key(&arg.origin())).map(|arg| {
+                    let list = if arg.is_data() { "data" } else { "args" };
+                    (at.member(list), format!("nothing for {}", arg.origin()))
+                })
+            }
+            Operand::Return => (!returned).then(|| (at.member("return"), "nothing".to_owned())),
+        };
         for predicate in hook.rules.iter().flat_map(|rule| &rule.predicates) {
-            let found = match predicate {
-                Predicate::Arg { arg, .. } => {
-                    hook.args.get(*arg).filter(|arg| !args.contains_key(&arg.origin())).map(|arg| {
-                        let list = if arg.is_data() { "data" } else { "args" };
-                        (at.member(list), format!("nothing for {}", arg.origin()))
-                    })
+            let found: Vec<_> = match predicate {
+                Predicate::Arg { arg, .. } => not_given(Operand::Arg(*arg)).into_iter().collect(),
+                Predicate::Return { .. } => not_given(Operand::Return).into_iter().collect(),
+                Predicate::Expression(test) => {
+                    test.arguments.values().filter_map(|operand| not_given(*operand)).collect()
                 }
-                Predicate::Return { .. } => (!returned).then(|| (at.member("return"), "nothing".to_owned())),
                 Predicate::Binary(_)
                 | Predicate::Pid(_)
                 | Predicate::Namespace(_)
                 | Predicate::Capability(_)
                 | Predicate::NamespaceChange(_)
-                | Predicate::CapabilityChange(_) => process
-                    .lacks(predicate)
-                    .map(|member| (at.member("process").member(member), "nothing".to_owned())),
+                | Predicate::CapabilityChange(_) => {
+                    let lacking = process.lacks(predicate);
+                    let told = |member| (at.member("process").member(member), "nothing".to_owned());
+                    lacking.map(told).into_iter().collect()
+                }
             };
-            missing.extend(found.filter(|found| !missing.contains(found)));
+            for one in found {
+                if !missing.contains(&one) {
+                    missing.push(one);
+                }
+            }
         }
         for (at, found) in missing {
             if !self.violations.iter().any(|known| known.path == at && known.found == found) {

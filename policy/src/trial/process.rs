@@ -85,7 +85,10 @@ impl ProcessSpec {
             Predicate::NamespaceChange(_) | Predicate::CapabilityChange(_) => {
                 self.began.is_none().then_some("began")
             }
-            Predicate::Namespace(_) | Predicate::Arg { .. } | Predicate::Return { .. } => None,
+            Predicate::Namespace(_)
+            | Predicate::Arg { .. }
+            | Predicate::Return { .. }
+            | Predicate::Expression(_) => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::judge_operation;
 use super::line::{Line, Recorded, RecordedProcess, Relatives};
-use crate::model::{Arg, BinaryOf, Hook, HookTarget, Namespace, Policy, Predicate, ValueTest};
+use crate::model::{Arg, BinaryOf, Hook, HookTarget, Namespace, Operand, Policy, Predicate, ValueTest};
 use crate::oracle::{Endpoints, ProcessId, Reading, same_place};
 use lictor_node_worker_ebpf::LICTOR_MAX_ANCESTORS;
 use serde::Serialize;
@@ -289,6 +289,15 @@ fn lack(hook: &Hook, judged: &crate::oracle::Event, event: &Recorded) -> Option<
             (!known).then_some(Lack::Argument)
         }
         Predicate::Return { .. } => judged.returned.is_none().then_some(Lack::Argument),
+        Predicate::Expression(test) => {
+            let known = |operand: &Operand| match operand {
+                Operand::Arg(arg) => {
+                    hook.args.get(*arg).is_some_and(|arg| judged.args.contains_key(&arg.origin()))
+                }
+                Operand::Return => judged.returned.is_some(),
+            };
+            (!test.arguments.values().all(known)).then_some(Lack::Argument)
+        }
         Predicate::Binary(test) if test.of == BinaryOf::Lineage => {
             let named = |path: &Vec<u8>| test.test.values.iter().any(|value| value.as_bytes() == path);
             (!judged.process.lineage.binaries.iter().any(named)).then_some(Lack::Lineage)

@@ -49,7 +49,8 @@ pub(super) fn refuse(
                 }
                 continue;
             }
-            Predicate::Pid(_)
+            Predicate::Expression(_)
+            | Predicate::Pid(_)
             | Predicate::Namespace(_)
             | Predicate::Capability(_)
             | Predicate::NamespaceChange(_)

@@ -5,6 +5,7 @@ mod advice;
 mod argument;
 mod contradiction;
 mod endpoints;
+mod expression;
 mod hook;
 mod letters;
 mod lists;

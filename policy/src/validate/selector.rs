@@ -2,11 +2,14 @@
 
 use super::action::{self, Abilities};
 use super::argument::label;
+use super::expression::{self, Given, Listed};
 use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::{contradiction, process, value};
-use crate::model::{Actions, Arg, ArgKind, FieldPath, Origin, Predicate, Rule, SetAction, SocketAction};
-use crate::spec::{SelectorSpec, ValueFilter};
+use crate::model::{
+    Actions, Arg, ArgKind, FieldPath, Operand, Origin, Predicate, Rule, SetAction, SocketAction,
+};
+use crate::spec::{Operator, SelectorSpec, ValueFilter};
 use lictor_node_worker_ebpf::LICTOR_MAX_RULES;
 
 /// What the selectors of a hook can refer to.
@@ -247,42 +250,68 @@ fn argument(
     at: &FieldPath,
     report: &mut Report,
 ) -> Option<Predicate> {
-    let arg = match (filter.index, filter.args.as_slice()) {
-        (Some(index), []) => by_index(index, around, at, report)?,
-        (None, [place]) => {
-            let found = usize::try_from(*place).ok().filter(|place| *place < around.args.len());
-            if found.is_none() {
-                let allowed = match around.args.len() {
-                    0 => "a place in the hook's `args`, which are empty".to_owned(),
-                    count => format!("a place in the hook's `args`, 0 to {}", count - 1),
-                };
-                report.refuse(&at.member("args").index(0), format!("`{place}`"), allowed);
-            }
-            found?
-        }
-        (None, []) => {
-            report.refuse(&at.member("index"), "nothing", "the `index` of one of the hook's `args`");
-            return None;
-        }
-        (Some(_), [_, ..]) => {
-            report.refuse(at, "`index` and `args`", "one of the two");
-            return None;
-        }
-        (None, several) => {
-            let hint = "filters on several arguments are part of the policy language but not supported by this version";
-            report.refuse_with(
-                &at.member("args"),
-                format!("{} arguments", several.len()),
-                "one argument",
-                hint,
-            );
-            return None;
+    let places = match filter.index {
+        Some(index) if filter.args.is_empty() => vec![by_index(index, around, at, report)?],
+        _ => {
+            let needed = "the `index` of one of the hook's `args`";
+            places(filter, "args", around.args.len(), needed, at, report)?
         }
     };
+    if filter.operator == Operator::CelExpr {
+        let listed = |place: &usize| {
+            let arg = around.args.get(*place).and_then(Option::as_ref);
+            let number = arg.map_or(0, |arg| u32::from(arg.index));
+            Listed { number, operand: Operand::Arg(*place), arg }
+        };
+        let listed: Vec<Listed<'_>> = places.iter().map(listed).collect();
+        let given = Given { listed: &listed, by_place: filter.index.is_none() };
+        return expression::predicate(filter, given, at, report);
+    }
+    let arg = *places.first()?;
     // The argument itself was refused: nothing can be said about a filter on it.
     let described = around.args.get(arg)?.as_ref()?;
     let test = value::test(filter, described, around.shared, at, report)?;
     Some(Predicate::Arg { at: at.clone(), arg, test })
+}
+
+/// The places that a filter lists in `args`, of which there are `count` in the hook's list of that name; says what is wrong
+/// otherwise. `needed` is what to write where nothing is.
+fn places(
+    filter: &ValueFilter,
+    name: &str,
+    count: usize,
+    needed: &str,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<Vec<usize>> {
+    if filter.args.is_empty() {
+        report.refuse(&at.member("index"), "nothing", needed);
+        return None;
+    }
+    if filter.index.is_some() {
+        report.refuse(at, "`index` and `args`", "one of the two");
+        return None;
+    }
+    if filter.args.len() > 1 && filter.operator != Operator::CelExpr {
+        let found = format!("{} arguments", filter.args.len());
+        report.refuse_with(&at.member("args"), found, "one argument", "`CelExpr` alone compares several");
+        return None;
+    }
+    let mut places = Vec::with_capacity(filter.args.len());
+    for (number, given) in filter.args.iter().enumerate() {
+        let found = usize::try_from(*given).ok().filter(|place| *place < count);
+        if let Some(place) = found.filter(|place| !places.contains(place)) {
+            places.push(place);
+            continue;
+        }
+        let allowed = match (found, count) {
+            (Some(_), _) => "each place once".to_owned(),
+            (None, 0) => format!("a place in the hook's `{name}`, which are empty"),
+            (None, count) => format!("a place in the hook's `{name}`, 0 to {}", count - 1),
+        };
+        report.refuse(&at.member("args").index(number), format!("`{given}`"), allowed);
+    }
+    (places.len() == filter.args.len()).then_some(places)
 }
 
 /// A filter on data. These follow the arguments among a hook's values.
@@ -292,30 +321,38 @@ fn data(
     at: &FieldPath,
     report: &mut Report,
 ) -> Option<Predicate> {
-    let (given, at_place) = match (filter.index, filter.args.as_slice()) {
-        (Some(place), []) => (place, at.member("index")),
-        (None, [place]) => (*place, at.member("args").index(0)),
-        (None, []) => {
-            report.refuse(&at.member("index"), "nothing", "a place in the hook's `data`, from 0");
-            return None;
+    let count = around.data.len();
+    let places = match filter.index {
+        Some(given) if filter.args.is_empty() => {
+            let found = usize::try_from(given).ok().filter(|place| *place < count);
+            let Some(place) = found else {
+                let allowed = match count {
+                    0 => "a place in the hook's `data`, which are empty".to_owned(),
+                    count => format!("a place in the hook's `data`, 0 to {}", count - 1),
+                };
+                let hint = "add an entry to the hook's `data`: only what is read can be compared";
+                report.refuse_with(&at.member("index"), format!("`{given}`"), allowed, hint);
+                return None;
+            };
+            vec![place]
         }
-        (_, [_, ..]) => {
-            report.refuse(at, "`index` and `args`, or several `args`", "one place in the hook's `data`");
-            return None;
-        }
+        _ => places(filter, "data", count, "a place in the hook's `data`, from 0", at, report)?,
     };
-    let found = usize::try_from(given).ok().filter(|place| *place < around.data.len());
-    let Some(place) = found else {
-        let allowed = match around.data.len() {
-            0 => "a place in the hook's `data`, which are empty".to_owned(),
-            count => format!("a place in the hook's `data`, 0 to {}", count - 1),
-        };
-        let hint = "add an entry to the hook's `data`: only what is read can be compared";
-        report.refuse_with(&at_place, format!("`{given}`"), allowed, hint);
-        return None;
-    };
+    let in_hook = |place: usize| around.args.len() + place;
+    if filter.operator == Operator::CelExpr {
+        let listed: Vec<Listed<'_>> = (places.iter())
+            .map(|place| Listed {
+                number: u32::try_from(*place).unwrap_or(u32::MAX),
+                operand: Operand::Arg(in_hook(*place)),
+                arg: around.data[*place].as_ref(),
+            })
+            .collect();
+        // Data have no numbers but their places.
+        return expression::predicate(filter, Given { listed: &listed, by_place: false }, at, report);
+    }
+    let place = *places.first()?;
     let test = value::test(filter, around.data[place].as_ref()?, around.shared, at, report)?;
-    Some(Predicate::Arg { at: at.clone(), arg: around.args.len() + place, test })
+    Some(Predicate::Arg { at: at.clone(), arg: in_hook(place), test })
 }
 
 /// The place of the argument with that `index`.
@@ -363,6 +400,10 @@ fn returned(
     if let Some(index) = filter.index.or(filter.args.first().copied()).filter(|index| *index != 0) {
         report.refuse(&at.member("index"), format!("`{index}`"), "0: a function returns one value");
         return None;
+    }
+    if filter.operator == Operator::CelExpr {
+        let listed = [Listed { number: 0, operand: Operand::Return, arg: Some(arg) }];
+        return expression::predicate(filter, Given { listed: &listed, by_place: false }, at, report);
     }
     let test = value::test(filter, arg, around.shared, at, report)?;
     Some(Predicate::Return { at: at.clone(), test })

@@ -32,6 +32,8 @@ enum Question {
     FileType { negated: bool },
     /// Endpoints.
     Endpoints(endpoints::Question),
+    /// An expression, which may be about several values: see [`super::expression`].
+    Expression,
 }
 
 fn question(operator: Operator) -> Question {
@@ -54,6 +56,7 @@ fn question(operator: Operator) -> Question {
         Operator::Mask => Question::Mask,
         Operator::InMap => Question::Members { negated: false },
         Operator::NotInMap => Question::Members { negated: true },
+        Operator::CelExpr => Question::Expression,
         Operator::FileType => Question::FileType { negated: false },
         Operator::NotFileType => Question::FileType { negated: true },
         Operator::SAddr => asked(Part::SourceAddress, false),
@@ -94,6 +97,7 @@ fn name(operator: Operator) -> String {
         | Operator::Mask
         | Operator::InMap
         | Operator::NotInMap
+        | Operator::CelExpr
         | Operator::FileType
         | Operator::NotFileType
         | Operator::SAddr
@@ -116,7 +120,7 @@ fn name(operator: Operator) -> String {
 }
 
 const NUMBER_OPERATORS: &str =
-    "Equal, NotEqual, GreaterThan, GT, LessThan, LT, InRange, NotInRange, Mask, InMap, NotInMap";
+    "Equal, NotEqual, GreaterThan, GT, LessThan, LT, InRange, NotInRange, Mask, InMap, NotInMap, CelExpr";
 const TEXT_OPERATORS: &str =
     "Equal, NotEqual, Prefix, NotPrefix, Postfix, NotPostfix, SubString, SubStringIgnCase";
 const FILE_OPERATORS: &str = "Equal, NotEqual, Prefix, NotPrefix, Postfix, NotPostfix, SubString, \
@@ -256,6 +260,7 @@ pub(super) fn test(
         }
         Question::FileType { .. } => !arg.kind.is_file() && arg.kind != ArgKind::Auto,
         Question::Endpoints(question) => !endpoints::fits(*question, arg.kind),
+        Question::Expression => true,
     };
     if misfit {
         refuse_operator(filter.operator, &comparable, arg, at, report);
@@ -330,7 +335,7 @@ fn either(
     report: &mut Report,
 ) -> Option<ValueTest> {
     match question {
-        Question::FileType { .. } | Question::Endpoints(_) => None,
+        Question::FileType { .. } | Question::Endpoints(_) | Question::Expression => None,
         Question::Part { .. } => text_test(question, Subject::Text, values, at, report).map(ValueTest::Text),
         Question::Range { .. } | Question::Beyond { .. } | Question::Mask | Question::Members { .. } => {
             number_test(question, values, Numbers::UNKNOWN, shared, at, report).map(ValueTest::Number)
@@ -364,7 +369,8 @@ fn text_test(
         | Question::Mask
         | Question::Members { .. }
         | Question::FileType { .. }
-        | Question::Endpoints(_) => None,
+        | Question::Endpoints(_)
+        | Question::Expression => None,
     }
 }
 
@@ -411,7 +417,9 @@ fn number_test(
             }
             NumberTest::Mask(mask)
         }
-        Question::Part { .. } | Question::FileType { .. } | Question::Endpoints(_) => return None,
+        Question::Part { .. } | Question::FileType { .. } | Question::Endpoints(_) | Question::Expression => {
+            return None;
+        }
     };
     (report.refused == before).then_some(test)
 }

@@ -1,6 +1,7 @@
 //! What policies compile to, by example.
 
 mod attachment;
+mod expressions;
 mod limits;
 mod loader;
 mod members;

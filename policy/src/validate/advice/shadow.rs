@@ -39,6 +39,7 @@ fn may_be_unresolved(predicate: &Predicate) -> bool {
     match predicate {
         Predicate::Arg { .. }
         | Predicate::Return { .. }
+        | Predicate::Expression(_)
         | Predicate::Binary(_)
         | Predicate::NamespaceChange(_)
         | Predicate::CapabilityChange(_) => true,
@@ -67,6 +68,9 @@ fn implies(given: &Predicate, wanted: &Predicate, steps: &mut usize) -> bool {
         (Predicate::Return { test: given, .. }, Predicate::Return { test: wanted, .. }) => {
             value(given, wanted, steps)
         }
+        (Predicate::Expression(given), Predicate::Expression(wanted)) => {
+            take(1, steps) && given.expression == wanted.expression && given.arguments == wanted.arguments
+        }
         (
             Predicate::Binary(BinaryTest { test: given, of, .. }),
             Predicate::Binary(BinaryTest { test: wanted, of: other, .. }),
@@ -87,6 +91,7 @@ fn implies(given: &Predicate, wanted: &Predicate, steps: &mut usize) -> bool {
         (
             Predicate::Arg { .. }
             | Predicate::Return { .. }
+            | Predicate::Expression(_)
             | Predicate::Binary(_)
             | Predicate::Pid(_)
             | Predicate::Namespace(_)
