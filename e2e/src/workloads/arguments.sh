@@ -15,7 +15,7 @@ number mask Mask "'0x1', '0x1000'"
 number as-byte Equal "'100'" uint8
 number as-size GreaterThan "'4000'" size_t
 number as-int Equal "'356'" int32
-number expression CelExpr "'arg1 > 100 && math.bitAnd(arg1, 1) == 0'"
+number expression CelExpr "'arg1 > 100 && and(arg1, 1) == 0'"
 number expression-as-byte CelExpr "'arg1 - 101 == 0xffffffff'" uint8
 NUMBERS='equal not-equal greater gt less lt in-range not-in-range mask as-byte as-size as-int expression expression-as-byte'
 numbers() {
@@ -141,7 +141,7 @@ policy expression-denied <<-END
 	    selectors:
 	    - matchArgs:
 	      - {index: 0, operator: Prefix, values: [$W/more/]}
-	      - {index: 1, operator: CelExpr, values: ['math.bitAnd(arg1, 0xc00) != 0 && math.bitAnd(arg1, 0x49) != 0']}
+	      - {index: 1, operator: CelExpr, values: ['and(arg1, 0xc00) != 0 && and(arg1, 0x49) != 0']}
 	      matchActions: [{action: Override, argError: -1}]
 END
 files() {

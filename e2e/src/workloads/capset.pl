@@ -5,3 +5,8 @@ my @sets = unpack "L6", $all;
 @sets[0, 2, 3, 5] = (0x2020, 0x2000, 0, 0);
 my $wanted = pack "L6", @sets;
 syscall(126, $header, $wanted) == 0 or die "capset: $!";
+# Less, which gains nothing; then CAP_KILL again.
+for my $effective (0x2000, 0x2020) {
+	my $wanted = pack "L6", $effective, @sets[1 .. 5];
+	syscall(126, $header, $wanted) == 0 or die "capset: $!";
+}

@@ -44,6 +44,18 @@ policy capability-sets <<-END
 	      - {index: 3, operator: Equal, values: ['0x2000']}
 	      matchBinaries: [{operator: In, values: [$W/bin/objects]}]
 END
+# A capability that was not effective before: CAP_KILL is, when it is taken up again.
+policy capabilities-gained <<-END
+	  kprobes:
+	  - call: security_capset
+	    syscall: false
+	    args:
+	    - {index: 1, type: cap_effective, resolve: cap_effective, label: before}
+	    - {index: 2, type: cap_effective}
+	    selectors:
+	    - matchArgs: [{operator: CapabilitiesGained, args: [0, 1], values: [CAP_KILL, CAP_CHOWN]}]
+	      matchBinaries: [{operator: In, values: [$W/bin/objects]}]
+END
 # What is written to a terminal, in one piece and in several.
 policy terminal <<-END
 	  kprobes:

@@ -87,13 +87,18 @@ enum Function {
     BitNot,
 }
 
-const FUNCTIONS: [(&str, Function); 10] = [
+/// Bit operations have the names of the established language, and those that CEL has elsewhere.
+const FUNCTIONS: [(&str, Function); 14] = [
     ("int", Function::Converts(Conversion { width: 8, signed: true })),
     ("uint", Function::Converts(Conversion { width: 8, signed: false })),
     ("int32", Function::Converts(Conversion { width: 4, signed: true })),
     ("uint32", Function::Converts(Conversion { width: 4, signed: false })),
     ("int64", Function::Converts(Conversion { width: 8, signed: true })),
     ("uint64", Function::Converts(Conversion { width: 8, signed: false })),
+    ("and", Function::Joins(Binary::BitAnd)),
+    ("or", Function::Joins(Binary::BitOr)),
+    ("xor", Function::Joins(Binary::BitXor)),
+    ("not", Function::BitNot),
     ("math.bitAnd", Function::Joins(Binary::BitAnd)),
     ("math.bitOr", Function::Joins(Binary::BitOr)),
     ("math.bitXor", Function::Joins(Binary::BitXor)),

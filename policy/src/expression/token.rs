@@ -26,15 +26,15 @@ const INSTEAD: [(&str, &str); 9] = [
     ("/", "there is no division"),
     ("%", "there is no division"),
     ("=", "`==` compares"),
-    ("&", "`&&` joins conditions, `math.bitAnd(a, b)` bits"),
-    ("|", "`||` joins conditions, `math.bitOr(a, b)` bits"),
-    ("^", "`math.bitXor(a, b)` joins bits"),
-    ("~", "`math.bitNot(a)` turns bits round"),
+    ("&", "`&&` joins conditions, `and(a, b)` bits"),
+    ("|", "`||` joins conditions, `or(a, b)` bits"),
+    ("^", "`xor(a, b)` joins bits"),
+    ("~", "`not(a)` turns bits round"),
     ("\"", "texts are compared by the other operators: Equal, Prefix, SubString and the like"),
 ];
 
 const ALLOWED: &str = "arguments (`arg0`), integers, `true`, `false`, `+ - && || !`, `== != < <= > >=`, `? :`, `in [...]`, \
-                       parentheses, `int`, `uint`, `int32`, `uint32`, `math.bitAnd`, `math.bitOr`, `math.bitXor`, `math.bitNot`";
+                       parentheses, `int`, `uint`, `int32`, `uint32`, `and`, `or`, `xor`, `not`";
 
 /// Reads word by word.
 #[derive(Debug)]

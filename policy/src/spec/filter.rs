@@ -11,8 +11,8 @@ pub struct ValueFilter {
     /// Which value: the `index` of one of the hook's `args`. Under `matchData`: its place in the hook's `data`, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<i64>,
-    /// Which value: its place in the hook's `args`, from 0, as a list of one. Instead of `index`. With `CelExpr`, all that the
-    /// expression names.
+    /// Which value: its place in the hook's `args`, from 0, as a list of one. Instead of `index`. With `CelExpr`, those
+    /// that the expression may name, without it all; with `CapabilitiesGained` the two sets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<i64>,
     /// How the value is compared.
@@ -26,7 +26,6 @@ pub struct ValueFilter {
 
 /// How a value is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("x-lictor-later" = ["CapabilitiesGained"]))]
 pub enum Operator {
     /// Numbers and text: is one of the values.
     Equal,
@@ -64,9 +63,12 @@ pub enum Operator {
     InMap,
     /// Numbers: is none of the values, each a number, a range `low:high`, or `list:NAME`.
     NotInMap,
-    /// Numbers, one or several: the expression holds, in a part of CEL, in which `arg0` is the argument with `index: 0`:
+    /// Numbers, one or several: the expression holds, in a part of CEL, in which `arg0` is the first of the hook's `args`:
     /// `arg0 != arg1 && arg2 < 10`.
     CelExpr,
+    /// Two sets of capabilities (`kernel_cap_t` and the like), by their places in `args`: the second one has a capability that
+    /// the first one lacks. With values (`CAP_SYS_ADMIN`) one of these.
+    CapabilitiesGained,
     /// Files: is of one of these kinds: `reg` (or `regular`), `dir`, `lnk` (`link`), `fifo` (`pipe`), `sock` (`socket`),
     /// `chr` (`char`), `blk` (`block`).
     FileType,

@@ -211,10 +211,15 @@ mod tests {
         assert!(matches!(field(kprobe, "syscall").shape.kind, ShapeKind::Boolean));
         let selector = item(kprobe, "selectors");
         let filter = item(selector, "matchArgs");
-        let ShapeKind::Names { now, later } = &field(filter, "operator").shape.kind else {
+        let ShapeKind::Names { now, .. } = &field(filter, "operator").shape.kind else {
             panic!("operator has names")
         };
-        assert!(now.contains(&"GT".to_owned()) && later.contains(&"CapabilitiesGained".to_owned()));
+        assert!(now.contains(&"GT".to_owned()));
+        let ShapeKind::Names { later, .. } = &field(item(selector, "matchActions"), "action").shape.kind
+        else {
+            panic!("action has names")
+        };
+        assert!(later.contains(&"NotifyEnforcer".to_owned()));
         assert!(matches!(
             item(item(selector, "matchPIDs"), "values").kind,
             ShapeKind::Integer { min: 0, max: 4_294_967_295 }

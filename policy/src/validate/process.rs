@@ -129,6 +129,18 @@ pub(super) fn namespace_change(
     Some(Predicate::NamespaceChange(NamespaceChangeTest { at: at.clone(), any_of }))
 }
 
+/// The set of these capabilities; says which there are not.
+pub(super) fn capabilities(values: &[String], at: &FieldPath, report: &mut Report) -> u64 {
+    let mut mask = 0;
+    for (place, name) in values.iter().enumerate() {
+        match names::capability(name) {
+            Some(bit) => mask |= 1 << bit,
+            None => unknown_capability(name, &at.member("values").index(place), report),
+        }
+    }
+    mask
+}
+
 /// A filter on the capabilities that the process has, or on those that have changed.
 pub(super) fn capability(
     filter: &CapabilityFilter,
@@ -137,13 +149,7 @@ pub(super) fn capability(
 ) -> Option<CapabilityTest> {
     some_values(&filter.values, at, report)?;
     let before = report.refused;
-    let mut mask = 0;
-    for (place, name) in filter.values.iter().enumerate() {
-        match names::capability(name) {
-            Some(bit) => mask |= 1u64 << bit,
-            None => unknown_capability(name, &at.member("values").index(place), report),
-        }
-    }
+    let mask = capabilities(&filter.values, at, report);
     let set = match filter.set {
         CapabilitySetName::Effective => CapabilitySet::Effective,
         CapabilitySetName::Permitted => CapabilitySet::Permitted,

@@ -2,7 +2,7 @@
 
 use super::action::{self, Abilities};
 use super::argument::label;
-use super::expression::{self, Given, Listed};
+use super::expression::{self, Listed};
 use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::{contradiction, process, value};
@@ -250,28 +250,38 @@ fn argument(
     at: &FieldPath,
     report: &mut Report,
 ) -> Option<Predicate> {
+    let asks_all = filter.operator == Operator::CelExpr && filter.index.is_none() && filter.args.is_empty();
     let places = match filter.index {
+        _ if asks_all => (0..around.args.len()).collect(),
         Some(index) if filter.args.is_empty() => vec![by_index(index, around, at, report)?],
         _ => {
             let needed = "the `index` of one of the hook's `args`";
             places(filter, "args", around.args.len(), needed, at, report)?
         }
     };
-    if filter.operator == Operator::CelExpr {
-        let listed = |place: &usize| {
-            let arg = around.args.get(*place).and_then(Option::as_ref);
-            let number = arg.map_or(0, |arg| u32::from(arg.index));
-            Listed { number, operand: Operand::Arg(*place), arg }
-        };
-        let listed: Vec<Listed<'_>> = places.iter().map(listed).collect();
-        let given = Given { listed: &listed, by_place: filter.index.is_none() };
-        return expression::predicate(filter, given, at, report);
+    if compares_several(filter.operator) {
+        return expression::filter(filter, &listed(&places, around.args, 0), at, report);
     }
     let arg = *places.first()?;
     // The argument itself was refused: nothing can be said about a filter on it.
     let described = around.args.get(arg)?.as_ref()?;
     let test = value::test(filter, described, around.shared, at, report)?;
     Some(Predicate::Arg { at: at.clone(), arg, test })
+}
+
+/// Whether a filter may be about several values.
+fn compares_several(operator: Operator) -> bool {
+    matches!(operator, Operator::CelExpr | Operator::CapabilitiesGained)
+}
+
+/// What an expression may name: values at these places of `args`, before which a hook has `before` others.
+fn listed<'a>(places: &[usize], args: &'a [Option<Arg>], before: usize) -> Vec<Listed<'a>> {
+    let listed = |place: &usize| Listed {
+        number: u32::try_from(*place).unwrap_or(u32::MAX),
+        operand: Operand::Arg(before + place),
+        arg: args.get(*place).and_then(Option::as_ref),
+    };
+    places.iter().map(listed).collect()
 }
 
 /// The places that a filter lists in `args`, of which there are `count` in the hook's list of that name; says what is wrong
@@ -292,9 +302,14 @@ fn places(
         report.refuse(at, "`index` and `args`", "one of the two");
         return None;
     }
-    if filter.args.len() > 1 && filter.operator != Operator::CelExpr {
+    if filter.args.len() > 1 && !compares_several(filter.operator) {
         let found = format!("{} arguments", filter.args.len());
-        report.refuse_with(&at.member("args"), found, "one argument", "`CelExpr` alone compares several");
+        report.refuse_with(
+            &at.member("args"),
+            found,
+            "one argument",
+            "`CelExpr` and `CapabilitiesGained` compare several",
+        );
         return None;
     }
     let mut places = Vec::with_capacity(filter.args.len());
@@ -322,7 +337,9 @@ fn data(
     report: &mut Report,
 ) -> Option<Predicate> {
     let count = around.data.len();
+    let asks_all = filter.operator == Operator::CelExpr && filter.index.is_none() && filter.args.is_empty();
     let places = match filter.index {
+        _ if asks_all => (0..count).collect(),
         Some(given) if filter.args.is_empty() => {
             let found = usize::try_from(given).ok().filter(|place| *place < count);
             let Some(place) = found else {
@@ -339,16 +356,8 @@ fn data(
         _ => places(filter, "data", count, "a place in the hook's `data`, from 0", at, report)?,
     };
     let in_hook = |place: usize| around.args.len() + place;
-    if filter.operator == Operator::CelExpr {
-        let listed: Vec<Listed<'_>> = (places.iter())
-            .map(|place| Listed {
-                number: u32::try_from(*place).unwrap_or(u32::MAX),
-                operand: Operand::Arg(in_hook(*place)),
-                arg: around.data[*place].as_ref(),
-            })
-            .collect();
-        // Data have no numbers but their places.
-        return expression::predicate(filter, Given { listed: &listed, by_place: false }, at, report);
+    if compares_several(filter.operator) {
+        return expression::filter(filter, &listed(&places, around.data, around.args.len()), at, report);
     }
     let place = *places.first()?;
     let test = value::test(filter, around.data[place].as_ref()?, around.shared, at, report)?;
@@ -401,9 +410,9 @@ fn returned(
         report.refuse(&at.member("index"), format!("`{index}`"), "0: a function returns one value");
         return None;
     }
-    if filter.operator == Operator::CelExpr {
+    if compares_several(filter.operator) {
         let listed = [Listed { number: 0, operand: Operand::Return, arg: Some(arg) }];
-        return expression::predicate(filter, Given { listed: &listed, by_place: false }, at, report);
+        return expression::filter(filter, &listed, at, report);
     }
     let test = value::test(filter, arg, around.shared, at, report)?;
     Some(Predicate::Return { at: at.clone(), test })

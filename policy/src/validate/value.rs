@@ -56,7 +56,7 @@ fn question(operator: Operator) -> Question {
         Operator::Mask => Question::Mask,
         Operator::InMap => Question::Members { negated: false },
         Operator::NotInMap => Question::Members { negated: true },
-        Operator::CelExpr => Question::Expression,
+        Operator::CelExpr | Operator::CapabilitiesGained => Question::Expression,
         Operator::FileType => Question::FileType { negated: false },
         Operator::NotFileType => Question::FileType { negated: true },
         Operator::SAddr => asked(Part::SourceAddress, false),
@@ -98,6 +98,7 @@ fn name(operator: Operator) -> String {
         | Operator::InMap
         | Operator::NotInMap
         | Operator::CelExpr
+        | Operator::CapabilitiesGained
         | Operator::FileType
         | Operator::NotFileType
         | Operator::SAddr

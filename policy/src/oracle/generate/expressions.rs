@@ -56,7 +56,7 @@ fn comparison(random: &mut Random, arguments: &[(u32, (u8, bool))]) -> String {
     let (number, (width, signed)) = random.pick(arguments);
     let left = match random.below(5) {
         0 => format!("arg{number} + 1"),
-        1 => format!("math.bitAnd(arg{number}, {})", random.pick(&["1", "6", "0x70"])),
+        1 => format!("and(arg{number}, {})", random.pick(&["1", "6", "0x70"])),
         _ => format!("arg{number}"),
     };
     // Another argument of that sign, or what fits into the least type.

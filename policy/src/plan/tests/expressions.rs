@@ -43,8 +43,8 @@ fn asks(texts: &[&str]) -> String {
 
 #[test]
 fn all_expressions_of_a_hook_point_are_in_one_column_and_each_is_there_once() {
-    let one = policy("a", &asks(&["arg1 < arg3 && arg1 == 4", "arg4 > 1"]));
-    let other = policy("b", &asks(&["arg4 > 1", "arg4 > 2", "arg4 > 1"]));
+    let one = policy("a", &asks(&["arg0 < arg1 && arg0 == 4", "arg2 > 1"]));
+    let other = policy("b", &asks(&["arg2 > 1", "arg2 > 2", "arg2 > 1"]));
     let (found, columns) = expressions(&[one, other]);
     assert_eq!((found.len(), columns), (3, 1));
     assert!(found.iter().all(|one| one.wanted != 0 && one.unread == 0), "{found:?}");
@@ -58,16 +58,16 @@ fn what_only_the_kernel_knows_is_checked_with_its_answer() {
              operator: CelExpr, values: ['{text}']}}]\n"
         )
     };
-    assert_eq!(expressions(&[policy("p", &auto("uint32(arg2) == arg1"))]).0.len(), 1);
+    assert_eq!(expressions(&[policy("p", &auto("uint32(arg1) == arg0"))]).0.len(), 1);
     assert_eq!(
-        refusal(&auto("arg1 == arg2")),
+        refusal(&auto("arg0 == arg1")),
         "policy p: spec.kprobes[0].selectors[0].matchArgs[0].values[0]: found `==` between uint32 and int32 (column 6 of the \
          expression); allowed: two integers with a sign, or two without one; convert one of them, as `int(...)` or `uint(...)`"
     );
-    let text = auto("arg1 == 1 || arg5 == 1").replace("[0, 1]", "[0, 2]");
+    let text = auto("arg0 == 1 || arg2 == 1").replace("[0, 1]", "[0, 2]");
     assert_eq!(
         refusal(&text),
-        "policy p: spec.kprobes[0].selectors[0].matchArgs[0]: found `arg5`, a value of type path, in an expression; allowed: \
+        "policy p: spec.kprobes[0].selectors[0].matchArgs[0]: found `arg2`, a value of type path, in an expression; allowed: \
          integers"
     );
 }
@@ -76,7 +76,7 @@ fn what_only_the_kernel_knows_is_checked_with_its_answer() {
 fn a_value_behind_a_pointer_may_be_unread_and_one_in_a_register_not() {
     let spec = "  kprobes:\n  - call: many\n    syscall: false\n    args: [{index: 3, type: uint32}]\n    data:\n    - {index: 0, \
                 type: int, source: current_task, resolve: tgid}\n    selectors:\n    - matchData: [{index: 0, operator: CelExpr, \
-                values: ['arg0 > 7']}]\n    - matchArgs: [{index: 3, operator: CelExpr, values: ['arg3 > 7']}]\n      \
+                values: ['arg0 > 7']}]\n    - matchArgs: [{index: 3, operator: CelExpr, values: ['arg0 > 7']}]\n      \
                 matchActions: [{action: Signal, argSig: 15}]\n";
     let compiled = plan("p", spec);
     assert_eq!(compiled.refusals, []);
@@ -114,7 +114,7 @@ fn an_expression_over_the_one_number_may_be_remembered() {
     );
     // Of another width it is another value.
     let two =
-        "{args: [2], operator: CelExpr, values: ['arg1 == 4']}, {args: [1], operator: Equal, values: [4]}";
+        "{args: [2], operator: CelExpr, values: ['arg2 == 4']}, {args: [1], operator: Equal, values: [4]}";
     let low = ", {index: 1, type: uint8}";
     assert_eq!(memo(&spec(low, two)), (false, None));
 }
@@ -122,7 +122,7 @@ fn an_expression_over_the_one_number_may_be_remembered() {
 #[test]
 fn there_are_so_many_expressions_at_a_hook_point() {
     let numbers = |range: std::ops::Range<u32>| -> Vec<String> {
-        range.map(|number| format!("arg4 > {number}")).collect()
+        range.map(|number| format!("arg2 > {number}")).collect()
     };
     let asking = |name: &str, range| {
         let texts = numbers(range);
