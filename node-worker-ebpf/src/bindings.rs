@@ -66,6 +66,7 @@ pub const LICTOR_FIELD_SIGNED: u32 = 1;
 pub const LICTOR_FIELD_SYSCALL: u32 = 4;
 pub const LICTOR_FIELD_RETURN_COPY: u32 = 2;
 pub const LICTOR_FIELD_ADDRESS: u32 = 8;
+pub const LICTOR_FIELD_NARROW: u32 = 64;
 pub const LICTOR_FIELD_DATA_LOC: u32 = 32;
 pub const LICTOR_FIELD_INDEXED: u32 = 16;
 pub const LICTOR_NAMESPACES: u32 = 10;

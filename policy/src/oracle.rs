@@ -213,6 +213,7 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
         HookTarget::Lsm(name) => Some(name.clone()),
         HookTarget::Functions(_)
         | HookTarget::Syscall(_)
+        | HookTarget::Syscall32(_)
         | HookTarget::Syscalls
         | HookTarget::Tracepoint { .. }
         | HookTarget::User { .. }
@@ -224,6 +225,7 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
         HookTarget::Function(_)
         | HookTarget::Functions(_)
         | HookTarget::Syscall(_)
+        | HookTarget::Syscall32(_)
         | HookTarget::Syscalls
         | HookTarget::Lsm(_)
         | HookTarget::User { .. }
@@ -235,13 +237,14 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
         HookTarget::Function(_)
         | HookTarget::Functions(_)
         | HookTarget::Syscall(_)
+        | HookTarget::Syscall32(_)
         | HookTarget::Syscalls
         | HookTarget::Lsm(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::Mapping => None,
     };
     if *hook == HookTarget::Syscalls {
-        return matches!(event, HookTarget::Syscall(_) | HookTarget::Syscalls);
+        return matches!(event, HookTarget::Syscall(_) | HookTarget::Syscall32(_) | HookTarget::Syscalls);
     }
     if let HookTarget::Functions(pattern) = hook {
         return match event {
@@ -249,6 +252,7 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
             HookTarget::Lsm(name) => pattern.fits(&format!("security_{name}")),
             HookTarget::Functions(_)
             | HookTarget::Syscall(_)
+            | HookTarget::Syscall32(_)
             | HookTarget::Syscalls
             | HookTarget::Tracepoint { .. }
             | HookTarget::User { .. }

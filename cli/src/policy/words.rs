@@ -177,6 +177,7 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
                 | HookTarget::Functions(_)
                 | HookTarget::Syscalls
                 | HookTarget::Syscall(_)
+                | HookTarget::Syscall32(_)
                 | HookTarget::Tracepoint { raw: true, .. }
                 | HookTarget::Lsm(_)
                 | HookTarget::User { .. }

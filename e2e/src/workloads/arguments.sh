@@ -334,6 +334,28 @@ policy system-call <<-END
 	      matchArgs: [{index: 4, operator: InMap, values: ['list:looks']}]
 	      matchActions: [{action: Post, rateLimit: 1m}]
 END
+# The same for write(2, the program's own first 4 bytes) and dup2(1, 77); the upper half of a register is not looked at.
+{
+	printf '\177ELF\1\1\1\0\0\0\0\0\0\0\0\0\2\0\3\0\1\0\0\0\124\200\4\10\64\0\0\0\0\0\0\0\0\0\0\0\64\0\40\0'
+	printf '\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\200\4\10\0\200\4\10\204\0\0\0\204\0\0\0\5\0\0\0\0\20\0\0'
+	printf '\270\4\0\0\0\273\2\0\0\0\271\0\200\4\10\272\4\0\0\0\315\200'
+	printf '\270\77\0\0\0\273\1\0\0\0\271\115\0\0\0\315\200'
+	printf '\270\1\0\0\0\61\333\315\200'
+} >$W/bin/write32
+chmod +x $W/bin/write32
+policy calls-of-32-bit <<-END
+	  kprobes:
+	  - call: i386/sys_write
+	    args: [{index: 0, type: uint32}, {index: 1, type: char_buf, sizeArgIndex: 3}, {index: 2, type: size_t}]
+	    selectors:
+	    - matchArgs: [{index: 1, operator: Postfix, values: [ELF]}, {index: 0, operator: Equal, values: ['2']}]
+	  - call: __ia32_sys_dup2
+	    args: [{index: 0, type: int}, {index: 1, type: int}]
+	    return: true
+	    returnArg: {index: 0, type: int}
+	    selectors:
+	    - matchArgs: [{index: 1, operator: GreaterThan, values: ['76']}]
+END
 # The same for 64 bits.
 {
 	printf '\177\105\114\106\2\1\1\0\0\0\0\0\0\0\0\0\2\0\76\0\1\0\0\0\170\0\100\0\0\0\0\0\100\0\0\0\0\0\0\0'
@@ -354,6 +376,7 @@ END
 tracepoints() {
 	$W/bin/every64
 	$W/bin/every32
+	$W/bin/write32 2>/dev/null
 	$W/bin/calls $W/raw-tracepoint >/dev/null
 	$W/bin/call32
 	$W/bin/raw one

@@ -348,6 +348,8 @@ enum lictor_field_kind {
 #define LICTOR_FIELD_RETURN_COPY 2
 /* The last step reads nothing: the value is the address that it leads to (a structure or an array of characters). */
 #define LICTOR_FIELD_ADDRESS 8
+/* The last step reads no more than 32 bits: a register of a 32-bit program, whose upper half the kernel does not look at. */
+#define LICTOR_FIELD_NARROW 64
 /* Tracepoints: the value is 32 bits, of which the lower half tells where in the record a text begins. */
 #define LICTOR_FIELD_DATA_LOC 32
 /* After the first step the register at `offset` is added, shifted to the left by `size_offset` bits. */

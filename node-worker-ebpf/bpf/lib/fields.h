@@ -165,6 +165,8 @@ __noinline int follow_steps(struct event *e, __u32 field)
 		if (last &&
 		    (shape.fields[i].kind == LICTOR_FIELD_NUMBER || shape.fields[i].kind == LICTOR_FIELD_FD))
 			length = ((shape.fields[i].width - 1) & 7) + 1;
+		if (last && shape.fields[i].flags & LICTOR_FIELD_NARROW && length > 4)
+			length = 4;
 		value = 0;
 		/*
 		 * Of a program, all but its registers is in its own memory. What the kernel's structures point to there is no value of
@@ -248,6 +250,8 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 	if (source == LICTOR_SOURCE_TASK || source == LICTOR_SOURCE_REGISTERS) {
 		special_source(ctx, source, &e->raw[i]);
 		adjust(e, i);
+		if (shape.fields[i].flags & LICTOR_FIELD_NARROW && size_source != LICTOR_SOURCE_NONE)
+			e->size[i] = number_of(source_value(ctx, size_source), width, 0);
 		return;
 	}
 	if (shape.attach == LICTOR_ATTACH_TRACEPOINT) {

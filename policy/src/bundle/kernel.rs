@@ -2,7 +2,7 @@
 
 use super::blob::{compress, plain, read};
 use super::{BundleError, Digest, FORMAT};
-use crate::model::{HookTarget, MAPPING_HOOK, Policy};
+use crate::model::{ABI_32, CALLS_32, HookTarget, MAPPING_HOOK, Policy};
 use crate::violation::{Violation, nearest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -124,6 +124,11 @@ impl KernelNames {
                 };
                 (!function(&format!("{prefix}{name}")))
                     .then(|| ("call", format!("the unknown system call `sys_{name}`"), near().collect()))
+            }
+            HookTarget::Syscall32(name) => {
+                let missing = !CALLS_32.iter().any(|prefix| function(&format!("{prefix}{name}")));
+                missing
+                    .then(|| ("call", format!("the unknown system call `{ABI_32}/sys_{name}`"), Vec::new()))
             }
             // Not every tracepoint has a record, and only those that have are listed; files are not.
             HookTarget::Tracepoint { raw: true, .. } | HookTarget::User { .. } | HookTarget::Syscalls => None,

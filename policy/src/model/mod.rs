@@ -172,6 +172,8 @@ pub enum HookTarget {
     Syscalls,
     /// A system call, by its name without prefix: `write` for `sys_write`, `__x64_sys_write` and `write`.
     Syscall(String),
+    /// A system call of 32-bit programs, by its name without prefix.
+    Syscall32(String),
     /// A tracepoint.
     Tracepoint {
         /// Directory under `events/`.
@@ -199,6 +201,10 @@ pub const MAPPING_HOOK: &str = "mmap_file";
 
 /// Whose a system call is, as events and policies name it: that of a 32-bit program.
 pub const ABI_32: &str = "i386";
+
+/// What the kernel's functions for system calls of 32-bit programs begin with; those of the first kind are for calls whose
+/// arguments are laid out in another way.
+pub const CALLS_32: [&str; 2] = ["__ia32_compat_sys_", "__ia32_sys_"];
 
 /// That of a 64-bit program.
 pub const ABI_64: &str = "x64";

@@ -105,6 +105,7 @@ fn place_of<'a>(point: &HookPoint, places: &'a [Place]) -> (&'a Place, Moment) {
             HookTarget::Lsm(hook) => hook == name || name.strip_prefix("security_") == Some(hook),
             HookTarget::Syscalls => name == "raw_syscalls/sys_enter",
             HookTarget::Syscall(call) => name.strip_prefix("__x64_sys_") == Some(call),
+            HookTarget::Syscall32(call) => name.strip_prefix("__ia32_sys_") == Some(call),
             HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}") == name,
             HookTarget::User { path, .. } => name.starts_with(path),
             HookTarget::Mapping => name == MAPPING_HOOK,

@@ -4,7 +4,7 @@ use super::facts::{NodeFacts, Parameter, Signature, TypeClass};
 use super::fields::{Field, Reader, c_class};
 use super::refusal::Problem;
 use super::{Attach, EventKind, HookPoint, UserSite, user};
-use crate::model::{FieldPath, FunctionPattern, Hook, HookTarget, MAPPING_HOOK, Predicate};
+use crate::model::{ABI_32, CALLS_32, FieldPath, FunctionPattern, Hook, HookTarget, MAPPING_HOOK, Predicate};
 use crate::violation::nearest;
 use lictor_node_worker_ebpf as wire;
 
@@ -164,6 +164,7 @@ pub(super) fn sites(
         }
         HookTarget::Syscall(name) => syscall(name, wants, facts),
         HookTarget::Syscalls => every_syscall(wants, facts),
+        HookTarget::Syscall32(name) => syscall_32(name, wants, facts),
         HookTarget::Tracepoint { subsystem, event, raw: false } => tracepoint(subsystem, event, wants, facts),
         HookTarget::Tracepoint { subsystem, event, raw: true } => {
             raw_tracepoint(subsystem, event, wants, facts)
@@ -392,6 +393,23 @@ fn syscall(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem
             .collect()
     });
     let reader = Reader::Syscall { function: format!("sys_{name}"), parameters };
+    observe(&symbol, &symbol, wants, signature.as_ref(), reader, wire::LICTOR_SHAPE_SYSCALL as u8)
+}
+
+/// A system call of 32-bit programs, which has a function of its own.
+fn syscall_32(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
+    let known = |symbol: &String| facts.symbols.function(symbol).is_some() || facts.symbols.probeable(symbol);
+    let Some(symbol) = CALLS_32.iter().map(|prefix| format!("{prefix}{name}")).find(known) else {
+        let near = near(name, CALLS_32[1], facts).into_iter().map(|near| format!("{ABI_32}/sys_{near}"));
+        let near: Vec<String> = near.collect();
+        let found = format!("system call `{name}` of 32-bit programs");
+        return Err(Problem::missing(found, "system calls that this kernel has for them").nearest(&near));
+    };
+    if wants.denies() {
+        return Err(cannot_deny(&format!("system call `{name}` of 32-bit programs")));
+    }
+    let signature = facts.symbols.function(&symbol);
+    let reader = Reader::Syscall32 { function: format!("{ABI_32}/sys_{name}") };
     observe(&symbol, &symbol, wants, signature.as_ref(), reader, wire::LICTOR_SHAPE_SYSCALL as u8)
 }
 

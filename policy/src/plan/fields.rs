@@ -102,6 +102,11 @@ pub(super) enum Reader {
         /// From the tracepoint of the system call; `None` = unknown.
         parameters: Option<Vec<Parameter>>,
     },
+    /// In the registers of a 32-bit program at a system call's entry.
+    Syscall32 {
+        /// For messages.
+        function: String,
+    },
     /// In the user's registers at the beginning of a function of a program.
     User {
         /// For messages.
@@ -175,7 +180,10 @@ impl Reader {
             self.check_memory(kind, &what)?;
         }
         let mut field = field_of(kind, &ground.behind(place, kind)?);
-        if let Some(index) = arg.size_arg {
+        if let (Some(index), Self::Syscall32 { function }) = (arg.size_arg, self) {
+            field.size_source = length_register_32(index, function)?;
+            field.width = 4;
+        } else if let Some(index) = arg.size_arg {
             let size = self.place(index, "size argument")?;
             let class = size.parameter.as_ref().map_or(&UNKNOWN_LENGTH, |parameter| &parameter.class);
             let TypeClass::Integer { width, .. } = class else {
@@ -187,6 +195,9 @@ impl Reader {
             field.size_source = if in_record { index } else { size.source };
             field.size_offset = size.offset;
             field.width = *width;
+        }
+        if matches!(self, Self::Syscall32 { .. }) && arg.source == ArgSource::Argument {
+            field.flags |= wire::LICTOR_FIELD_NARROW as u8;
         }
         if arg.max_data {
             field.max_length = wire::LICTOR_MAX_DATA;
@@ -208,7 +219,7 @@ impl Reader {
                 Some(Signature { returns: Some(returns), .. }) => Some(Cow::Borrowed(returns)),
                 None => None,
             },
-            Self::Syscall { .. } => Some(Cow::Owned(Parameter {
+            Self::Syscall { .. } | Self::Syscall32 { .. } => Some(Cow::Owned(Parameter {
                 name: String::new(),
                 type_name: "long".to_owned(),
                 class: TypeClass::Integer { width: 8, signed: true },
@@ -242,6 +253,11 @@ impl Reader {
                 Ok(Place::at(index, None))
             }
             Self::Probe { function, arguments } => probe_place(index, what, function, arguments),
+            Self::Syscall32 { function } => {
+                check_register(index, what, function)?;
+                let steps = Steps::to_register(ARGUMENTS_32[usize::from(index)]);
+                Ok(Place { steps, ..Place::at(wire::LICTOR_SOURCE_REGISTERS as u8, None) })
+            }
             Self::Syscall { function, parameters } => {
                 if let Some(parameters) = parameters
                     && at >= parameters.len()
@@ -329,15 +345,22 @@ impl Reader {
             | ArgKind::Nop => false,
         };
         match self {
-            Self::Syscall { function, .. } if kernel_only => Err(Problem::new(
-                format!("type {} for {what} of {function}", kind.name()),
-                "integers, fd, string, char_buf, char_iovec, sockaddr, nop: a system call gets no kernel structures",
-            )),
+            Self::Syscall { function, .. } | Self::Syscall32 { function } if kernel_only => {
+                Err(Problem::new(
+                    format!("type {} for {what} of {function}", kind.name()),
+                    "integers, fd, string, char_buf, char_iovec, sockaddr, nop: a system call gets no kernel structures",
+                ))
+            }
             Self::User { function } | Self::Probe { function, .. } if kernel_only => Err(Problem::new(
                 format!("type {} for {what} of {function}", kind.name()),
                 "integers, fd, string, char_buf, char_iovec, sockaddr, nop: a program has no structures of the kernel",
             )),
+            Self::Syscall32 { function } if kind == ArgKind::CharIovec => Err(Problem::new(
+                format!("type char_iovec for {what} of {function}"),
+                "integers, fd, string, char_buf, sockaddr, nop: pieces of 32-bit programs are laid out in another way",
+            )),
             Self::Syscall { .. }
+            | Self::Syscall32 { .. }
             | Self::Call { .. }
             | Self::Record { .. }
             | Self::User { .. }
@@ -418,6 +441,23 @@ fn parameter_place<'a>(
     };
     check_register(source, what, function)?;
     Ok(Place::at(source, Some(Cow::Borrowed(parameter))))
+}
+
+/// The arguments of system calls of 32-bit programs: `bx`, `cx`, `dx`, `si`, `di`, `bp` by their offset in `struct pt_regs`
+/// (`arch/x86/include/asm/syscall_wrapper.h`).
+const ARGUMENTS_32: [i32; ARGUMENTS_MAX] = [40, 88, 96, 104, 112, 32];
+
+/// The source of a length there: only registers that carry arguments of 64-bit programs can be one.
+fn length_register_32(index: u8, function: &str) -> Result<u8, Problem> {
+    match index {
+        2 => Ok(2),
+        3 => Ok(1),
+        4 => Ok(0),
+        _ => Err(Problem::new(
+            format!("size argument {index} of {function}"),
+            "2 to 4: no length is read from the others of a 32-bit program",
+        )),
+    }
 }
 
 /// Length of which nothing is known: registers are wide enough for any.

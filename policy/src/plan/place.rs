@@ -137,6 +137,7 @@ impl<'a> Placer<'a> {
             | HookTarget::Functions(_)
             | HookTarget::Syscalls
             | HookTarget::Syscall(_)
+            | HookTarget::Syscall32(_)
             | HookTarget::Tracepoint { .. }
             | HookTarget::Lsm(_)
             | HookTarget::Mapping => None,

@@ -130,7 +130,9 @@ impl Ground<'_> {
 
     /// The registers, where programs get them.
     pub(super) fn registers(self, reader: &Reader) -> Result<Place<'static>, Problem> {
-        if !matches!(reader, Reader::Syscall { .. }) && self.attach != Attach::Kprobe {
+        if !matches!(reader, Reader::Syscall { .. } | Reader::Syscall32 { .. })
+            && self.attach != Attach::Kprobe
+        {
             let found = format!("source pt_regs of a program that is attached as {}", self.attach.name());
             let allowed = "system calls, and functions that only a kprobe can attach to: \
                            other programs are handed arguments and no registers";
@@ -213,7 +215,7 @@ fn pointer_to(structure: &str) -> Parameter {
 fn check_kernel_memory(field: &str, reader: &Reader) -> Result<(), Problem> {
     match reader {
         Reader::Call { .. } => Ok(()),
-        Reader::Syscall { function, .. } => Err(Problem::new(
+        Reader::Syscall { function, .. } | Reader::Syscall32 { function } => Err(Problem::new(
             format!("{field} on an argument of {function}"),
             "arguments of kernel functions: a system call gets numbers and addresses of the process's own memory",
         )

@@ -1,7 +1,7 @@
 //! Allow lists from recorded events: a policy that lets a program do what it was seen doing, and nothing else.
 
 use super::line::{Line, Recorded, RecordedValue, denies};
-use crate::model::{Arg, ArgKind, FunctionName, HookTarget, Origin, Policy, UserPlace};
+use crate::model::{ABI_32, Arg, ArgKind, FunctionName, HookTarget, Origin, Policy, UserPlace};
 use crate::oracle::same_place;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -182,6 +182,7 @@ impl<'a> AllowList<'a> {
             HookTarget::Lsm(name) => ("lsmhooks", format!("  - hook: {name}\n")),
             HookTarget::Function(name) => ("kprobes", format!("  - call: {name}\n    syscall: false\n")),
             HookTarget::Syscall(name) => ("kprobes", format!("  - call: sys_{name}\n")),
+            HookTarget::Syscall32(name) => ("kprobes", format!("  - call: {ABI_32}/sys_{name}\n")),
             HookTarget::Tracepoint { subsystem, event, .. } => {
                 ("tracepoints", format!("  - subsystem: {subsystem}\n    event: {event}\n"))
             }
@@ -276,6 +277,7 @@ fn place_to_deny(place: &HookTarget) -> HookTarget {
         | HookTarget::Functions(_)
         | HookTarget::Syscalls
         | HookTarget::Syscall(_)
+        | HookTarget::Syscall32(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::User { .. }
         | HookTarget::Mapping => place.clone(),

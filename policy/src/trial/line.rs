@@ -3,7 +3,8 @@
 use super::endpoints;
 use super::replay::Lack;
 use crate::model::{
-    ABI_32, Arg, ArgKind, CapabilitySet, FileType, HookTarget, Namespace, PodLabels, UserPlace, Workload,
+    ABI_32, Arg, ArgKind, CALLS_32, CapabilitySet, FileType, HookTarget, Namespace, PodLabels, UserPlace,
+    Workload,
 };
 use crate::oracle::{Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value};
 use crate::plan::TypeClass;
@@ -135,6 +136,8 @@ pub fn parse(line: &str) -> Result<Line, String> {
         let function = name(event, "function_name")?;
         let call = ["__x64_sys_", "__arm64_sys_"].iter().find_map(|prefix| function.strip_prefix(prefix));
         let call = call.map(|call| HookTarget::Syscall(call.to_owned()));
+        let of_32_bit = CALLS_32.iter().find_map(|prefix| function.strip_prefix(prefix));
+        let call = call.or_else(|| of_32_bit.map(|call| HookTarget::Syscall32(call.to_owned())));
         (event, call.unwrap_or(HookTarget::Function(function)))
     } else if let Some(event) = known("process_tracepoint") {
         let (subsystem, name) = (name(event, "subsys")?, name(event, "event")?);
@@ -422,6 +425,7 @@ pub(super) fn denies(place: &HookTarget) -> bool {
         HookTarget::Functions(_)
         | HookTarget::Syscalls
         | HookTarget::Syscall(_)
+        | HookTarget::Syscall32(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::User { .. } => false,
     }

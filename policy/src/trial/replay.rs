@@ -2,7 +2,9 @@
 
 use super::judge_operation;
 use super::line::{Line, Recorded, RecordedProcess, Relatives};
-use crate::model::{Arg, BinaryOf, Hook, HookTarget, Namespace, Operand, Policy, Predicate, ValueTest};
+use crate::model::{
+    ABI_32, Arg, BinaryOf, Hook, HookTarget, Namespace, Operand, Policy, Predicate, ValueTest,
+};
 use crate::oracle::{Endpoints, ProcessId, Reading, same_place};
 use lictor_node_worker_ebpf::LICTOR_MAX_ANCESTORS;
 use serde::Serialize;
@@ -321,6 +323,7 @@ fn words(event: &Recorded) -> String {
         HookTarget::Function(name) | HookTarget::Lsm(name) => name.clone(),
         HookTarget::Functions(pattern) => pattern.as_str().to_owned(),
         HookTarget::Syscall(name) => format!("sys_{name}"),
+        HookTarget::Syscall32(name) => format!("{ABI_32}/sys_{name}"),
         HookTarget::Syscalls => "every system call".to_owned(),
         HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}"),
         HookTarget::User { path, place } => format!("{place} of {path}"),

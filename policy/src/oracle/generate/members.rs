@@ -23,6 +23,7 @@ pub(super) fn of(target: &HookTarget) -> Vec<(Origin, TypeClass)> {
         | HookTarget::Syscalls
         | HookTarget::Lsm(_)
         | HookTarget::Syscall(_)
+        | HookTarget::Syscall32(_)
         | HookTarget::User { .. }
         | HookTarget::Mapping => "",
     };

@@ -41,7 +41,7 @@ pub(super) fn advise(policy: &Policy, report: &mut Report) {
 /// The system call that a hook watches at its beginning, be it by its function or by its tracepoint.
 fn system_call(hook: &Hook) -> Option<&str> {
     match &hook.target {
-        HookTarget::Syscall(name) => Some(name),
+        HookTarget::Syscall(name) | HookTarget::Syscall32(name) => Some(name),
         HookTarget::Tracepoint { subsystem, event, .. } if subsystem == "syscalls" => {
             event.strip_prefix("sys_enter_")
         }
@@ -64,6 +64,7 @@ fn security_hook(hook: &Hook) -> Option<&str> {
         HookTarget::Functions(_)
         | HookTarget::Syscalls
         | HookTarget::Syscall(_)
+        | HookTarget::Syscall32(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::User { .. } => None,
     }
@@ -76,6 +77,7 @@ fn better_place(hook: &Hook) -> Option<String> {
         HookTarget::Functions(_)
         | HookTarget::Syscalls
         | HookTarget::Syscall(_)
+        | HookTarget::Syscall32(_)
         | HookTarget::Tracepoint { .. }
         | HookTarget::Lsm(_)
         | HookTarget::User { .. }
@@ -229,7 +231,7 @@ fn ways_around(policy: &Policy, hook: &Hook, report: &mut Report) {
 /// Reports without limit from where a machine is at thousands of times a second.
 fn flood(hook: &Hook, report: &mut Report) {
     let busy = match &hook.target {
-        HookTarget::Syscall(name) => hooks::BUSY_CALLS.contains(&name.as_str()),
+        HookTarget::Syscall(name) | HookTarget::Syscall32(name) => hooks::BUSY_CALLS.contains(&name.as_str()),
         HookTarget::Function(name) => hooks::BUSY_FUNCTIONS.contains(&name.as_str()),
         HookTarget::Functions(pattern) => hooks::BUSY_FUNCTIONS.iter().any(|name| pattern.fits(name)),
         HookTarget::Syscalls => true,
