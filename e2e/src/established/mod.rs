@@ -92,6 +92,7 @@ fn established(context: &LabContext) -> Result<Vec<CaseResult>> {
     let lab = policies.iter().fold(workloads::lab(context, options), |lab, policy| {
         lab.text(format!("{GUEST}/{}", policy.guest_file()), 0o644, policy.text.clone())
     });
+    let lab = lab.file(workloads::probed(context, "established")?, "/usr/bin/probed");
     let outcome = lab.run(&script(&policies)?)?;
     let mut cases = recorded_cases(&outcome);
     let mut attached = BTreeMap::new();

@@ -41,9 +41,9 @@ const SCRIPT: [&str; 11] = [
 /// A program with functions and probes to hook.
 const PROBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/workloads/probed.c");
 
-/// Compiles [`PROBED`].
-fn probed(context: &LabContext) -> Result<PathBuf> {
-    let program = context.programs.join(format!("probed-{}", context.kernel));
+/// Compiles [`PROBED`] for a test: several may run at one time.
+pub(crate) fn probed(context: &LabContext, test: &str) -> Result<PathBuf> {
+    let program = context.programs.join(format!("probed-{test}-{}", context.kernel));
     let output = Command::new("cc")
         .args(["-O1", "-fno-omit-frame-pointer", "-o"])
         .arg(&program)
@@ -76,7 +76,7 @@ pub(crate) fn lab(context: &LabContext, options: Options) -> Lab {
 
 fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {
     let options = Options { timeout: Duration::from_mins(10), turns: true, ..context.options.clone() };
-    let lab = lab(context, options).file(probed(context)?, "/usr/bin/probed");
+    let lab = lab(context, options).file(probed(context, "workloads")?, "/usr/bin/probed");
     let outcome = lab.run(&script(&SCRIPT))?;
     let mut cases = recorded_cases(&outcome);
     let file = |name: &str| {

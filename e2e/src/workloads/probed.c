@@ -59,6 +59,15 @@ __attribute__((noinline)) static int lab_answer(int number)
 	return answer;
 }
 
+/* What an established policy is about. */
+__attribute__((noinline)) static int lab_override(void)
+{
+	volatile int one = 1, two = 2, three = 3;
+
+	PROBE("tetragon", "test_4B", "0", "-4@%0 -4@%1 -4@%2", "m"(one), "m"(two), "m"(three));
+	return one;
+}
+
 /* Calls the kernel itself: libraries have no frame pointers, and stacks end there. */
 __attribute__((noinline)) static long lab_unlink(const char *path)
 {
@@ -86,6 +95,10 @@ int main(int argc, char **argv)
 		/* Whoever wants to know what was executed looks it up while the process is there. */
 		sleep(2);
 		return !!result;
+	}
+	if (!strcmp(text, "override")) {
+		printf("%d\n", lab_override());
+		return 0;
 	}
 	if (!strcmp(text, "answer") && argc == 3) {
 		printf("%d\n", lab_answer(atoi(argv[2])));

@@ -235,7 +235,8 @@ static __always_inline void rule_enforces(struct outcome *o, const struct lictor
 {
 	__u32 flags = rule->flags;
 
-	if (flags & (LICTOR_RULE_DENY | LICTOR_RULE_SIGNAL | LICTOR_RULE_SET) && flags & LICTOR_RULE_MONITOR) {
+	if (flags & (LICTOR_RULE_DENY | LICTOR_RULE_SIGNAL | LICTOR_RULE_SET) &&
+	    flags & LICTOR_RULE_MONITOR) {
 		ADD(counts->monitored);
 		return;
 	}

@@ -114,11 +114,11 @@ static long iovec_step(__u32 index, struct iovec_loop *loop)
 __noinline int write_iovec(struct scratch *s, __u64 vectors, __u64 count, __u64 skip, __u64 left)
 {
 	struct iovec_loop loop = {
-		.s = s,
-		.vector = (void *)vectors,
-		.count = count,
-		.skip = skip,
-		.left = left,
+	    .s = s,
+	    .vector = (void *)vectors,
+	    .count = count,
+	    .skip = skip,
+	    .left = left,
 	};
 
 	if (!s)
@@ -482,6 +482,15 @@ static __always_inline void write_structure(struct event *e, struct scratch *s, 
 	}
 }
 
+/* Of a field that was cut, sends what there is before the record. */
+static __always_inline void write_whole(struct event *e, struct scratch *s, __u32 i)
+{
+	if (s->writer.status != LICTOR_FIELD_TRUNCATED)
+		return;
+	begin_pieces(e, s, i);
+	send_pieces(s, i);
+}
+
 /* Appends field i; `i` is known to the verifier. */
 static __always_inline void write_field(void *ctx, struct event *e, struct scratch *s, __u32 i)
 {
@@ -540,11 +549,8 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 		else
 			s->writer.status = LICTOR_FIELD_ABSENT;
 	}
-	if (shape.fields[i].max_length > LICTOR_MAX_BYTES && kind != LICTOR_FIELD_NONE &&
-	    s->writer.status == LICTOR_FIELD_TRUNCATED) {
-		begin_pieces(e, s, i);
-		send_pieces(s, i);
-	}
+	if (shape.fields[i].max_length > LICTOR_MAX_BYTES && kind != LICTOR_FIELD_NONE)
+		write_whole(e, s, i);
 	at = s->writer.at;
 	if (at > RECORD_LIMIT)
 		at = RECORD_LIMIT;
