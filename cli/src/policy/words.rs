@@ -36,8 +36,8 @@ pub(super) fn value(shape: &lictor_field_shape) -> String {
             format!("{sign} number of {} bytes", shape.width)
         }
         field::LICTOR_FIELD_STRING => "text".to_owned(),
-        field::LICTOR_FIELD_CHAR_BUF => "bytes".to_owned(),
-        field::LICTOR_FIELD_CHAR_IOVEC => "bytes in pieces".to_owned(),
+        field::LICTOR_FIELD_CHAR_BUF => format!("bytes{}", at_most(shape)),
+        field::LICTOR_FIELD_CHAR_IOVEC => format!("bytes in pieces{}", at_most(shape)),
         field::LICTOR_FIELD_FILE => "path of a file".to_owned(),
         field::LICTOR_FIELD_FD => "path of a file descriptor".to_owned(),
         field::LICTOR_FIELD_PATH => "path".to_owned(),
@@ -52,7 +52,7 @@ pub(super) fn value(shape: &lictor_field_shape) -> String {
         field::LICTOR_FIELD_MODULE => "name of a module".to_owned(),
         field::LICTOR_FIELD_BPF_ATTR | field::LICTOR_FIELD_BPF_PROG => "BPF program".to_owned(),
         field::LICTOR_FIELD_LOAD_INFO => "name of a module that is being loaded".to_owned(),
-        field::LICTOR_FIELD_IOV_ITER => "bytes of an iterator".to_owned(),
+        field::LICTOR_FIELD_IOV_ITER => format!("bytes of an iterator{}", at_most(shape)),
         field::LICTOR_FIELD_BPF_MAP => "BPF map".to_owned(),
         field::LICTOR_FIELD_PERF_EVENT => "perf event".to_owned(),
         field::LICTOR_FIELD_NET_DEVICE => "name of an interface".to_owned(),
@@ -70,6 +70,14 @@ pub(super) fn value(shape: &lictor_field_shape) -> String {
         wire::LICTOR_SOURCE_NONE => format!("{kind} at byte {} of the record", shape.offset),
         argument => format!("argument {argument}: {kind}"),
     }
+}
+
+/// How much of a buffer is shown, where that is more than usual.
+fn at_most(shape: &lictor_field_shape) -> String {
+    if shape.max_length <= wire::LICTOR_MAX_BYTES {
+        return String::new();
+    }
+    format!(", up to {}", shape.max_length)
 }
 
 /// What a column looks up.
@@ -232,7 +240,7 @@ fn expression(test: &ExpressionTest, hook: &Hook) -> String {
             Operand::Arg(place) => {
                 let arg = hook.args.get(*place)?;
                 let plain = !arg.is_data() && arg.path.is_none() && arg.cast.is_none();
-                (!plain).then(|| arg.origin().to_string())?
+                (!plain || u32::from(arg.index) != *number).then(|| arg.origin().to_string())?
             }
         };
         Some(format!("arg{number} is {meant}"))

@@ -196,6 +196,25 @@ pub enum HookTarget {
     Mapping,
 }
 
+impl HookTarget {
+    /// The system call that a name means: `write`, `sys_write`, `__x64_sys_write`; of 32-bit programs `i386/sys_write`,
+    /// `__ia32_sys_write`.
+    pub(crate) fn of_syscall(name: &str) -> Self {
+        let (bare, target) = Self::bare_syscall(name);
+        target(bare.to_owned())
+    }
+
+    /// That name without what it begins with, and what it is the name of.
+    pub(crate) fn bare_syscall(name: &str) -> (&str, fn(String) -> Self) {
+        let bare = |prefixes: &[&str]| prefixes.iter().find_map(|prefix| name.strip_prefix(prefix));
+        if let Some(bare) = bare(&["i386/sys_", "i386/", CALLS_32[0], CALLS_32[1]]) {
+            return (bare, Self::Syscall32);
+        }
+        let bare = bare(&["x64/sys_", "x64/", "__x64_sys_", "__arm64_sys_", "sys_"]);
+        (bare.unwrap_or(name), Self::Syscall)
+    }
+}
+
 /// The LSM hook that [`HookTarget::Mapping`] is at.
 pub const MAPPING_HOOK: &str = "mmap_file";
 

@@ -33,8 +33,7 @@ pub(super) fn of(spec: &EventSpec) -> Result<HookTarget, Wrong> {
         return Ok(HookTarget::Function(name.clone()));
     }
     if let Some(name) = &spec.syscall {
-        let bare = ["__x64_sys_", "__arm64_sys_", "sys_"].iter().find_map(|prefix| name.strip_prefix(prefix));
-        return Ok(HookTarget::Syscall(bare.unwrap_or(name).to_owned()));
+        return Ok(HookTarget::of_syscall(name));
     }
     if let Some(text) = &spec.uprobe {
         let allowed = "a path and a symbol, as /bin/bash:readline";

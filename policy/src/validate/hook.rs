@@ -316,17 +316,12 @@ fn call(spec: &KprobeSpec, at: &FieldPath, report: &mut Report) -> Option<HookTa
     if !spec.syscall {
         return name(&spec.call, "a kernel function", at, report).map(HookTarget::Function);
     }
-    let call = spec.call.strip_prefix("x64/").unwrap_or(&spec.call);
-    if call.starts_with("__arm64_compat_") {
+    if spec.call.starts_with("__arm64_compat_") {
         report.refuse(at, quoted(&spec.call), "system calls of x86-64 and of 32-bit programs there");
         return None;
     }
-    let of_32_bit = ["i386/sys_", "i386/", "__ia32_compat_sys_", "__ia32_sys_"];
-    if let Some(bare) = of_32_bit.iter().find_map(|prefix| call.strip_prefix(prefix)) {
-        return name(bare, "a system call of 32-bit programs", at, report).map(HookTarget::Syscall32);
-    }
-    let bare = ["__x64_sys_", "__arm64_sys_", "sys_"].iter().find_map(|prefix| call.strip_prefix(prefix));
-    name(bare.unwrap_or(call), "a system call", at, report).map(HookTarget::Syscall)
+    let (bare, target) = HookTarget::bare_syscall(&spec.call);
+    name(bare, "a system call", at, report).map(target)
 }
 
 fn lsm_target(hook: &str, at: &FieldPath, report: &mut Report) -> Option<HookTarget> {
