@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 69] = [
+const LINES: [(&str, &str, Answer); 72] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -426,10 +426,31 @@ const LINES: [(&str, &str, Answer); 69] = [
     (
         "capabilities",
         "`CapabilitiesGained`",
-        Otherwise(
-            "refused by name in this version; `matchCapabilityChanges` compares with what the process had when its program began",
+        Cases(
+            "capabilities",
+            &[
+                "a listed capability is gained",
+                "another capability is gained",
+                "a set with the capability of a mask",
+                "capabilities are lost",
+            ],
         ),
     ),
+    (
+        "hooks",
+        "system calls of 32-bit programs; lists of every system call",
+        Cases(
+            "calls",
+            &[
+                "a system call of a 32-bit program",
+                "the same of a 64-bit program",
+                "a system call of a program whose every call counts",
+                "a 32-bit one of it",
+            ],
+        ),
+    ),
+    ("actions", "`Set`", Test("e2e/src/workloads/programs.sh", "usdt usdt-set answer")),
+    ("events", "`maxData`", Test("e2e/src/workloads/arguments.sh", "policy long-read")),
     (
         "actions",
         "`Override` at LSM hooks and `security_` functions",
