@@ -30,9 +30,6 @@ const ATTACHED: Recorded = Recorded { file: "established.json", case: "attaches"
 const TRIGGERED: Recorded = Recorded { file: "triggered.json", case: "triggered" };
 /// The blank for the number of a process that does what the templates are about.
 const MATCHED_PID: &str = "{{.MatchedPID}}";
-/// The program that one of the policies sets an argument of; it is there when they are explained.
-const PROBED: &str = "/home/jolsa/tetragon/contrib/tester-progs/usdt-override";
-
 /// Where the policies of a round are in the guest.
 const GUEST: &str = "/lab/established";
 
@@ -95,7 +92,7 @@ fn established(context: &LabContext) -> Result<Vec<CaseResult>> {
     let lab = policies.iter().fold(workloads::lab(context, options), |lab, policy| {
         lab.text(format!("{GUEST}/{}", policy.guest_file()), 0o644, policy.text.clone())
     });
-    let lab = lab.file(workloads::probed(context, "established")?, PROBED);
+    let lab = lab.file(workloads::probed(context, "established")?, "/usr/bin/probed");
     let outcome = lab.run(&script(&policies)?)?;
     let mut cases = recorded_cases(&outcome);
     let mut attached = BTreeMap::new();
