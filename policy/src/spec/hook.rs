@@ -30,7 +30,7 @@ pub(crate) const ARGS_MAX: usize = lictor_node_worker_ebpf::LICTOR_MAX_FIELDS as
 #[serde(rename_all = "camelCase")]
 pub struct KprobeSpec {
     /// Name of the kernel function (`fd_install`), or of the system call (`sys_write`) when `syscall` is true.
-    #[schemars(length(max = CALL_BYTES_MAX), regex(pattern = r"^(list:.*|(x64/)?[A-Za-z0-9_.$-]+)$"))]
+    #[schemars(length(max = CALL_BYTES_MAX), regex(pattern = r"^(list:.*|((x64|i386)/)?[A-Za-z0-9_.$-]+)$"))]
     pub call: String,
     /// Whether `call` is a system call (the default) and not a plain kernel function. System calls have other names
     /// inside the kernel on each processor architecture; with `syscall: true` one policy fits all.
