@@ -273,7 +273,7 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
 /// When a hook wants to see the event.
 fn moment(hook: &Hook, event: &Event) -> Moment {
     let asks_for_end = hook.args.iter().any(|arg| arg.return_copy)
-        || hook.rules.iter().flat_map(|rule| &rule.predicates).any(asks_return)
+        || hook.rules.iter().flat_map(|rule| &rule.predicates).any(|one| one.asks_return().is_some())
         || hook.rules.iter().any(|rule| rule.actions.late);
     let prevents =
         |rule: &Rule| rule.actions.deny.is_some() || rule.actions.signal == Some(SIGKILL) && !asks_for_end;
@@ -378,20 +378,6 @@ fn value(arg: &Arg, value: Option<&Value>, test: &ValueTest, when_unresolved: bo
             text(&value.text, test, when_unresolved)
         }
         (Some(_), ValueTest::Text(_)) | (None, ValueTest::Number(_)) => false.into(),
-    }
-}
-
-fn asks_return(predicate: &Predicate) -> bool {
-    match predicate {
-        Predicate::Return { .. } => true,
-        Predicate::Expression(test) => test.asks_return(),
-        Predicate::Arg { .. }
-        | Predicate::Binary(_)
-        | Predicate::Pid(_)
-        | Predicate::Namespace(_)
-        | Predicate::Capability(_)
-        | Predicate::NamespaceChange(_)
-        | Predicate::CapabilityChange(_) => false,
     }
 }
 

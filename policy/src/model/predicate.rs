@@ -40,6 +40,23 @@ pub enum Predicate {
     CapabilityChange(CapabilityTest),
 }
 
+impl Predicate {
+    /// Where it is written that it is about what the function returned; `None` = it is not.
+    pub fn asks_return(&self) -> Option<&FieldPath> {
+        match self {
+            Self::Return { at, .. } => Some(at),
+            Self::Expression(test) => test.asks_return().then_some(&test.at),
+            Self::Arg { .. }
+            | Self::Binary(_)
+            | Self::Pid(_)
+            | Self::Namespace(_)
+            | Self::Capability(_)
+            | Self::NamespaceChange(_)
+            | Self::CapabilityChange(_) => None,
+        }
+    }
+}
+
 /// `CelExpr`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpressionTest {
@@ -53,7 +70,7 @@ pub struct ExpressionTest {
 
 impl ExpressionTest {
     /// Whether it is about what the function returned.
-    pub fn asks_return(&self) -> bool {
+    fn asks_return(&self) -> bool {
         self.arguments.values().any(|operand| *operand == Operand::Return)
     }
 }

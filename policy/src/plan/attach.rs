@@ -76,19 +76,8 @@ pub(super) struct Wants {
 impl Wants {
     pub(super) fn of(hook: &Hook) -> Self {
         let copied = hook.args.iter().find(|arg| arg.return_copy).map(|arg| arg.at.clone());
-        let tested =
-            hook.rules.iter().flat_map(|rule| &rule.predicates).find_map(|predicate| match predicate {
-                Predicate::Return { at, .. } => Some(at.clone()),
-                Predicate::Expression(test) if test.asks_return() => Some(test.at.clone()),
-                Predicate::Arg { .. }
-                | Predicate::Expression(_)
-                | Predicate::Binary(_)
-                | Predicate::Pid(_)
-                | Predicate::Namespace(_)
-                | Predicate::Capability(_)
-                | Predicate::NamespaceChange(_)
-                | Predicate::CapabilityChange(_) => None,
-            });
+        let mut predicates = hook.rules.iter().flat_map(|rule| &rule.predicates);
+        let tested = predicates.find_map(Predicate::asks_return).cloned();
         let late = hook.rules.iter().find(|rule| rule.actions.late);
         let late = late.map(|rule| rule.at.member("matchReturnActions"));
         let strongest = hook.rules.iter().map(|rule| match (rule.actions.deny, rule.actions.signal) {
