@@ -167,11 +167,17 @@ fn write_scopes(out: &mut String, status: &Status) -> std::fmt::Result {
     }
     write!(
         out,
-        "Scopes    {} of policies, {} classes; {} pods ({} ending), {} cgroups ({} made by pods)",
-        scopes.scopes, scopes.classes, scopes.pods, scopes.pods_ending, scopes.cgroups, scopes.nested_cgroups
+        "Scopes    {} of policies, {} classes; {} pods ({} ending), {} containers, {} cgroups ({} made by pods)",
+        scopes.scopes,
+        scopes.classes,
+        scopes.pods,
+        scopes.pods_ending,
+        scopes.containers,
+        scopes.cgroups,
+        scopes.nested_cgroups
     )?;
     if scopes.pods_refused > 0 {
-        write!(out, "; {} pods too many, judged as unknown ones", scopes.pods_refused)?;
+        write!(out, "; {} pods or containers too many, judged as unknown ones", scopes.pods_refused)?;
     }
     writeln!(out)
 }
@@ -366,6 +372,7 @@ mod tests {
             cluster: true,
             pods: 4,
             pods_ending: 1,
+            containers: 6,
             cgroups: 60,
             nested_cgroups: 2,
             scopes: 3,
@@ -419,7 +426,7 @@ Node      n1: kernel 6.12.0, BPF LSM yes, BTF yes
 Worker    0.1.0 (process 12), up 1m 1s, memory 4.5 MiB; policies from /p
 Revision  3 (abababababab): 1 policy, live for 1h 6m, kernel memory 293 KiB
 Assigned  serial 9 (cdcdcdcdcdcd)
-Scopes    3 of policies, 5 classes; 4 pods (1 ending), 60 cgroups (2 made by pods)
+Scopes    3 of policies, 5 classes; 4 pods (1 ending), 6 containers, 60 cgroups (2 made by pods)
 
 POLICY  STATE     MODE     MATCHED  POSTED  DENIED  SIGNALLED  MONITORED  LOST  FILE
 deny    live      enforce     1200       0       7          0          0     0  /p/deny.yaml

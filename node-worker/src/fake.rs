@@ -1,12 +1,12 @@
 //! A kernel for tests: keeps what it is given, and hands out the records that a test puts into it.
 
 use crate::port::{
-    Applied, ApplyError, BATCH_RECORDS, Batch, CgroupOwner, HookState, KernelError, KernelPort, LiveRevision,
-    NamedCount, RecordSource, RevisionDecoder, ScopeFacts,
+    Applied, ApplyError, BATCH_RECORDS, Batch, HookState, KernelError, KernelPort, LiveRevision, NamedCount,
+    NumbersOfPod, PodFacts, PodNumbers, RecordSource, RevisionDecoder, ScopeFacts,
 };
 use crate::sinks::note::Records;
-use lictor_node_worker_ebpf::{lictor_hook_counts, lictor_policy_counts};
-use lictor_policy::model::{PodLabels, PolicyKey};
+use lictor_node_worker_ebpf::{LICTOR_POD_FIRST, lictor_hook_counts, lictor_policy_counts};
+use lictor_policy::model::PolicyKey;
 use lictor_policy::plan::{HookPoint, Plan};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -31,8 +31,8 @@ pub(crate) struct Inner {
     pub(crate) broken_points: Vec<String>,
     /// The next applies fail in a way that no policy is to blame for.
     pub(crate) failing_applies: u32,
-    pub(crate) pods: BTreeMap<String, PodLabels>,
-    pub(crate) cgroups: BTreeMap<u64, CgroupOwner>,
+    pub(crate) pods: BTreeMap<String, PodFacts>,
+    pub(crate) cgroups: BTreeMap<u64, u32>,
     pub(crate) released: bool,
     pub(crate) reads_fail: bool,
     pub(crate) commits_fail: bool,
@@ -111,13 +111,20 @@ impl KernelPort for FakeKernel {
         Ok(Applied { revision, decoder, unchanged: false })
     }
 
-    fn set_pods(&mut self, pods: &BTreeMap<String, PodLabels>) -> Result<(), KernelError> {
+    fn set_pods(&mut self, pods: &BTreeMap<String, PodFacts>) -> Result<PodNumbers, KernelError> {
         self.inner().pods.clone_from(pods);
-        Ok(())
+        let mut free = LICTOR_POD_FIRST..;
+        let mut next = || free.next().unwrap_or(u32::MAX);
+        let numbers = pods.iter().map(|(uid, facts)| {
+            let pod = next();
+            let containers = facts.containers.keys().map(|name| (name.clone(), next())).collect();
+            (uid.clone(), NumbersOfPod { pod, containers })
+        });
+        Ok(PodNumbers(numbers.collect()))
     }
 
-    fn place_cgroup(&mut self, id: u64, owner: &CgroupOwner) -> Result<(), KernelError> {
-        self.inner().cgroups.insert(id, owner.clone());
+    fn place_cgroup(&mut self, id: u64, pod: u32) -> Result<(), KernelError> {
+        self.inner().cgroups.insert(id, pod);
         Ok(())
     }
 

@@ -153,9 +153,10 @@ fn of_scopes(status: &Status) -> Vec<Metric> {
         gauge("lictor_pods", "Pods that the kernel knows", scopes.pods),
         gauge(
             "lictor_pods_refused",
-            "Pods judged as unknown ones, because there are too many",
+            "Pods and containers judged as unknown ones, because there are too many",
             scopes.pods_refused,
         ),
+        gauge("lictor_containers", "Containers that the kernel knows", scopes.containers),
         gauge(
             "lictor_pods_ending",
             "Pods deleted in the cluster whose processes are not all gone",

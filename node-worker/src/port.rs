@@ -5,9 +5,10 @@
 
 use crate::sinks::note::Records;
 use lictor_node_worker_ebpf::{
-    LICTOR_RULE_KERNEL_STACK, lictor_hook_counts, lictor_policy_counts, lictor_site, lictor_stat,
+    LICTOR_POD_UNKNOWN, LICTOR_RULE_KERNEL_STACK, lictor_hook_counts, lictor_policy_counts, lictor_site,
+    lictor_stat,
 };
-use lictor_policy::model::{PodLabels, PolicyKey};
+use lictor_policy::model::{ContainerLabels, PodLabels, PolicyKey, Workload};
 use lictor_policy::plan::{GroupPlan, HookPoint, Plan, PlanPolicy, RulePlan};
 use std::collections::BTreeMap;
 use std::io;
@@ -30,13 +31,13 @@ pub trait KernelPort: Send {
         announce: &mut dyn FnMut(RevisionDecoder),
     ) -> Result<Applied, ApplyError>;
 
-    /// Tells the kernel which pods there are, by uid. What is live is judged by them from here on: no program is loaded
+    /// Tells the kernel which pods there are, by uid, with their containers, and gives their numbers. What is live is judged by them from here on: no program is loaded
     /// and no revision is made.
-    fn set_pods(&mut self, pods: &BTreeMap<String, PodLabels>) -> Result<(), KernelError>;
+    fn set_pods(&mut self, pods: &BTreeMap<String, PodFacts>) -> Result<PodNumbers, KernelError>;
 
-    /// Tells the kernel whose cgroup `id` is. Cgroups that are made later belong to whom the one above them belongs to,
-    /// so whoever reads the tree places a cgroup before it looks for those below it.
-    fn place_cgroup(&mut self, id: u64, owner: &CgroupOwner) -> Result<(), KernelError>;
+    /// Tells the kernel whose cgroup `id` is, by number. Cgroups that are made later belong to whom the one above them
+    /// belongs to, so whoever reads the tree places a cgroup before it looks for those below it.
+    fn place_cgroup(&mut self, id: u64, pod: u32) -> Result<(), KernelError>;
 
     /// What the kernel holds of pods and cgroups.
     fn scope_facts(&self) -> Result<ScopeFacts, KernelError>;
@@ -139,15 +140,47 @@ pub struct Batch {
     pub waiting_bytes: u64,
 }
 
-/// Whose processes are in a cgroup.
+/// The numbers by which the kernel knows pods and their containers, by the pods' uids. What is not there has none: there
+/// are too many, or the uid is too long.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PodNumbers(pub BTreeMap<String, NumbersOfPod>);
+
+/// The numbers of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CgroupOwner {
-    /// The node's own.
-    Host,
-    /// A pod's that nobody has told of.
-    UnknownPod,
-    /// The pod's with this uid.
-    Pod(String),
+pub struct NumbersOfPod {
+    /// That of its processes outside containers, and of containers that have none.
+    pub pod: u32,
+    /// Those of its containers, by their names.
+    pub containers: BTreeMap<String, u32>,
+}
+
+impl PodNumbers {
+    /// The number of a pod's processes, or of those of a container of it.
+    pub fn of(&self, uid: &str, container: Option<&str>) -> u32 {
+        let Some(numbers) = self.0.get(uid) else { return LICTOR_POD_UNKNOWN };
+        let of_container = container.and_then(|name| numbers.containers.get(name));
+        of_container.copied().unwrap_or(numbers.pod)
+    }
+}
+
+/// What policies select by, of a pod and its containers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PodFacts {
+    /// Of the pod.
+    pub labels: PodLabels,
+    /// Repositories of the containers' images, by the containers' names.
+    pub containers: BTreeMap<String, String>,
+}
+
+impl PodFacts {
+    /// What the processes of a container are to policies; `None` = of the pod outside its containers.
+    pub fn workload(&self, container: Option<&str>) -> Workload {
+        let labels = container.and_then(|name| {
+            let repo = self.containers.get(name)?.clone();
+            Some(ContainerLabels { name: name.to_owned(), repo })
+        });
+        Workload::of_pod(self.labels.clone(), labels)
+    }
 }
 
 /// What the kernel holds of pods and cgroups.
@@ -155,8 +188,11 @@ pub enum CgroupOwner {
 pub struct ScopeFacts {
     /// Pods that have a number.
     pub pods: u64,
-    /// Pods that have none, because there are too many or their uid is too long. They are judged as unknown ones.
+    /// Pods and containers that have none, because there are too many or their uid is too long. They are judged as unknown
+    /// ones.
     pub pods_refused: u64,
+    /// Containers that have a number.
+    pub containers: u64,
     /// Cgroups whose pod is remembered.
     pub cgroups: u64,
     /// Of these, cgroups that processes of pods have made.

@@ -114,10 +114,12 @@ pub struct ScopeStatus {
     pub cluster: bool,
     /// Pods that the kernel knows.
     pub pods: u64,
-    /// Pods that it does not, because there are too many: they are judged as unknown ones.
+    /// Pods and containers that it does not, because there are too many: they are judged as unknown ones, or as their pod.
     pub pods_refused: u64,
     /// Pods that the API server has no more, and whose processes are not all gone.
     pub pods_ending: u64,
+    /// Containers that the kernel knows.
+    pub containers: u64,
     /// Cgroups whose pod the kernel remembers.
     pub cgroups: u64,
     /// Of these, cgroups that processes of pods have made.

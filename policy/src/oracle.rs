@@ -333,6 +333,7 @@ fn matches(
                 None => false.into(),
             },
             Predicate::Expression(test) => expression(hook, event, test, when_unresolved),
+            Predicate::Workload(test) => test.scope.selects(&process.workload).into(),
             Predicate::Binary(BinaryTest { test, of, .. }) => match of {
                 BinaryOf::Process => text(&process.binary, test, when_unresolved),
                 BinaryOf::Parent => text(&process.parent_binary, test, when_unresolved),

@@ -19,7 +19,7 @@ struct Section {
     example: &'static str,
 }
 
-const SECTIONS: [Section; 29] = [
+const SECTIONS: [Section; 31] = [
     Section {
         path: "",
         title: "The document",
@@ -33,7 +33,7 @@ const SECTIONS: [Section; 29] = [
     Section {
         path: "spec",
         title: "spec",
-        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  nodeSelector: {}\n  podSelector: {}\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  fentries:\n  - {call: \"list:mounts\"}\n  lists:\n  - {name: mounts, type: syscalls, values: [sys_mount, sys_umount]}\n  selectorsMacros:\n    shells: {matchBinaries: [{operator: In, values: [/bin/sh]}]}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - {hook: sb_mount, selectors: [{macros: [shells]}]}\n  uprobes:\n  - {path: /bin/bash, symbols: [readline]}\n  usdts:\n  - {path: /usr/bin/python3, provider: python, name: line}\n  loader: true\n",
+        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  nodeSelector: {}\n  podSelector: {}\n  containerSelector: {matchExpressions: [{key: name, operator: NotIn, values: [proxy]}]}\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  fentries:\n  - {call: \"list:mounts\"}\n  lists:\n  - {name: mounts, type: syscalls, values: [sys_mount, sys_umount]}\n  selectorsMacros:\n    shells: {matchBinaries: [{operator: In, values: [/bin/sh]}]}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - {hook: sb_mount, selectors: [{macros: [shells]}]}\n  uprobes:\n  - {path: /bin/bash, symbols: [readline]}\n  usdts:\n  - {path: /usr/bin/python3, provider: python, name: line}\n  loader: true\n",
     },
     Section {
         path: "spec.kprobes[]",
@@ -98,12 +98,17 @@ const SECTIONS: [Section; 29] = [
     Section {
         path: "spec.lsmhooks[].selectors[]",
         title: "selectors",
-        example: "spec:\n  selectorsMacros:\n    unprivileged:\n      matchCapabilities:\n      - {operator: NotIn, values: [CAP_SYS_ADMIN]}\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: comm}\n    selectors:\n    - label: high descriptors\n      macros: [unprivileged]\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchData:\n      - {index: 0, operator: NotEqual, values: [worker]}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres], followChildren: true}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchParentBinaries:\n      - {operator: In, values: [/usr/sbin/cron]}\n      matchNamespaceChanges:\n      - {operator: In, values: [Mnt]}\n      matchCapabilityChanges:\n      - {operator: In, values: [CAP_SYS_ADMIN]}\n      matchActions:\n      - {action: Post}\n      matchReturnActions:\n      - {action: Signal, argSig: 10}\n",
+        example: "spec:\n  selectorsMacros:\n    unprivileged:\n      matchCapabilities:\n      - {operator: NotIn, values: [CAP_SYS_ADMIN]}\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: comm}\n    selectors:\n    - label: high descriptors\n      macros: [unprivileged]\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchData:\n      - {index: 0, operator: NotEqual, values: [worker]}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchWorkloads: {podSelector: {}}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres], followChildren: true}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchParentBinaries:\n      - {operator: In, values: [/usr/sbin/cron]}\n      matchNamespaceChanges:\n      - {operator: In, values: [Mnt]}\n      matchCapabilityChanges:\n      - {operator: In, values: [CAP_SYS_ADMIN]}\n      matchActions:\n      - {action: Post}\n      matchReturnActions:\n      - {action: Signal, argSig: 10}\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchArgs[]",
         title: "matchArgs, matchData, matchReturnArgs",
         example: "spec:\n  lsmhooks:\n  - hook: file_permission\n    args:\n    - {index: 0, type: file}\n    - {index: 1, type: int}\n    selectors:\n    - matchArgs:\n      - index: 0\n        operator: Postfix\n        values: [.key, .pem]\n      - args: [1]\n        operator: Mask\n        values: ['2']\n",
+    },
+    Section {
+        path: "spec.lsmhooks[].selectors[].matchWorkloads",
+        title: "matchWorkloads",
+        example: "spec:\n  lsmhooks:\n  - hook: file_open\n    selectors:\n    - label: the node itself and system pods\n      matchWorkloads:\n        hostSelector: {}\n        podSelector:\n          matchExpressions:\n          - {key: \"k8s:io.kubernetes.pod.namespace\", operator: In, values: [kube-system]}\n      matchActions:\n      - {action: NoPost}\n    - label: main containers\n      matchWorkloads:\n        podSelector: {matchLabels: {app: web}}\n        containerSelector: {matchLabels: {name: main}}\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchBinaries[]",
@@ -154,6 +159,11 @@ const SECTIONS: [Section; 29] = [
         path: "spec.podSelector.matchExpressions[]",
         title: "spec.podSelector.matchExpressions",
         example: "spec:\n  podSelector:\n    matchExpressions:\n    - key: k8s:io.kubernetes.pod.namespace\n      operator: NotIn\n      values: [kube-system]\n  lsmhooks:\n  - hook: file_open\n",
+    },
+    Section {
+        path: "spec.containerSelector",
+        title: "spec.containerSelector",
+        example: "spec:\n  podSelector: {}\n  containerSelector:\n    matchLabels: {name: main}\n    matchExpressions:\n    - {key: repo, operator: NotIn, values: [docker.io/library/nginx]}\n  lsmhooks:\n  - hook: file_open\n",
     },
     Section {
         path: "spec.hostSelector",
@@ -375,7 +385,10 @@ fn every_object_has_a_section() {
             .replace("matchData", "matchArgs")
             .replace("matchReturnActions", "matchActions")
             .replace("matchParentBinaries", "matchBinaries")
-            .replace("matchCapabilityChanges", "matchCapabilities");
+            .replace("matchCapabilityChanges", "matchCapabilities")
+            .replace("lsmhooks[].selectors[].matchWorkloads.podSelector", "podSelector")
+            .replace("lsmhooks[].selectors[].matchWorkloads.containerSelector", "containerSelector")
+            .replace("spec.containerSelector.matchExpressions", "spec.podSelector.matchExpressions");
         if !SECTIONS.iter().any(|section| section.path == common) {
             missing.push(path.to_owned());
         }

@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 72] = [
+const LINES: [(&str, &str, Answer); 75] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -503,6 +503,42 @@ const LINES: [(&str, &str, Answer); 72] = [
                 "a process of the node",
             ],
         ),
+    ),
+    (
+        "lifecycle",
+        "`containerSelector` by name and image, in pods that `podSelector` selects",
+        Cases(
+            "containers",
+            &[
+                "a container of the image",
+                "a container of the other image, by digest",
+                "a container of another image",
+                "a container of that name",
+                "a container of another pod",
+                "a container that nobody has told of yet",
+                "a process of the node where containers are selected",
+            ],
+        ),
+    ),
+    (
+        "lifecycle",
+        "`matchWorkloads`: selectors for some of a policy's workloads",
+        Cases(
+            "workloads",
+            &[
+                "a container that a selector is for",
+                "another container, which a later selector is for",
+                "a selector's other filters count as well",
+                "a process of the node that a selector is for",
+                "a pod of the namespace that a selector is for",
+                "a pod that no selector is for",
+            ],
+        ),
+    ),
+    (
+        "lifecycle",
+        "containers and `matchWorkloads` in the kernel",
+        Test("e2e/src/engine/scopes.sh", "container-of-a-pod"),
     ),
     ("lifecycle", "`hostSelector`", Cases("host", &["a process of the node is selected", "a pod is not"])),
     (

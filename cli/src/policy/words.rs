@@ -203,6 +203,7 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
             };
             format!("{whose} {}", text_test(&binary.test))
         }
+        Predicate::Workload(test) => format!("the process is of {}", test.scope),
         Predicate::Pid(pid) => {
             let whose = if pid.follow_forks { "the process or an ancestor" } else { "the process" };
             let space = if pid.in_namespace { " (in its namespace)" } else { "" };

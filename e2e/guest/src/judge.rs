@@ -9,9 +9,10 @@ use anyhow::{Context, Result, anyhow, ensure};
 use lictor_node_worker::enrich::older;
 use lictor_node_worker::enrich::proc_scan::ProcFs;
 use lictor_node_worker::kernel::{self, Engine, facts};
-use lictor_node_worker::port::{CgroupOwner, KernelPort, RecordSource, error_chain};
+use lictor_node_worker::port::{KernelPort, PodFacts, PodNumbers, RecordSource, error_chain};
 use lictor_node_worker_ebpf::{
-    self as wire, lictor_fired, lictor_hook_record, lictor_record, lictor_record_kind::LICTOR_RECORD_HOOK,
+    self as wire, LICTOR_POD_HOST, LICTOR_POD_UNKNOWN, lictor_fired, lictor_hook_record, lictor_record,
+    lictor_record_kind::LICTOR_RECORD_HOOK,
 };
 use lictor_policy::model::{
     ArgKind, BinaryOf, Hook, HookTarget, NamespaceValue, Origin, PodLabels, Policy, PolicyKey, Predicate,
@@ -23,6 +24,7 @@ use lictor_policy::oracle::{
 };
 use lictor_policy::plan::testing::FakeSymbols;
 use lictor_policy::plan::{Attach, HookPlan, HookPoint, NodeFacts, Plan, TypeClass, compile};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
@@ -69,13 +71,24 @@ pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
         ring: Box::new(ring),
         facts: made_up_facts(&system.facts),
         cgroup: own_cgroup()?,
+        numbers: PodNumbers::default(),
         seen: Seen::default(),
     };
-    let pods = generate::workloads().into_iter().filter_map(|workload| match workload {
-        Workload::Pod(labels) => Some((uid(&labels), labels)),
-        Workload::Host | Workload::UnknownPod => None,
-    });
-    bench.engine.set_pods(&pods.collect())?;
+    let mut pods: BTreeMap<String, PodFacts> = BTreeMap::new();
+    for workload in generate::workloads() {
+        match workload {
+            Workload::Pod(labels) => {
+                let uid = uid(&labels);
+                pods.entry(uid).or_default().labels = labels;
+            }
+            Workload::Container(labels, container) => {
+                let facts = pods.entry(uid(&labels)).or_default();
+                facts.containers.insert(container.name, container.repo);
+            }
+            Workload::Host | Workload::UnknownPod => {}
+        }
+    }
+    bench.numbers = bench.engine.set_pods(&pods)?;
     let mut set = seed;
     while bench.seen.events < cases {
         bench.set(set, events)?;
@@ -215,6 +228,7 @@ struct Bench {
     facts: NodeFacts,
     /// Of this process.
     cgroup: u64,
+    numbers: PodNumbers,
     /// What this process had when it began.
     began: Privileges,
     seen: Seen,
@@ -269,12 +283,13 @@ impl Bench {
 
     /// Makes this process's cgroup one of `workload`.
     fn move_to(&mut self, workload: &Workload) -> Result<()> {
-        let owner = match workload {
-            Workload::Host => CgroupOwner::Host,
-            Workload::UnknownPod => CgroupOwner::UnknownPod,
-            Workload::Pod(labels) => CgroupOwner::Pod(uid(labels)),
+        let number = match workload {
+            Workload::Host => LICTOR_POD_HOST,
+            Workload::UnknownPod => LICTOR_POD_UNKNOWN,
+            Workload::Pod(labels) => self.numbers.of(&uid(labels), None),
+            Workload::Container(labels, container) => self.numbers.of(&uid(labels), Some(&container.name)),
         };
-        self.engine.place_cgroup(self.cgroup, &owner)?;
+        self.engine.place_cgroup(self.cgroup, number)?;
         Ok(())
     }
 
@@ -488,6 +503,7 @@ fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
                     }
                 }
                 Predicate::NamespaceChange(_)
+                | Predicate::Workload(_)
                 | Predicate::Capability(_)
                 | Predicate::Arg { .. }
                 | Predicate::Return { .. }

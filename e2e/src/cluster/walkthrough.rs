@@ -151,6 +151,25 @@ fn pods(cases: &mut Cases, walk: &Walk<'_>) {
         walk.admin().kubectl(&["label", "pod", "web", "app=web", "--overwrite"])?;
         eventually("the command to live again", SETTLE, || lives("default", "web"))
     });
+    cases.run("a-policy-is-for-one-container-of-a-pod", || {
+        let example = include_str!("../../../examples/tour/03-kill.yaml");
+        let text = example
+            .replace("name: kill-cat-passwd\n", "name: side-only\n")
+            .replace("spec:\n", "spec:\n  containerSelector: {matchLabels: {name: side}}\n");
+        walk.admin().apply(&text)?;
+        walk.chart.condition_of(&["get", "tracingpolicies", "side-only"], "Ready", "True", "1/1")?;
+        let cat = |container: &str| {
+            walk.admin().try_kubectl(&["exec", "web", "-c", container, "--", "cat", "/etc/passwd"])
+        };
+        eventually("the selected container's command to be killed", SETTLE, || {
+            let ran = cat("side")?;
+            ensure!(ran.code == KILLED && ran.stdout.is_empty(), "{ran:?}");
+            Ok(())
+        })?;
+        let ran = cat("main")?;
+        ensure!(ran.code == 0 && ran.stdout.contains("root:"), "{ran:?}");
+        walk.admin().kubectl(&["delete", "tracingpolicy", "side-only"]).map(drop)
+    });
     cases.run("the-status-counts", || {
         let object = ["get", "tracingpoliciesnamespaced", "kill-cat-passwd"];
         eventually("the count", SETTLE, || {

@@ -55,7 +55,7 @@ revision() { lab live; }
 programs() { lab verified | sort; }
 tell() { lab pods "$@"; }
 
-for name in $NAMES; do
+for name in $NAMES container selectors; do
 	mkdir -p /tmp/$name
 	echo x >/tmp/$name/x
 done
@@ -145,6 +145,37 @@ expect forgotten "$(thrice aaadd)" asked
 resident_end
 expect no-new-revision "$before" revision
 expect no-program-loaded "$loaded" programs
+
+# Containers of a pod: judged as their pod until somebody has told which they are; then what they make is theirs.
+CSET="$P/container.yaml $P/selectors.yaml"
+NAMES="container selectors"
+check containers-applied lab apply $CSET
+mkdir -p $pod/main/below $pod/side
+tell $SHOP:shop:app=web:main=docker.io/library/nginx,side=ghcr.io/shop/proxy $BANK:bank:app=web >/dev/null
+expect container-not-told aa verdicts $pod/main/below
+resident $pod/main
+expect container-not-told-resident "$(thrice aa)" asked
+lab place $pod $SHOP >/dev/null
+lab place $pod/main $SHOP/main >/dev/null
+lab place $pod/main/below $SHOP/main >/dev/null
+lab place $pod/side $SHOP/side >/dev/null
+expect container-of-a-pod "$(thrice dd)" asked
+expect container-nested dd verdicts $pod/main/below
+mkdir $pod/main/later
+expect container-made-later dd verdicts $pod/main/later
+expect other-container aa verdicts $pod/side
+expect container-of-other-pod aa verdicts $bank/container
+expect workloads-host ad verdicts $CGROUPS/system/unit
+move $pod/side
+expect moves-to-other-container "$(thrice aa)" asked
+tell $SHOP:shop:app=web:main=docker.io/library/nginx,side=docker.io/library/nginx $BANK:bank:app=web >/dev/null
+expect container-image-changed "$(thrice ad)" asked
+tell $SHOP:shop:app=db:main=docker.io/library/nginx,side=docker.io/library/nginx $BANK:bank:app=web >/dev/null
+expect container-pod-relabelled "$(thrice aa)" asked
+tell $SHOP:shop:app=web $BANK:bank:app=web >/dev/null
+expect containers-gone "$(thrice aa)" asked
+resident_end
+NAMES="namespace labels host pods everyone"
 
 # A revision without workloads, and back.
 check unscoped lab apply $P/everyone.yaml

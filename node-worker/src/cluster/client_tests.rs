@@ -475,7 +475,7 @@ fn pods_come_change_and_go() {
                 "spec": {"containers": [{"name": "main", "image": "i"}]},
             })
         };
-        let label = || world.parts.pods.read().labels().get("u-1").map(|pod| pod.labels["app"].clone());
+        let label = || world.parts.pods.read().facts().get("u-1").map(|pod| pod.labels.labels["app"].clone());
         world.api.put("Pod", "ADDED", pod("web"));
         until("known", || label().as_deref() == Some("web")).await;
         assert!(world.parts.pods.read().is_told());

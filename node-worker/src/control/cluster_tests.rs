@@ -3,14 +3,14 @@
 use super::*;
 use crate::actions::calls::Callers;
 use crate::cluster::assignment::{AssignmentSource, Inbox};
-use crate::enrich::pods::{Pod, PodLabelsDocument, SharedPods};
+use crate::enrich::pods::{Container, Pod, PodLabelsDocument, SharedPods};
 use crate::fake::FakeKernel;
-use crate::port::CgroupOwner;
+use crate::port::PodFacts;
 use crate::testing::{NoTransport, facts};
+use lictor_node_worker_ebpf::{LICTOR_POD_FIRST, LICTOR_POD_HOST, LICTOR_POD_UNKNOWN};
 use lictor_policy::bundle::{
     Assignment, AssignmentEntry, EntryMode, Held, PolicyDocument, Shard, document_text,
 };
-use lictor_policy::model::PodLabels;
 use lictor_policy::model::PolicyKey;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -65,8 +65,8 @@ impl Bench {
         (path, id)
     }
 
-    fn owner(&self, id: u64) -> Option<CgroupOwner> {
-        self.kernel.inner().cgroups.get(&id).cloned()
+    fn holder(&self, id: u64) -> Option<u32> {
+        self.kernel.inner().cgroups.get(&id).copied()
     }
 
     fn assign(&self, serial: u64, policies: &[(&str, &str)]) {
@@ -146,14 +146,14 @@ fn a_start_without_the_api_server_takes_what_was_kept() {
     second.control.begin();
     assert_eq!(second.kernel.live_policies(), ["a"]);
     assert_eq!(second.inbox.held().unwrap().serial, 3);
-    assert_eq!(second.kernel.inner().pods[UID].labels["app"], "web");
+    assert_eq!(second.kernel.inner().pods[UID].labels.labels["app"], "web");
     assert!(second.kernel.inner().pods.contains_key(UID), "policies that select it hold again");
 }
 
 #[test]
 fn pods_that_nobody_has_told_of_are_not_taken_away() {
     let mut bench = bench();
-    bench.kernel.inner().pods.insert(UID.into(), PodLabels::default());
+    bench.kernel.inner().pods.insert(UID.into(), PodFacts::default());
     bench.control.begin();
     bench.control.tick();
     assert!(bench.kernel.inner().pods.contains_key(UID), "an earlier node worker told of it");
@@ -170,13 +170,13 @@ fn cgroups_are_placed_and_placed_anew_when_their_pod_is_told() {
     let (directory, of_pod) = bench.cgroup(&format!("kubepods/burstable/pod{UID}"));
     let (_, container) = bench.cgroup(&format!("kubepods/burstable/pod{UID}/c"));
     bench.control.begin();
-    assert_eq!(bench.owner(system), Some(CgroupOwner::Host));
-    assert_eq!(bench.owner(burstable), Some(CgroupOwner::UnknownPod));
-    assert_eq!(bench.owner(container), Some(CgroupOwner::UnknownPod));
+    assert_eq!(bench.holder(system), Some(LICTOR_POD_HOST));
+    assert_eq!(bench.holder(burstable), Some(LICTOR_POD_UNKNOWN));
+    assert_eq!(bench.holder(container), Some(LICTOR_POD_UNKNOWN));
     bench.pods.change(|index| index.reset(vec![pod(&[])]));
     bench.control.tick();
     for id in [of_pod, container] {
-        assert_eq!(bench.owner(id), Some(CgroupOwner::Pod(UID.into())));
+        assert_eq!(bench.holder(id), Some(LICTOR_POD_FIRST));
     }
     // Deleted in the cluster with processes left; then they are gone while nobody listens.
     bench.pods.change(|index| index.delete(UID));
@@ -187,6 +187,39 @@ fn cgroups_are_placed_and_placed_anew_when_their_pod_is_told() {
     bench.control.watch_cgroups(1);
     bench.control.tick();
     assert!(bench.kernel.inner().pods.is_empty());
+}
+
+#[test]
+fn containers_are_placed_when_the_kubelet_has_told_of_them() {
+    let mut bench = bench();
+    let (one, other) = ("1".repeat(64), "2".repeat(64));
+    let (_, main) = bench.cgroup(&format!("kubepods/pod{UID}/{one}"));
+    let (_, nested) = bench.cgroup(&format!("kubepods/pod{UID}/{one}/nested"));
+    let (_, side) = bench.cgroup(&format!("kubepods/pod{UID}/{other}"));
+    bench.control.begin();
+    let container = |name: &str, id: &str| Container {
+        name: name.into(),
+        image: "nginx".into(),
+        id: if id.is_empty() { String::new() } else { format!("containerd://{id}") },
+        ..Container::default()
+    };
+    let told = |main: &str, side: &str| {
+        let containers = vec![container("main", main), container("side", side)];
+        Pod { containers, ..pod(&[]) }
+    };
+    bench.pods.change(|index| index.reset(vec![told("", "")]));
+    bench.control.tick();
+    let of_pod = LICTOR_POD_FIRST;
+    assert_eq!([main, nested, side].map(|id| bench.holder(id)), [Some(of_pod); 3], "of some container");
+    bench.pods.change(|index| index.apply(told(&one, "")));
+    bench.control.tick();
+    let of_main = of_pod + 1;
+    let held = [main, nested, side].map(|id| bench.holder(id));
+    assert_eq!(held, [Some(of_main), Some(of_main), Some(of_pod)]);
+    bench.pods.change(|index| index.apply(told(&one, &other)));
+    bench.control.tick();
+    assert_eq!(bench.holder(side), Some(of_main + 1));
+    assert_eq!(bench.kernel.inner().pods[UID].containers["side"], "docker.io/library/nginx");
 }
 
 #[test]

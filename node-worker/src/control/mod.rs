@@ -188,8 +188,9 @@ impl<K: KernelPort> Control<K> {
     /// Applies the folder as it is now. Failures are kept as problems: what can be done is done.
     pub fn begin(&mut self) {
         self.restore_pods();
-        self.read_cgroups();
+        // Before cgroups are placed: they are by the numbers that the kernel then knows the pods by.
         self.update_pods();
+        self.read_cgroups();
         self.look(true);
     }
 

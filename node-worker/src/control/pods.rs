@@ -3,8 +3,7 @@
 use super::Control;
 use crate::enrich::clock::boot_now_ns;
 use crate::enrich::pods::{Pod, SharedPods};
-use crate::port::{KernelError, KernelPort, error_chain};
-use lictor_policy::model::PodLabels;
+use crate::port::{KernelError, KernelPort, PodFacts, error_chain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -20,7 +19,9 @@ pub struct Pods {
     /// The node worker is part of a cluster.
     pub(super) cluster: bool,
     /// What the kernel was told last; `None` = nothing by this node worker.
-    told: Option<BTreeMap<String, PodLabels>>,
+    told: Option<BTreeMap<String, PodFacts>>,
+    /// What was kept last for a start without the API server.
+    kept: Option<Vec<Pod>>,
     version: Option<u64>,
     /// Records of cgroups that were lost when the tree was read last.
     lost: u64,
@@ -30,7 +31,7 @@ pub struct Pods {
 impl Pods {
     /// Pods of `shared`, cgroups of the tree at `root`.
     pub fn new(shared: Arc<SharedPods>, root: PathBuf, cluster: bool) -> Self {
-        Self { shared, root, cluster, told: None, version: None, lost: 0, problem: None }
+        Self { shared, root, cluster, told: None, kept: None, version: None, lost: 0, problem: None }
     }
 
     /// Pods that end.
@@ -68,38 +69,42 @@ impl<K: KernelPort> Control<K> {
             return;
         }
         self.parts.pods.version = Some(version);
-        let (labels, late, kept) = {
+        let (facts, kept) = {
             let index = self.parts.pods.shared.read();
             if !index.is_told() {
                 return;
             }
-            let labels = index.labels();
-            // Their cgroups were made before anybody told of them.
-            let told = self.parts.pods.told.as_ref();
-            let is_new = |uid: &String| told.is_none_or(|told| !told.contains_key(uid));
-            let late = labels.keys().any(|uid| is_new(uid) && index.has_cgroup(uid));
-            let kept: Vec<Pod> = index.pods().cloned().collect();
-            (labels, late, kept)
+            (index.facts(), index.pods().cloned().collect::<Vec<Pod>>())
         };
-        if self.parts.pods.told.as_ref() == Some(&labels) {
-            return;
+        if self.parts.pods.told.as_ref() != Some(&facts) {
+            match self.parts.port.set_pods(&facts) {
+                Ok(numbers) => self.parts.pods.shared.change(|index| index.set_numbers(numbers)),
+                Err(error) => {
+                    self.pods_failed(&error_chain(&error));
+                    // Tried again with the next tick.
+                    self.parts.pods.version = None;
+                    return;
+                }
+            }
+            self.parts.pods.told = Some(facts);
+            self.parts.pods.problem = None;
         }
-        if let Err(error) = self.parts.port.set_pods(&labels) {
-            self.pods_failed(&error_chain(&error));
-            // Tried again with the next tick.
-            self.parts.pods.version = None;
-            return;
-        }
-        self.parts.pods.told = Some(labels);
-        self.parts.pods.problem = None;
-        if late {
+        // Made before anybody told of their pod, or of their container.
+        if self.parts.pods.shared.read().any_misplaced() {
             self.read_cgroups();
         }
-        if self.parts.pods.cluster
-            && let Err(error) = self.parts.state.save_pods(&kept)
-        {
+        self.keep_pods(kept);
+    }
+
+    /// Keeps the pods for a start without the API server.
+    fn keep_pods(&mut self, pods: Vec<Pod>) {
+        if !self.parts.pods.cluster || self.parts.pods.kept.as_ref() == Some(&pods) {
+            return;
+        }
+        if let Err(error) = self.parts.state.save_pods(&pods) {
             tracing::warn!(%error, "the pods cannot be kept; a start without the API server would not know them");
         }
+        self.parts.pods.kept = Some(pods);
     }
 
     fn pods_failed(&mut self, error: &str) {
@@ -139,9 +144,10 @@ impl<K: KernelPort> Control<K> {
                 Err(_) => continue,
             };
             there.insert(id);
-            let owner = self.parts.pods.shared.change(|index| index.cgroup_made(id, parent, &name));
+            let number = self.parts.pods.shared.change(|index| index.cgroup_made(id, parent, &name));
             // Before what is below is listed: what is made there later belongs to this one's owner.
-            self.parts.port.place_cgroup(id, &owner).map_err(WalkError::Kernel)?;
+            self.parts.port.place_cgroup(id, number).map_err(WalkError::Kernel)?;
+            self.parts.pods.shared.change(|index| index.cgroup_held(id, number));
             let entries = match std::fs::read_dir(&path) {
                 Ok(entries) => entries,
                 Err(error) if parent == 0 => return Err(WalkError::Tree(error)),

@@ -102,6 +102,7 @@ impl<K: KernelPort> Control<K> {
             pods: facts.pods,
             pods_refused: facts.pods_refused,
             pods_ending: self.parts.pods.ending(),
+            containers: facts.containers,
             cgroups: facts.cgroups,
             nested_cgroups: facts.nested_cgroups,
             scopes: facts.scopes,

@@ -4,9 +4,10 @@
 //! What is missing is found out when it comes; nobody waits for it.
 
 use super::cgroups::CgroupKind;
-use crate::port::CgroupOwner;
+use crate::port::{PodFacts, PodNumbers};
 use crate::sinks::text;
-use lictor_policy::model::PodLabels;
+use lictor_node_worker_ebpf::{LICTOR_POD_HOST, LICTOR_POD_UNKNOWN};
+use lictor_policy::model::{PodLabels, image_repository};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,6 +66,17 @@ pub struct Container {
     pub started_at: String,
 }
 
+impl Pod {
+    fn facts(&self) -> PodFacts {
+        let labels =
+            PodLabels { namespace: self.labels.namespace.clone(), labels: self.labels.labels.clone() };
+        let containers = self.containers.iter();
+        let containers =
+            containers.map(|container| (container.name.clone(), image_repository(&container.image)));
+        PodFacts { labels, containers: containers.collect() }
+    }
+}
+
 impl Container {
     /// The id without the runtime's name.
     fn bare_id(&self) -> &str {
@@ -78,6 +90,8 @@ struct Cgroup {
     kind: CgroupKind,
     /// Boot clock when it was removed.
     removed_ns: Option<u64>,
+    /// The number that the kernel holds for it; `None` = not known.
+    held: Option<u32>,
 }
 
 /// A pod as events show it: `"pod":{...},"docker":"..."`, cut where the process id within the container belongs.
@@ -126,6 +140,8 @@ pub struct PodIndex {
     removed: VecDeque<(u64, u64)>,
     refused: u64,
     told: bool,
+    /// By which the kernel knows the pods that it was told of.
+    numbers: PodNumbers,
 }
 
 impl PodIndex {
@@ -163,17 +179,17 @@ impl PodIndex {
         changed
     }
 
-    /// A cgroup was made, or found. Gives its owner.
-    pub fn cgroup_made(&mut self, id: u64, parent: u64, name: &str) -> CgroupOwner {
+    /// A cgroup was made, or found. Gives the number of whom it belongs to.
+    pub fn cgroup_made(&mut self, id: u64, parent: u64, name: &str) -> u32 {
         let kind = match self.cgroups.get(&parent) {
             Some(above) => above.kind.child(name),
             // The root, or below a cgroup that there was no room for.
             None => CgroupKind::Host,
         };
-        let owner = self.owner(&kind);
+        let number = self.number(&kind);
         if self.cgroups.len() >= CGROUPS_MAX && !self.cgroups.contains_key(&id) {
             self.refused += 1;
-            return owner;
+            return number;
         }
         let above_is_pod =
             self.cgroups.get(&parent).is_some_and(|above| matches!(above.kind, CgroupKind::Pod { .. }));
@@ -182,8 +198,32 @@ impl PodIndex {
         {
             self.pod_cgroups.entry(uid.clone()).or_default().insert(id);
         }
-        self.cgroups.insert(id, Cgroup { kind, removed_ns: None });
-        owner
+        self.cgroups.insert(id, Cgroup { kind, removed_ns: None, held: None });
+        number
+    }
+
+    /// The kernel holds this number for a cgroup. `false` = it belongs to somebody else.
+    pub fn cgroup_held(&mut self, id: u64, number: u32) -> bool {
+        match self.cgroups.get_mut(&id) {
+            Some(cgroup) => {
+                cgroup.held = Some(number);
+                let kind = cgroup.kind.clone();
+                self.number(&kind) == number
+            }
+            None => true,
+        }
+    }
+
+    /// Whether the kernel holds, for some cgroup, another number than that of whom it belongs to.
+    pub fn any_misplaced(&self) -> bool {
+        self.cgroups.values().any(|cgroup| {
+            cgroup.removed_ns.is_none() && cgroup.held.is_some_and(|held| held != self.number(&cgroup.kind))
+        })
+    }
+
+    /// By which numbers the kernel knows the pods from now on.
+    pub fn set_numbers(&mut self, numbers: PodNumbers) {
+        self.numbers = numbers;
     }
 
     /// A cgroup was removed. `true` = with it the last processes of a pod that the API server has no more.
@@ -221,11 +261,16 @@ impl PodIndex {
         }
     }
 
-    fn owner(&self, kind: &CgroupKind) -> CgroupOwner {
+    /// The kernel's number of whom such a cgroup belongs to.
+    fn number(&self, kind: &CgroupKind) -> u32 {
         match kind {
-            CgroupKind::Host => CgroupOwner::Host,
-            CgroupKind::Pod { uid, .. } if self.pods.contains_key(uid) => CgroupOwner::Pod(uid.clone()),
-            CgroupKind::Kubepods | CgroupKind::Pod { .. } => CgroupOwner::UnknownPod,
+            CgroupKind::Host => LICTOR_POD_HOST,
+            CgroupKind::Kubepods => LICTOR_POD_UNKNOWN,
+            CgroupKind::Pod { uid, container } => {
+                let container = self.pods.get(uid).zip(container.as_ref());
+                let container = container.and_then(|(pod, id)| container_of(pod, id));
+                self.numbers.of(uid, container.map(|container| container.name.as_str()))
+            }
         }
     }
 
@@ -240,23 +285,14 @@ impl PodIndex {
         there.map(|(id, _)| *id).collect()
     }
 
-    /// What policies select pods by, of each pod.
-    pub fn labels(&self) -> BTreeMap<String, PodLabels> {
-        let labels = |pod: &Pod| PodLabels {
-            namespace: pod.labels.namespace.clone(),
-            labels: pod.labels.labels.clone(),
-        };
-        self.pods.iter().map(|(uid, pod)| (uid.clone(), labels(pod))).collect()
+    /// What policies select by, of each pod.
+    pub fn facts(&self) -> BTreeMap<String, PodFacts> {
+        self.pods.iter().map(|(uid, pod)| (uid.clone(), pod.facts())).collect()
     }
 
     /// The pods, to be kept for a start without the API server.
     pub fn pods(&self) -> impl Iterator<Item = &Pod> {
         self.pods.values().map(AsRef::as_ref)
-    }
-
-    /// Whether a pod has a cgroup already.
-    pub fn has_cgroup(&self, uid: &str) -> bool {
-        self.pod_cgroups.contains_key(uid)
     }
 
     /// What is counted.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::port::NumbersOfPod;
 
 const ID: &str = "551e161c47d8ff0eb665438a7bcd5b4e3ef5a297282b40a92b7c77d6bd168eb3";
 
@@ -27,9 +28,14 @@ fn pod(number: u32) -> Pod {
 /// Root 1, kubepods 2, then pods and containers.
 fn tree() -> PodIndex {
     let mut index = PodIndex::default();
-    assert_eq!(index.cgroup_made(1, 0, ""), CgroupOwner::Host);
-    assert_eq!(index.cgroup_made(2, 1, "kubepods"), CgroupOwner::UnknownPod);
+    assert_eq!(index.cgroup_made(1, 0, ""), LICTOR_POD_HOST);
+    assert_eq!(index.cgroup_made(2, 1, "kubepods"), LICTOR_POD_UNKNOWN);
     index
+}
+
+fn numbers(pod: u32, number: u32, containers: &[(&str, u32)]) -> PodNumbers {
+    let containers = containers.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
+    PodNumbers([(uid(pod), NumbersOfPod { pod: number, containers })].into())
 }
 
 fn json(index: &PodIndex, cgroup: u64, pid: u32) -> serde_json::Value {
@@ -43,18 +49,44 @@ fn json(index: &PodIndex, cgroup: u64, pid: u32) -> serde_json::Value {
 fn pods_and_cgroups_may_come_in_any_order() {
     let mut first = tree();
     assert!(first.apply(pod(1)));
-    assert_eq!(first.cgroup_made(10, 2, &format!("pod{}", uid(1))), CgroupOwner::Pod(uid(1)));
-    assert_eq!(first.cgroup_made(11, 10, ID), CgroupOwner::Pod(uid(1)));
+    first.set_numbers(numbers(1, 7, &[]));
+    assert_eq!(first.cgroup_made(10, 2, &format!("pod{}", uid(1))), 7);
+    assert_eq!(first.cgroup_made(11, 10, ID), 7);
     let mut second = tree();
-    assert_eq!(second.cgroup_made(10, 2, &format!("pod{}", uid(1))), CgroupOwner::UnknownPod);
+    assert_eq!(second.cgroup_made(10, 2, &format!("pod{}", uid(1))), LICTOR_POD_UNKNOWN);
     second.cgroup_made(11, 10, ID);
     assert_eq!(second.text(11), None);
-    assert!(second.has_cgroup(&uid(1)));
+    assert!(second.cgroup_held(10, LICTOR_POD_UNKNOWN) && !second.any_misplaced());
     assert!(second.apply(pod(1)) && !second.apply(pod(1)));
+    second.set_numbers(numbers(1, 7, &[]));
+    assert!(second.any_misplaced() && second.cgroup_held(10, 7) && !second.any_misplaced());
     assert_eq!(first.text(11), second.text(11));
     assert!(first.text(11).is_some());
     assert_eq!(first.text(2), None);
     assert_eq!(first.text(77), None);
+}
+
+#[test]
+fn cgroups_are_of_containers_by_the_ids_that_the_kubelet_tells() {
+    let mut index = tree();
+    let mut two = pod(1);
+    two.containers.push(Container { name: "side".into(), ..Container::default() });
+    index.apply(two.clone());
+    index.set_numbers(numbers(1, 7, &[("main", 8), ("side", 9)]));
+    index.cgroup_made(10, 2, &format!("pod{}", uid(1)));
+    assert_eq!(index.cgroup_made(11, 10, ID), 7, "one of two");
+    assert!(index.cgroup_held(11, 7));
+    two.containers[1].id = format!("containerd://{ID}");
+    index.apply(two);
+    assert!(index.any_misplaced());
+    assert_eq!((index.cgroup_made(11, 10, ID), index.cgroup_made(12, 11, "nested")), (9, 9));
+    assert!(index.cgroup_held(11, 9) && !index.cgroup_held(12, 7), "made before the kernel was told");
+    // A pod of one container needs no word of the kubelet.
+    index.apply(pod(1));
+    assert_eq!(index.cgroup_made(11, 10, ID), 8);
+    // Containers that there is no number for are judged as their pod.
+    index.set_numbers(numbers(1, 7, &[]));
+    assert_eq!(index.cgroup_made(11, 10, ID), 7);
 }
 
 #[test]
@@ -115,11 +147,11 @@ fn a_pod_that_is_deleted_is_known_until_its_processes_are_gone() {
     index.cgroup_made(11, 10, ID);
     assert!(!index.delete(&uid(1)), "it has processes");
     assert!(index.delete(&uid(2)) && !index.delete(&uid(2)));
-    assert_eq!(index.labels().keys().cloned().collect::<Vec<_>>(), [uid(1)]);
+    assert_eq!(index.facts().keys().cloned().collect::<Vec<_>>(), [uid(1)]);
     assert_eq!(index.counts(), PodCounts { pods: 1, ending: 1, cgroups: 4, cgroups_refused: 0 });
     assert!(!index.cgroup_removed(11, 5));
     assert!(index.cgroup_removed(10, 6));
-    assert!(index.labels().is_empty());
+    assert!(index.facts().is_empty());
     // Deleted and made again with the same uid cannot be; told again while it ends, it is there.
     index.apply(pod(1));
     index.cgroup_made(20, 2, &format!("pod{}", uid(1)));
@@ -134,7 +166,7 @@ fn a_list_replaces_what_was_known() {
     index.apply(pod(1));
     index.apply(pod(2));
     assert!(index.reset(vec![pod(2), pod(3)]));
-    assert_eq!(index.labels().keys().cloned().collect::<Vec<_>>(), [uid(2), uid(3)]);
+    assert_eq!(index.facts().keys().cloned().collect::<Vec<_>>(), [uid(2), uid(3)]);
     assert!(!index.reset(vec![pod(3), pod(2)]));
 }
 
@@ -158,7 +190,7 @@ fn what_was_missed_is_made_up_for() {
     assert_eq!(index.cgroups(), BTreeSet::from([1, 2, 10]));
     assert!(index.cgroups_removed(&BTreeSet::from([10, 77]), 9), "its processes are gone");
     assert_eq!(index.cgroups(), BTreeSet::from([1, 2]));
-    assert!(index.labels().is_empty());
+    assert!(index.facts().is_empty());
 }
 
 #[test]
@@ -168,7 +200,7 @@ fn more_cgroups_than_there_is_room_for_are_counted() {
         index.cgroup_made(100 + id, 2, "x");
     }
     assert_eq!(index.counts().cgroups_refused, 2);
-    assert_eq!(index.cgroup_made(9_999_999, 2, "y"), CgroupOwner::UnknownPod);
+    assert_eq!(index.cgroup_made(9_999_999, 2, "y"), LICTOR_POD_UNKNOWN);
 }
 
 #[test]

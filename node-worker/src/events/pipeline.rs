@@ -11,7 +11,7 @@ use crate::actions::calls::CallQueues;
 use crate::enrich::clock::{BootOffset, boot_now_ns};
 use crate::enrich::pods::{PodText, PodTexts};
 use crate::enrich::process::{Actor, ProcessCounts, ProcessReader, ProcessTable};
-use crate::port::{Batch, CgroupOwner, HookDecoder, KernelError, RecordSource, RevisionDecoder, error_chain};
+use crate::port::{Batch, HookDecoder, KernelError, RecordSource, RevisionDecoder, error_chain};
 use crate::sinks::json::{EventType, EventWriter, FiredGroup, Seen};
 use crate::sinks::note::{Notes, Records};
 use crate::sinks::output::{LinesOf, Output};
@@ -349,11 +349,8 @@ impl State {
             if fixed.removed != 0 {
                 return index.cgroup_removed(fixed.cgroup_id, fixed.head.boot_ns);
             }
-            match index.cgroup_made(fixed.cgroup_id, fixed.parent_id, &name) {
-                CgroupOwner::Host => fixed.pod != wire::LICTOR_POD_HOST,
-                CgroupOwner::UnknownPod => fixed.pod != wire::LICTOR_POD_UNKNOWN,
-                CgroupOwner::Pod(_) => fixed.pod < wire::LICTOR_POD_FIRST,
-            }
+            index.cgroup_made(fixed.cgroup_id, fixed.parent_id, &name);
+            !index.cgroup_held(fixed.cgroup_id, fixed.pod)
         });
     }
 

@@ -304,6 +304,7 @@ pub(crate) fn group(function_name: &str, event: EventKind, args: Vec<ArgPlan>) -
 /// A rule of group 0 that is reported.
 pub(crate) fn rule(flags: u32, shown: ShownAction) -> RulePlan {
     RulePlan {
+        scope: None,
         group: 0,
         selector: 0,
         label: None,

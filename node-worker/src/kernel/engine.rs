@@ -11,14 +11,15 @@ use super::sys::{self, MapSpec};
 use super::tables::FilledTables;
 use super::{Options, Types, counts, pins};
 use crate::port::{
-    Applied, ApplyError, CgroupOwner, HookState, KernelError, KernelPort, LiveRevision, NamedCount,
+    Applied, ApplyError, HookState, KernelError, KernelPort, LiveRevision, NamedCount, PodFacts, PodNumbers,
     RevisionDecoder, ScopeFacts,
 };
+use crate::state::hexadecimal;
 use lictor_node_worker_ebpf::{
     self as wire, LICTOR_MAX_HOOKS, LICTOR_MAX_POLICIES, LICTOR_MAX_SOCKETS, bytes_of, lictor_number_key,
     lictor_policy_counts, lictor_revision,
 };
-use lictor_policy::model::{PodLabels, PolicyKey};
+use lictor_policy::model::PolicyKey;
 use lictor_policy::plan::{HookPlan, HookPoint, Plan, Tables, layout, shape as shape_constants};
 use std::collections::BTreeMap;
 use std::io;
@@ -121,7 +122,7 @@ impl Engine {
     /// Finds or makes the program for `hook`; attaches it when nothing is attached there yet. What it attaches is
     /// idle, since no live revision has a rule in its slot.
     fn place(&mut self, hook: &HookPlan, slot: u16) -> Result<Placed, ApplyError> {
-        let digest = hex(&hook.shape_digest()[..16]);
+        let digest = hexadecimal(&hook.shape_digest()[..16]);
         if let Some(shape) = self.slots.entries.get(&slot).and_then(|entry| entry.shape(&digest)) {
             return Ok(Placed { slot, shape: shape.id });
         }
@@ -391,7 +392,7 @@ impl Engine {
             .iter()
             .map(|hook| {
                 let slot = self.slots.slot_of(&hook.point)?;
-                let digest = hex(&hook.shape_digest()[..16]);
+                let digest = hexadecimal(&hook.shape_digest()[..16]);
                 let shape = self.slots.entries.get(&slot)?.shape(&digest)?.id;
                 Some(Placed { slot, shape })
             })
@@ -466,15 +467,6 @@ fn forbid_shortcut(tables: &mut Tables, slot: u16) {
     }
 }
 
-/// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 impl KernelPort for Engine {
     fn adopt(&mut self, plan: &Arc<Plan>) -> Result<Option<Applied>, KernelError> {
         let (number, slot) = self.live_slot()?;
@@ -531,20 +523,21 @@ impl KernelPort for Engine {
         }
     }
 
-    fn set_pods(&mut self, pods: &BTreeMap<String, PodLabels>) -> Result<(), KernelError> {
+    fn set_pods(&mut self, pods: &BTreeMap<String, PodFacts>) -> Result<PodNumbers, KernelError> {
         let (_, slot) = self.live_slot()?;
         let live = self.scopes[slot as usize & 1].as_mut();
-        if self.pods.set(&self.shared, pods, live)? {
+        let (changed, numbers) = self.pods.set(&self.shared, pods, live)?;
+        if changed {
             forget_remembered(&self.live)?;
         }
-        match self.scopes[slot as usize & 1].as_mut() {
-            Some(live) => live.collect(),
-            None => Ok(()),
+        if let Some(live) = self.scopes[slot as usize & 1].as_mut() {
+            live.collect()?;
         }
+        Ok(numbers)
     }
 
-    fn place_cgroup(&mut self, id: u64, owner: &CgroupOwner) -> Result<(), KernelError> {
-        if self.pods.place(&self.shared, id, owner)? {
+    fn place_cgroup(&mut self, id: u64, pod: u32) -> Result<(), KernelError> {
+        if Pods::place(&self.shared, id, pod)? {
             forget_remembered(&self.live)?;
         }
         Ok(())

@@ -142,7 +142,7 @@ fn build_name() -> String {
         hash.update(bytes);
     }
     let digest = hash.finalize();
-    let short = engine::hex(&digest[..6]);
+    let short = crate::state::hexadecimal(&digest[..6]);
     format!("v{LICTOR_ABI_VERSION}-{short}")
 }
 

@@ -1,22 +1,24 @@
 //! Pods and scope classes: data beside the revision, changed while it is live.
 //!
-//! A pod has a number as long as it is known, whatever the policies; cgroups hold it. What the number means to the rules
-//! is a class of the live revision: the set of scopes that the pod is in. Sets that are equal are one class, so the
+//! A pod, and each of its containers, has a number as long as the pod is known, whatever the policies; cgroups hold it.
+//! What the number means to the rules is a class of the live revision: the set of scopes that the pod or container is in. Sets that are equal are one class, so the
 //! tables grow with the number of different sets, not with the number of pods.
 
 use super::engine::barrier;
 use super::maps::{SharedMaps, memory_bytes};
 use super::memory::LiveWord;
 use super::sys::{self, MapSpec};
-use crate::port::{CgroupOwner, KernelError, ScopeFacts};
+use crate::port::{KernelError, NumbersOfPod, PodFacts, PodNumbers, ScopeFacts};
+use crate::state::hexadecimal;
 use lictor_node_worker_ebpf::{
     self as wire, LICTOR_CGROUP_NESTED, LICTOR_MAX_CGROUPS, LICTOR_MAX_PODS, LICTOR_POD_FIRST,
     LICTOR_POD_HOST, LICTOR_POD_UNKNOWN, bytes_of, lictor_cgroup, lictor_pod_uid, lictor_scope,
     lictor_scope_key,
 };
-use lictor_policy::model::{PodLabels, Workload};
+use lictor_policy::model::Workload;
 use lictor_policy::plan::{Plan, ScopeSet, scope_entry};
-use std::collections::BTreeMap;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -31,23 +33,27 @@ fn fail(operation: &'static str, target: &'static str) -> impl FnOnce(io::Error)
     move |error| KernelError::new(operation, target, error)
 }
 
-/// The pods that have a number.
+/// Numbers that containers leave to pods: eight times as many as a node has pods by default.
+const NUMBERS_FOR_PODS: usize = LICTOR_MAX_PODS as usize / 4;
+
+/// The pods and containers that have a number.
 #[derive(Debug, Default)]
 pub(super) struct Pods {
-    /// By uid.
-    known: BTreeMap<String, Pod>,
+    /// By the key in the kernel's table.
+    known: BTreeMap<String, Known>,
     refused: u64,
 }
 
 #[derive(Debug)]
-struct Pod {
+struct Known {
     number: u32,
-    /// `None` = it is known from an earlier agent, and nobody has told of it since.
-    labels: Option<PodLabels>,
+    /// [`Workload::UnknownPod`] = it is known from an earlier agent, and nobody has told of it since.
+    workload: Workload,
+    is_pod: bool,
 }
 
 impl Pods {
-    /// The pods that an earlier agent gave numbers to.
+    /// The pods and containers that an earlier agent gave numbers to.
     pub(super) fn open(shared: &SharedMaps) -> Result<Self, KernelError> {
         let map = shared.get("pods")?;
         let mut pods = Self::default();
@@ -56,65 +62,67 @@ impl Pods {
             let mut number = [0; 4];
             sys::map_lookup(map, &key, &mut number).map_err(fail("read map", "pods"))?;
             let end = key.iter().position(|byte| *byte == 0).unwrap_or(key.len());
-            let uid = String::from_utf8_lossy(&key[..end]).into_owned();
-            pods.known.insert(uid, Pod { number: u32::from_ne_bytes(number), labels: None });
+            let key = String::from_utf8_lossy(&key[..end]).into_owned();
+            let number = u32::from_ne_bytes(number);
+            let is_pod = !key.starts_with(CONTAINER_KEY);
+            pods.known.insert(key, Known { number, workload: Workload::UnknownPod, is_pod });
         }
         Ok(pods)
     }
 
     /// What each number stands for, as far as it is known.
-    fn workloads(&self) -> impl Iterator<Item = (u32, Workload)> {
-        let pods = self.known.values().map(|pod| {
-            let workload = pod.labels.clone().map_or(Workload::UnknownPod, Workload::Pod);
-            (pod.number, workload)
-        });
-        [(LICTOR_POD_HOST, Workload::Host), (LICTOR_POD_UNKNOWN, Workload::UnknownPod)]
+    fn workloads(&self) -> impl Iterator<Item = (u32, &Workload)> {
+        let pods = self.known.values().map(|known| (known.number, &known.workload));
+        [(LICTOR_POD_HOST, &Workload::Host), (LICTOR_POD_UNKNOWN, &Workload::UnknownPod)]
             .into_iter()
             .chain(pods)
     }
 
-    fn free_number(&self) -> Option<u32> {
-        let used: std::collections::BTreeSet<u32> = self.known.values().map(|pod| pod.number).collect();
-        (LICTOR_POD_FIRST..LICTOR_MAX_PODS).find(|number| !used.contains(number))
-    }
-
-    /// Makes `pods` the known ones. `live` are the classes of the live revision.
+    /// Makes `pods` the known ones and gives their numbers; `true` = what is live judges somebody otherwise from here on.
+    /// `live` are the classes of the live revision.
     pub(super) fn set(
         &mut self,
         shared: &SharedMaps,
-        pods: &BTreeMap<String, PodLabels>,
+        pods: &BTreeMap<String, PodFacts>,
         mut live: Option<&mut SlotScopes>,
-    ) -> Result<bool, KernelError> {
+    ) -> Result<(bool, PodNumbers), KernelError> {
         let map = shared.get("pods")?;
         let mut changed = false;
-        let gone: Vec<String> = self.known.keys().filter(|uid| !pods.contains_key(*uid)).cloned().collect();
-        for uid in gone {
-            let Some(pod) = self.known.get(&uid) else { continue };
+        let wanted = wanted(pods);
+        // Numbers that become free now are not given away yet: cgroups are told of it after this.
+        let mut free = self.free_numbers();
+        let keys: BTreeSet<&str> = wanted.iter().map(|(key, _, _)| key.as_str()).collect();
+        let gone = self.known.keys().filter(|key| !keys.contains(key.as_str())).cloned();
+        for key in gone.collect::<Vec<_>>() {
+            let Some(known) = self.known.get(&key) else { continue };
             // Its cgroups are gone; nothing is found by its number any more.
-            if let Some(key) = uid_key(&uid) {
+            if let Some(key) = uid_key(&key) {
                 sys::map_delete(map, bytes_of(&key)).map_err(fail("write map", "pods"))?;
             }
             if let Some(live) = live.as_deref_mut() {
-                changed |= live.assign(shared, pod.number, &Workload::UnknownPod)?;
+                changed |= live.assign(shared, known.number, &Workload::UnknownPod)?;
             }
-            self.known.remove(&uid);
+            self.known.remove(&key);
         }
         self.refused = 0;
-        for (uid, labels) in pods {
-            let number = self.known.get(uid).map(|pod| pod.number).or_else(|| self.free_number());
-            let (Some(number), Some(key)) = (number, uid_key(uid)) else {
+        for (key, workload, is_pod) in wanted {
+            let number =
+                self.known.get(&key).map(|known| known.number).or_else(|| {
+                    (is_pod || free.len() > NUMBERS_FOR_PODS).then(|| free.pop_first()).flatten()
+                });
+            let (Some(number), Some(uid)) = (number, uid_key(&key)) else {
                 self.refused += 1;
                 continue;
             };
             // First what the number means, then who has it.
             if let Some(live) = live.as_deref_mut() {
-                changed |= live.assign(shared, number, &Workload::Pod(labels.clone()))?;
+                changed |= live.assign(shared, number, &workload)?;
             }
-            if !self.known.contains_key(uid) {
-                sys::map_update(map, bytes_of(&key), &number.to_ne_bytes())
+            if !self.known.contains_key(&key) {
+                sys::map_update(map, bytes_of(&uid), &number.to_ne_bytes())
                     .map_err(fail("write map", "pods"))?;
             }
-            self.known.insert(uid.clone(), Pod { number, labels: Some(labels.clone()) });
+            self.known.insert(key, Known { number, workload, is_pod });
         }
         if let Some(live) = live {
             for (number, workload) in
@@ -123,21 +131,26 @@ impl Pods {
                 changed |= live.assign(shared, number, &workload)?;
             }
         }
-        Ok(changed)
+        Ok((changed, self.numbers(pods)))
     }
 
-    /// Places a cgroup; `true` = it belonged to somebody else before.
-    pub(super) fn place(
-        &self,
-        shared: &SharedMaps,
-        id: u64,
-        owner: &CgroupOwner,
-    ) -> Result<bool, KernelError> {
-        let pod = match owner {
-            CgroupOwner::Host => LICTOR_POD_HOST,
-            CgroupOwner::UnknownPod => LICTOR_POD_UNKNOWN,
-            CgroupOwner::Pod(uid) => self.known.get(uid).map_or(LICTOR_POD_UNKNOWN, |pod| pod.number),
+    fn free_numbers(&self) -> BTreeSet<u32> {
+        let used: BTreeSet<u32> = self.known.values().map(|known| known.number).collect();
+        (LICTOR_POD_FIRST..LICTOR_MAX_PODS).filter(|number| !used.contains(number)).collect()
+    }
+
+    fn numbers(&self, pods: &BTreeMap<String, PodFacts>) -> PodNumbers {
+        let number = |key: &str| self.known.get(key).map(|known| known.number);
+        let of_pod = |(uid, facts): (&String, &PodFacts)| {
+            let of_container = |name: &String| Some((name.clone(), number(&container_key(uid, name))?));
+            let containers = facts.containers.keys().filter_map(of_container).collect();
+            Some((uid.clone(), NumbersOfPod { pod: number(uid)?, containers }))
         };
+        PodNumbers(pods.iter().filter_map(of_pod).collect())
+    }
+
+    /// Gives a cgroup to who has this number; `true` = it belonged to somebody else before.
+    pub(super) fn place(shared: &SharedMaps, id: u64, pod: u32) -> Result<bool, KernelError> {
         let map = shared.get("cgroups")?;
         let known = cgroup(map, id)?;
         if known.is_some_and(|known| known.pod == pod) {
@@ -160,7 +173,8 @@ impl Pods {
         sys::map_lookup(shared.get("nested")?, &0u32.to_ne_bytes(), &mut nested)
             .map_err(fail("read map", "nested"))?;
         Ok(ScopeFacts {
-            pods: self.known.len() as u64,
+            pods: self.known.values().filter(|known| known.is_pod).count() as u64,
+            containers: self.known.values().filter(|known| !known.is_pod).count() as u64,
             pods_refused: self.refused,
             cgroups: keys.map_err(fail("read map", "cgroups"))?.len() as u64,
             nested_cgroups: u64::from_ne_bytes(nested),
@@ -177,6 +191,26 @@ fn cgroup(map: BorrowedFd<'_>, id: u64) -> Result<Option<lictor_cgroup>, KernelE
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fail("read map", "cgroups")(error)),
     }
+}
+
+/// What begins the keys of containers, and no uid.
+const CONTAINER_KEY: &str = "c/";
+
+/// What stands for a container in the kernel's table: a digest, since uid and name do not fit. A container that is started
+/// again has the same.
+fn container_key(uid: &str, name: &str) -> String {
+    let digest = Sha256::new().chain_update(uid).chain_update("/").chain_update(name).finalize();
+    format!("{CONTAINER_KEY}{}", hexadecimal(&digest[..16]))
+}
+
+/// Who is to have a number, the pods first, by the key in the kernel's table; `true` = a pod.
+fn wanted(pods: &BTreeMap<String, PodFacts>) -> Vec<(String, Workload, bool)> {
+    let whole = pods.iter().map(|(uid, facts)| (uid.clone(), facts.workload(None), true));
+    let containers = pods.iter().flat_map(|(uid, facts)| {
+        let of = move |name: &String| (container_key(uid, name), facts.workload(Some(name)), false);
+        facts.containers.keys().map(of)
+    });
+    whole.chain(containers).collect()
 }
 
 fn uid_key(uid: &str) -> Option<lictor_pod_uid> {
@@ -232,7 +266,7 @@ impl SlotScopes {
         };
         own.class_of(shared, &plan.scopes_of(&Workload::UnknownPod))?;
         for (number, workload) in pods.workloads() {
-            own.assign(shared, number, &workload)?;
+            own.assign(shared, number, workload)?;
         }
         Ok(Some(own))
     }

@@ -17,10 +17,11 @@ pub use pattern::FunctionPattern;
 pub use predicate::{
     BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, ExpressionTest, FileType, FileTypeTest, Namespace,
     NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest, Operand, PidTest, Predicate, TextMatch,
-    TextTest, ValueTest,
+    TextTest, ValueTest, WorkloadTest,
 };
 pub use scope::{
-    LabelTest, NAMESPACE_LABEL, NodeSelector, PodLabels, PodSelector, Requirement, Scope, Workload,
+    CONTAINER_NAME, CONTAINER_REPO, ContainerLabels, LabelTest, NAMESPACE_LABEL, NodeSelector, PodLabels,
+    PodSelector, Requirement, Scope, Workload, image_repository,
 };
 
 /// Where in a policy document something was written, as `spec.kprobes[0].selectors[1].matchArgs[0]`.
@@ -112,6 +113,13 @@ impl Policy {
     /// The workloads that the policy selects; `None` = every process of the node.
     pub fn scope(&self) -> Option<&Scope> {
         self.scope.as_ref()
+    }
+
+    /// The scope of the policy (`None`) and those of its rules, with where they are written.
+    pub fn scopes(&self) -> impl Iterator<Item = (Option<&FieldPath>, &Scope)> {
+        let rules = self.hooks.iter().flat_map(|hook| &hook.rules).filter_map(Rule::workloads);
+        let rules = rules.map(|test| (Some(&test.at), &test.scope));
+        self.scope.iter().map(|scope| (None, scope)).chain(rules)
     }
 
     /// The policy's hooks, in the order of the document.
@@ -503,6 +511,15 @@ pub struct Rule {
     pub predicates: Vec<Predicate>,
     /// What happens when it matches.
     pub actions: Actions,
+}
+
+impl Rule {
+    /// `matchWorkloads`: a rule has one at most.
+    pub fn workloads(&self) -> Option<&WorkloadTest> {
+        self.predicates
+            .iter()
+            .find_map(|predicate| if let Predicate::Workload(test) = predicate { Some(test) } else { None })
+    }
 }
 
 /// What happens when a rule matches, folded from its list of actions.

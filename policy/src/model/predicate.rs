@@ -1,6 +1,6 @@
 //! The filters of a rule.
 
-use super::{EndpointsTest, FieldPath};
+use super::{EndpointsTest, FieldPath, Scope};
 use crate::expression::Expression;
 use lictor_node_worker_ebpf::{LICTOR_PATH_MAX, LICTOR_SUBSTRING_MAX, LICTOR_SUFFIX_MAX};
 use std::collections::BTreeMap;
@@ -26,6 +26,8 @@ pub enum Predicate {
     },
     /// `CelExpr`: a condition over several values.
     Expression(ExpressionTest),
+    /// `matchWorkloads`: the workload that the process is of.
+    Workload(WorkloadTest),
     /// `matchBinaries`, `matchParentBinaries`: the path of an executable.
     Binary(BinaryTest),
     /// `matchPIDs`.
@@ -47,6 +49,7 @@ impl Predicate {
             Self::Return { at, .. } => Some(at),
             Self::Expression(test) => test.asks_return().then_some(&test.at),
             Self::Arg { .. }
+            | Self::Workload(_)
             | Self::Binary(_)
             | Self::Pid(_)
             | Self::Namespace(_)
@@ -55,6 +58,15 @@ impl Predicate {
             | Self::CapabilityChange(_) => None,
         }
     }
+}
+
+/// `matchWorkloads`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadTest {
+    /// Where in the document.
+    pub at: FieldPath,
+    /// The workloads, among those that the policy applies to.
+    pub scope: Scope,
 }
 
 /// `CelExpr`.

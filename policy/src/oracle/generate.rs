@@ -7,22 +7,23 @@ mod endpoints;
 mod expressions;
 mod members;
 mod places;
+mod workloads;
 
 pub use members::of_task;
 pub use places::places;
+pub use workloads::workloads;
 
 use super::{Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value};
 use crate::model::{
     Actions, Arg, ArgKind, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType,
-    FileTypeTest, Hook, HookTarget, IntField, IntKind, LabelTest, Mode, Namespace, NamespaceChangeTest,
-    NamespaceTest, NamespaceValue, NodeSelector, NumberTest, OnUnresolved, Origin, PidTest, PodLabels,
-    PodSelector, Policy, PolicyKey, Predicate, RateLimit, RateLimitScope, Requirement, Rule, Scope,
-    ShownAction, Stacks, TextMatch, TextTest, ValueTest, Workload,
+    FileTypeTest, Hook, HookTarget, IntField, IntKind, Mode, Namespace, NamespaceChangeTest, NamespaceTest,
+    NamespaceValue, NodeSelector, NumberTest, OnUnresolved, Origin, PidTest, Policy, PolicyKey, Predicate,
+    RateLimit, RateLimitScope, Rule, ShownAction, Stacks, TextMatch, TextTest, ValueTest, WorkloadTest,
 };
 use crate::plan::testing::HOST_NAMESPACE;
 use crate::plan::{TypeClass, automatic_kind};
 use crate::spec::ARGS_MAX;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Numbers from a seed: the same seed gives the same numbers on every machine, for ever.
 #[derive(Debug, Clone)]
@@ -107,22 +108,6 @@ pub fn policies(seed: u64, places: &[Place]) -> Vec<Policy> {
     policies
 }
 
-/// Workloads that the scopes of made-up policies tell apart; the host first, then pods, the last one unknown.
-pub fn workloads() -> Vec<Workload> {
-    let pod = |namespace: &str, labels: &[(&str, &str)]| {
-        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Workload::Pod(PodLabels { namespace: namespace.to_owned(), labels })
-    };
-    vec![
-        Workload::Host,
-        pod("team", &[("app", "web")]),
-        pod("team", &[("app", "db"), ("tier", "web")]),
-        pod("team", &[]),
-        pod("other", &[("app", "web"), ("tier", "db")]),
-        Workload::UnknownPod,
-    ]
-}
-
 /// Filters on the process: binary, four on process ids, namespaces, three on capability sets.
 const FILTERS: usize = 9;
 
@@ -158,28 +143,6 @@ impl Maker {
             .collect();
         let scope = self.scope(key.namespace.as_deref());
         Policy { key, mode, on_unresolved, nodes: NodeSelector::default(), scope, hooks }
-    }
-
-    /// A scope: always one for a policy in a namespace, now and then one for others.
-    fn scope(&mut self, namespace: Option<&str>) -> Option<Scope> {
-        let random = &mut self.random;
-        if namespace.is_none() && !random.chance(30) {
-            return None;
-        }
-        let mut requirements = BTreeSet::new();
-        for _ in 0..random.below(3) {
-            let values = (0..=random.below(2)).map(|_| random.pick(&["web", "db"]).to_owned()).collect();
-            let test = match random.below(4) {
-                0 => LabelTest::In(values),
-                1 => LabelTest::NotIn(values),
-                2 => LabelTest::Exists,
-                _ => LabelTest::DoesNotExist,
-            };
-            requirements.insert(Requirement { key: random.pick(&["app", "tier"]).to_owned(), test });
-        }
-        let pods = PodSelector { namespace: namespace.map(str::to_owned), requirements };
-        let host = namespace.is_none() && random.chance(40);
-        Some(Scope { pods: (!host || random.chance(70)).then_some(pods), host })
     }
 
     fn hook(&mut self, number: usize, place: &Place, at: &FieldPath) -> Hook {
@@ -259,6 +222,10 @@ impl Maker {
         {
             let test = self.value_test(arg.kind, class);
             predicates.push(Predicate::Return { at: at.clone(), test });
+        }
+        if self.random.chance(12) {
+            let scope = self.workloads(true);
+            predicates.push(Predicate::Workload(WorkloadTest { at: at.clone(), scope }));
         }
         let deny = (place.denies && return_arg.is_none() && self.random.chance(40))
             .then(|| self.random.pick(&[-1, -13, -4095]));

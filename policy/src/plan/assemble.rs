@@ -51,8 +51,8 @@ pub(super) fn assemble(
     };
     let rules = points.values().flatten().flat_map(|member| &member.hook.rules);
     let tracks = rules.filter_map(|rule| rule.socket).any(|(_, track)| track);
-    let hooks =
-        points.iter().map(|(point, members)| hook_plan(point, members, &dictionary, tracks)).collect();
+    let hooks = points.iter().map(|(point, members)| hook_plan(point, members, &dictionary, tracks, &scopes));
+    let hooks = hooks.collect();
     let mut plan = Plan { policies, scopes, hooks, paths, digest: [0; 32] };
     plan.digest = digest(&plan);
     plan
@@ -65,8 +65,14 @@ fn path_keys(points: &BTreeMap<HookPoint, Vec<Member>>, kind: kind::Type) -> Key
     Keys::new(tests.flat_map(|(_, test)| test_keys(test)).collect())
 }
 
-/// `tracks`: some rule of the revision remembers who has sockets.
-fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>, tracks: bool) -> HookPlan {
+/// `tracks`: some rule of the revision remembers who has sockets. `scopes`: those of the plan, in order.
+fn hook_plan(
+    point: &HookPoint,
+    members: &[Member],
+    paths: &Paths<'_>,
+    tracks: bool,
+    scopes: &[Scope],
+) -> HookPlan {
     let fields: BTreeSet<Field> = members.iter().flat_map(|member| &member.hook.fields).copied().collect();
     let fields: Vec<Field> = fields.into_iter().collect();
     let keys: BTreeSet<ColumnKey> = members.iter().flat_map(|member| &member.hook.columns).copied().collect();
@@ -95,7 +101,7 @@ fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>, tracks: b
         rules: (0..)
             .zip(members)
             .flat_map(|(group, member)| member.hook.rules.iter().map(move |rule| (group, rule)))
-            .map(|(group, rule)| rule_plan(group, rule, &fields))
+            .map(|(group, rule)| rule_plan(group, rule, &fields, scopes))
             .collect(),
         groups: members.iter().map(|member| group_plan(member, &fields)).collect(),
         vectors: vectors.into_vectors(),
@@ -103,8 +109,10 @@ fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>, tracks: b
     }
 }
 
-fn rule_plan(group: u32, rule: &PlacedRule, fields: &[Field]) -> RulePlan {
-    let mut plan = RulePlan { group, ..rule.plan.clone() };
+fn rule_plan(group: u32, rule: &PlacedRule, fields: &[Field], scopes: &[Scope]) -> RulePlan {
+    let scope = rule.scope.as_ref().and_then(|scope| scopes.binary_search(scope).ok());
+    let scope = scope.map(|index| index as u32);
+    let mut plan = RulePlan { group, scope, ..rule.plan.clone() };
     if let Some((field, track)) = rule.socket
         && let Some(index) = fields.iter().position(|one| *one == field)
     {

@@ -60,7 +60,7 @@ pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
         for hook in found.hooks {
             points.entry(hook.point.clone()).or_default().push(Member { policy: number, hook });
         }
-        scopes.extend(&policy.scope);
+        scopes.extend(policy.scopes().map(|(_, scope)| scope));
         compiled.push((
             policy,
             PlanPolicy {
@@ -86,17 +86,23 @@ pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
     Compiled { plan: assemble(compiled, scopes, &points), refusals, warnings, files }
 }
 
-/// A policy that selects pods, where nobody can tell which process is of which pod.
-fn unknown_pods(policy: &Policy, facts: &NodeFacts) -> Option<Refusal> {
-    let reason = facts.no_pods.as_ref()?;
-    let scope = policy.scope.as_ref()?;
-    scope.pods.as_ref()?;
-    let at = if policy.key.namespace.is_some() { "metadata.namespace" } else { "spec.podSelector" };
-    let problem = Problem::new(
-        format!("a policy for {scope}"),
-        "policies for every process, or with hostSelector alone",
-    );
-    Some(problem.hint(reason).at(&policy.key, &FieldPath::new(at)))
+/// What selects pods, where nobody can tell which process is of which pod.
+fn unknown_pods(policy: &Policy, facts: &NodeFacts) -> Vec<Refusal> {
+    let Some(reason) = &facts.no_pods else { return Vec::new() };
+    let of_pods = policy.scopes().filter(|(_, scope)| scope.pods.is_some());
+    let refusal = |(rule_at, scope): (Option<&FieldPath>, &Scope)| {
+        let what = if rule_at.is_some() { "selector" } else { "policy" };
+        let at = rule_at.cloned().unwrap_or_else(|| {
+            FieldPath::new(match scope.pods.as_ref().map(|pods| !pods.containers.is_empty()) {
+                _ if policy.key.namespace.is_some() => "metadata.namespace",
+                Some(true) => "spec.containerSelector",
+                Some(false) | None => "spec.podSelector",
+            })
+        });
+        let allowed = "policies for every process, or with hostSelector alone";
+        Problem::new(format!("a {what} for {scope}"), allowed).hint(reason).at(&policy.key, &at)
+    };
+    of_pods.map(refusal).collect()
 }
 
 /// Intervals of one NUMBER column: what the programs' binary search reaches with 14 steps.

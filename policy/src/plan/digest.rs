@@ -1,9 +1,12 @@
 //! Digests: of a plan, and of a program's constants.
 
 use super::{ArgPlan, Automaton, ColumnTable, GroupPlan, HookPlan, Plan, RulePlan, Trie, Vector};
-use crate::model::{ArgKind, Call, CapabilitiesField, IntField, LabelTest, Mode, Scope, ShownAction};
+use crate::model::{
+    ArgKind, Call, CapabilitiesField, IntField, LabelTest, Mode, Requirement, Scope, ShownAction,
+};
 use lictor_node_worker_ebpf::{LICTOR_ABI_VERSION, bytes_of};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// What is hashed: every value with its length or telling its own, so that no two plans are written the same. Short,
 /// because hashing is most of the work of compiling.
@@ -108,8 +111,14 @@ fn write_scope(canonical: &mut Canonical, scope: &Scope) {
     canonical.number(u8::from(scope.host) | u8::from(scope.pods.is_some()) << 1);
     let Some(pods) = &scope.pods else { return };
     canonical.optional_text(pods.namespace.as_deref());
-    canonical.length(pods.requirements.len());
-    for requirement in &pods.requirements {
+    for requirements in [&pods.requirements, &pods.containers] {
+        write_requirements(canonical, requirements);
+    }
+}
+
+fn write_requirements(canonical: &mut Canonical, requirements: &BTreeSet<Requirement>) {
+    canonical.length(requirements.len());
+    for requirement in requirements {
         canonical.text(&requirement.key);
         let (number, values) = match &requirement.test {
             LabelTest::In(values) => (0_u8, Some(values)),
@@ -267,6 +276,7 @@ fn write_trie(canonical: &mut Canonical, trie: &Trie) {
 
 fn write_rule(canonical: &mut Canonical, rule: &RulePlan) {
     canonical.number(rule.group);
+    canonical.number(rule.scope.map_or(0, |scope| u64::from(scope) + 1));
     canonical.number(rule.selector);
     canonical.optional_text(rule.label.as_deref());
     canonical.number(rule.flags);

@@ -107,7 +107,7 @@ use std::collections::BTreeMap;
 pub struct Plan {
     /// Policies in the order of their keys; a rule's `policy` is an index into this list.
     pub policies: Vec<PlanPolicy>,
-    /// The distinct scopes of the policies, in order. Policies without a scope apply to every process.
+    /// The distinct scopes of the policies and of their rules, in order. Policies without a scope apply to every process.
     pub scopes: Vec<Scope>,
     /// Hook points in the order of their points; no two are the same.
     pub hooks: Vec<HookPlan>,
@@ -253,6 +253,8 @@ pub struct ShapePlan {
 pub struct RulePlan {
     /// Index into [`HookPlan::groups`].
     pub group: u32,
+    /// The workloads that the rule is for among those of its policy: index into [`Plan::scopes`]; `None` = all.
+    pub scope: Option<u32>,
     /// Number of the selector within its hook.
     pub selector: u32,
     /// The selector's label.

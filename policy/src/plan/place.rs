@@ -13,7 +13,7 @@ use crate::expression::Code;
 use crate::model::{
     Actions, Arg, ArgKind, EndpointsPart, EndpointsTest, EndpointsValues, FieldPath, Hook, HookTarget,
     IntField, IntKind, Mode, NumberTest, OnUnresolved, Policy, PolicyKey, Predicate, RateLimitScope, Rule,
-    TextMatch, TextTest, ValueTest,
+    Scope, TextMatch, TextTest, ValueTest,
 };
 use crate::violation::{Violation, Warning};
 use lictor_node_worker_ebpf as wire;
@@ -36,6 +36,8 @@ pub(super) struct ColumnKey {
 pub(super) struct PlacedRule {
     pub(super) plan: RulePlan,
     pub(super) match_unresolved: bool,
+    /// The workloads that it is for, among those of the policy; `None` = all.
+    pub(super) scope: Option<Scope>,
     pub(super) tests: Vec<(ColumnKey, Test)>,
     /// The field of the socket that is remembered (`true`) or forgotten.
     pub(super) socket: Option<(Field, bool)>,
@@ -303,7 +305,8 @@ impl Placing<'_> {
         returned: Option<Resolved>,
     ) -> PlacedRule {
         let mut tests = Tests::default();
-        if self.policy.scope.is_some() {
+        let scope = rule.workloads().map(|test| test.scope.clone());
+        if self.policy.scope.is_some() || scope.is_some() {
             let source = Source::Process(from::LICTOR_FROM_CGROUP);
             tests.add(column::LICTOR_COLUMN_SCOPE, source, Test::Scope);
         }
@@ -333,6 +336,8 @@ impl Placing<'_> {
                     }
                 }
                 Predicate::Expression(test) => self.expression(test, args, returned, &mut tests),
+                // Which rules are for which workloads is data beside the plan.
+                Predicate::Workload(_) => {}
                 Predicate::Binary(test) => self.binary(test, &mut tests),
                 Predicate::Pid(test) => process::pid(test, &mut tests),
                 Predicate::Namespace(test) => self.namespace(test, &mut tests),
@@ -354,7 +359,7 @@ impl Placing<'_> {
             Some((resolved?.field?, action.track))
         });
         let set = rule.actions.set.and_then(|action| self.set(&rule.at, args.get(action.arg).copied()??));
-        PlacedRule { plan: self.plan(number, rule), match_unresolved, tests: tests.0, socket, set }
+        PlacedRule { plan: self.plan(number, rule), match_unresolved, scope, tests: tests.0, socket, set }
     }
 
     /// The field that is written over; says so when there is no place for 4 bytes.
@@ -408,6 +413,7 @@ impl Placing<'_> {
         });
         RulePlan {
             group: 0,
+            scope: None,
             selector: number as u32,
             label: rule.label.clone(),
             flags,

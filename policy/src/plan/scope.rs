@@ -32,20 +32,20 @@ impl Plan {
 }
 
 impl HookPlan {
-    /// Whether some rule here belongs to a policy that selects workloads.
+    /// Whether some rule here, or its policy, selects workloads.
     pub fn is_scoped(&self) -> bool {
         let scope = lictor_column_kind::LICTOR_COLUMN_SCOPE;
         self.shape.columns.iter().any(|column| u32::from(column.kind) == scope)
     }
 
-    /// The rules of the policies that apply within `scopes`: those without a scope, and those whose scope is in the set.
+    /// The rules that apply within `scopes`: those for which neither policy nor rule has a scope that is not in the set.
     pub fn rules_within(&self, plan: &Plan, scopes: &ScopeSet) -> Vector {
         let mut words = vec![0_u64; self.rules.len().div_ceil(64)];
         for (number, rule) in self.rules.iter().enumerate() {
             let group = self.groups.get(rule.group as usize);
             let policy = group.and_then(|group| plan.policies.get(group.policy as usize));
-            let scope = policy.map(|policy| policy.scope);
-            if scope.is_some_and(|scope| scope.is_none_or(|index| scopes.contains(index))) {
+            let within = |scope: Option<u32>| scope.is_none_or(|index| scopes.contains(index));
+            if policy.is_some_and(|policy| within(policy.scope)) && within(rule.scope) {
                 words[number / 64] |= 1 << (number % 64);
             }
         }

@@ -309,7 +309,7 @@ fn not_yet(name: &str) -> String {
 }
 
 /// What to write instead of something that this version does not have, where there is something.
-const INSTEAD: [(&str, &str); 6] = [
+const INSTEAD: [(&str, &str); 4] = [
     ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
     (
         "NotifyEnforcer",
@@ -317,8 +317,6 @@ const INSTEAD: [(&str, &str); 6] = [
     ),
     ("CleanupEnforcerNotification", "leave it out: nothing has to be cleaned up"),
     ("validated", "leave it out"),
-    ("matchWorkloads", "give the policy a `podSelector`, or write a policy for each workload"),
-    ("containerSelector", "select pods with `podSelector`"),
 ];
 
 /// Whether a field of a later version says the same as leaving it out.

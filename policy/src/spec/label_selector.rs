@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Labels that a pod, or a node, must have. All of `matchLabels` and `matchExpressions` must hold; `{}` selects every one.
+/// Labels that a pod, or a node, must have, or what a container must be like. All of `matchLabels` and `matchExpressions` must hold; `{}` selects every one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LabelSelector {
     /// Labels and the value that each must have. Of a pod, the key `k8s:io.kubernetes.pod.namespace` stands for its
-    /// namespace.
+    /// namespace; of a container, `name` and `repo` are the keys.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub match_labels: BTreeMap<String, String>,
     /// What must hold of single labels.
@@ -21,7 +21,8 @@ pub struct LabelSelector {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LabelRequirement {
-    /// The label's key; of a pod, `k8s:io.kubernetes.pod.namespace` stands for its namespace.
+    /// The label's key; of a pod, `k8s:io.kubernetes.pod.namespace` stands for its namespace; of a container, `name` and
+    /// `repo`.
     pub key: String,
     /// How the label's value is compared.
     pub operator: LabelOperator,

@@ -39,7 +39,7 @@ pub use label_selector::{LabelOperator, LabelRequirement, LabelSelector};
 pub use list::{ListKind, ListSpec, PATTERN_BYTES_MAX};
 pub use option::OptionSpec;
 pub use policy::{HostSelector, ModeName, OnUnresolvedName, PolicySpec};
-pub use selector::SelectorSpec;
+pub use selector::{SelectorSpec, WorkloadFilter};
 pub use shape::schema;
 pub(crate) use shape::{Shape, ShapeKind, document as document_shape, of as shape_of};
 

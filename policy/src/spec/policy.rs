@@ -11,9 +11,7 @@ use std::collections::BTreeMap;
 /// What to watch and what to do. At least one hook, or `loader`; hooks of different kinds may stand together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = [
-    "containerSelector", "enforcers",
-]))]
+#[schemars(extend("x-lictor-later" = ["enforcers"]))]
 pub struct PolicySpec {
     /// Whether actions are carried out: `enforce` (the default) denies and kills, `monitor` only reports what it would
     /// have done. The option `policy-mode` says the same.
@@ -65,8 +63,14 @@ pub struct PolicySpec {
     /// `TracingPolicy` applies to every process of a node, a `TracingPolicyNamespaced` to all pods of its namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_selector: Option<LabelSelector>,
-    /// `{}` = processes of the node itself, those outside pods. Together with `podSelector` both are meant, alone it
-    /// leaves pods out. Not in a `TracingPolicyNamespaced`.
+    /// The containers that the policy applies to, among those of the pods that `podSelector` selects, or of all pods
+    /// without it: `name` is the container's name in its pod, `repo` its image without tag and digest, as in
+    /// `docker.io/library/nginx`. A container of a pod with several is known by them when the kubelet has told of it,
+    /// about a second after it began; the only one of a pod from its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_selector: Option<LabelSelector>,
+    /// `{}` = processes of the node itself, those outside pods. Together with `podSelector` or `containerSelector` both
+    /// are meant, alone it leaves pods out. Not in a `TracingPolicyNamespaced`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_selector: Option<HostSelector>,
 }

@@ -2,8 +2,8 @@
 
 use super::argument::LABEL_BYTES_MAX;
 use super::{
-    ActionSpec, BinaryFilter, CapabilityFilter, NamespaceChangeFilter, NamespaceFilter, PidFilter,
-    ValueFilter,
+    ActionSpec, BinaryFilter, CapabilityFilter, HostSelector, LabelSelector, NamespaceChangeFilter,
+    NamespaceFilter, PidFilter, ValueFilter,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 /// without actions reports.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["matchWorkloads"]))]
 pub struct SelectorSpec {
     /// Name of this selector in counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,6 +32,9 @@ pub struct SelectorSpec {
     /// Filters on the value that the function returned. Needs `return: true`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_return_args: Vec<ValueFilter>,
+    /// The workloads that the selector is for, among those that the policy applies to. Nothing and `{}` = all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub match_workloads: Option<WorkloadFilter>,
     /// Filters on the path of the program that the process runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_binaries: Vec<BinaryFilter>,
@@ -62,4 +64,20 @@ pub struct SelectorSpec {
     /// `NoPost`, `Sigkill`, `Signal`, `GetUrl`, `DnsLookup`. Needs `return: true`; `matchActions` then only report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_return_actions: Vec<ActionSpec>,
+}
+
+/// Workloads, as `podSelector`, `containerSelector` and `hostSelector` of a policy select them. A process is meant when it
+/// is of the node and `hostSelector` is there, or of a pod and container that the other two select.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadFilter {
+    /// Pods by their labels; `{}` = all pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_selector: Option<LabelSelector>,
+    /// Containers by `name` and `repo`, among those of the pods that `podSelector` selects, or of all pods without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_selector: Option<LabelSelector>,
+    /// `{}` = processes of the node itself, those outside pods. Not in a `TracingPolicyNamespaced`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_selector: Option<HostSelector>,
 }

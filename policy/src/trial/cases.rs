@@ -541,6 +541,7 @@ impl Maker<'_> {
                     test.arguments.values().filter_map(|operand| not_given(*operand)).collect()
                 }
                 Predicate::Binary(_)
+                | Predicate::Workload(_)
                 | Predicate::Pid(_)
                 | Predicate::Namespace(_)
                 | Predicate::Capability(_)

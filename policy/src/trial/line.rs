@@ -3,8 +3,8 @@
 use super::endpoints;
 use super::replay::Lack;
 use crate::model::{
-    ABI_32, Arg, ArgKind, CALLS_32, CapabilitySet, FileType, HookTarget, Namespace, PodLabels, UserPlace,
-    Workload,
+    ABI_32, Arg, ArgKind, CALLS_32, CapabilitySet, ContainerLabels, FileType, HookTarget, Namespace,
+    PodLabels, UserPlace, Workload, image_repository,
 };
 use crate::oracle::{Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value};
 use crate::plan::TypeClass;
@@ -86,8 +86,8 @@ pub struct RecordedProcess {
     pub capabilities: Option<BTreeMap<CapabilitySet, u64>>,
     /// Inode numbers of its namespaces, and whether each is the node's; `None` = the line does not tell.
     pub namespaces: Option<BTreeMap<Namespace, (u32, bool)>>,
-    /// The pod that it is of; `None` = none, or the line does not tell.
-    pub pod: Option<PodLabels>,
+    /// The workload that it is of; the node where the line does not tell of a pod.
+    pub workload: Workload,
 }
 
 /// What other lines tell of those that a process descends from.
@@ -290,14 +290,19 @@ fn process(event: &Json) -> RecordedProcess {
         parent_binary: event.get("parent").and_then(|parent| text(parent, "binary")).map(str::to_owned),
         capabilities: process.get("cap").map(capabilities),
         namespaces: process.get("ns").map(namespaces),
-        pod: process.get("pod").map(pod),
+        workload: process.get("pod").map_or(Workload::Host, pod),
     }
 }
 
-fn pod(json: &Json) -> PodLabels {
+fn pod(json: &Json) -> Workload {
     let labels = json.get("pod_labels").and_then(Json::as_object).into_iter().flatten();
     let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-    PodLabels { namespace: text(json, "namespace").unwrap_or_default().to_owned(), labels: labels.collect() }
+    let namespace = text(json, "namespace").unwrap_or_default().to_owned();
+    let container = json.get("container").and_then(|container| {
+        let image = container.get("image").and_then(|image| text(image, "name")).unwrap_or_default();
+        Some(ContainerLabels { name: text(container, "name")?.to_owned(), repo: image_repository(image) })
+    });
+    Workload::of_pod(PodLabels { namespace, labels: labels.collect() }, container)
 }
 
 fn capabilities(json: &Json) -> BTreeMap<CapabilitySet, u64> {
@@ -448,7 +453,7 @@ impl RecordedProcess {
                 namespaces: namespaces.collect(),
             },
             beginning: None,
-            workload: self.pod.clone().map_or(Workload::Host, Workload::Pod),
+            workload: self.workload.clone(),
         }
     }
 

@@ -1,7 +1,10 @@
 //! The process of a made-up event.
 
 use super::line;
-use crate::model::{BinaryOf, CapabilitySet, FieldPath, Namespace, PodLabels, Predicate, Workload};
+use crate::model::{
+    BinaryOf, CapabilitySet, ContainerLabels, FieldPath, Namespace, PodLabels, Predicate, Workload,
+    image_repository,
+};
 use crate::oracle::{Lineage, Privileges, Process, ProcessId, Reading};
 use crate::validate::CAPABILITIES;
 use crate::violation::{Violation, Violations, did_you_mean};
@@ -67,6 +70,26 @@ pub struct PodSpec {
     /// Its labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The container that the process is of; without it, none that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerSpec>,
+}
+
+/// A container, as far as policies select by it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerSpec {
+    /// Its name in the pod.
+    pub name: String,
+    /// Its image, with or without tag and digest.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image: String,
+}
+
+impl ContainerSpec {
+    fn labels(&self) -> ContainerLabels {
+        ContainerLabels { name: self.name.clone(), repo: image_repository(&self.image) }
+    }
 }
 
 impl ProcessSpec {
@@ -86,6 +109,7 @@ impl ProcessSpec {
                 self.began.is_none().then_some("began")
             }
             Predicate::Namespace(_)
+            | Predicate::Workload(_)
             | Predicate::Arg { .. }
             | Predicate::Return { .. }
             | Predicate::Expression(_) => None,
@@ -126,7 +150,8 @@ pub(super) fn read(spec: &ProcessSpec, at: &FieldPath, violations: &mut Violatio
         now,
         beginning,
         workload: spec.pod.as_ref().map_or(Workload::Host, |pod| {
-            Workload::Pod(PodLabels { namespace: pod.namespace.clone(), labels: pod.labels.clone() })
+            let labels = PodLabels { namespace: pod.namespace.clone(), labels: pod.labels.clone() };
+            Workload::of_pod(labels, pod.container.as_ref().map(ContainerSpec::labels))
         }),
     }
 }

@@ -304,7 +304,7 @@ fn lack(hook: &Hook, judged: &crate::oracle::Event, event: &Recorded) -> Option<
             let named = |path: &Vec<u8>| test.test.values.iter().any(|value| value.as_bytes() == path);
             (!judged.process.lineage.binaries.iter().any(named)).then_some(Lack::Lineage)
         }
-        Predicate::Binary(_) => None,
+        Predicate::Workload(_) | Predicate::Binary(_) => None,
         Predicate::NamespaceChange(_) | Predicate::CapabilityChange(_) => Some(Lack::Changes),
         Predicate::Pid(test) => {
             let foreign = test.in_namespace && !event.process.in_first_pid_namespace();

@@ -50,6 +50,7 @@ pub(super) fn refuse(
                 continue;
             }
             Predicate::Expression(_)
+            | Predicate::Workload(_)
             | Predicate::Pid(_)
             | Predicate::Namespace(_)
             | Predicate::Capability(_)

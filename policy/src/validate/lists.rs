@@ -1,8 +1,8 @@
-//! What a policy writes once and uses in several places: lists and macros.
+//! What a policy says once for all its hooks: lists, macros, and which workloads it applies to.
 
 use super::report::{Report, quoted};
-use crate::model::{FieldPath, FunctionPattern};
-use crate::spec::{KprobeSpec, ListKind, ListSpec, PATTERN_BYTES_MAX, PolicySpec, SelectorSpec};
+use crate::model::{FieldPath, FunctionPattern, Scope};
+use crate::spec::{Kind, KprobeSpec, ListKind, ListSpec, PATTERN_BYTES_MAX, SelectorSpec, TracingPolicy};
 use crate::violation::did_you_mean;
 use lictor_node_worker_ebpf::LICTOR_MAX_HOOKS;
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ const WRITTEN_OUT_MAX: usize = 16 << 20;
 /// What a selector weighs besides its texts, bytes.
 const SELECTOR_BYTES: usize = 256;
 
-/// The lists and macros of a policy.
+/// The lists and macros of a policy, and which workloads it applies to.
 pub(super) struct Shared<'a> {
     lists: &'a [ListSpec],
     macros: &'a BTreeMap<String, SelectorSpec>,
@@ -24,11 +24,19 @@ pub(super) struct Shared<'a> {
     used: RefCell<BTreeSet<(&'static str, String)>>,
     /// Bytes that may still be written out.
     left: Cell<usize>,
+    kind: Kind,
+    scope: Option<&'a Scope>,
 }
 
 impl<'a> Shared<'a> {
-    /// Says what is wrong with the lists and macros themselves.
-    pub(super) fn new(spec: &'a PolicySpec, at: &FieldPath, report: &mut Report) -> Self {
+    /// Says what is wrong with the lists and macros themselves. `scope` has the workloads that the policy applies to.
+    pub(super) fn new(
+        document: &'a TracingPolicy,
+        scope: Option<&'a Scope>,
+        at: &FieldPath,
+        report: &mut Report,
+    ) -> Self {
+        let spec = &document.spec;
         for (place, list) in spec.lists.iter().enumerate() {
             check_list(list, &spec.lists[..place], &at.member("lists").index(place), report);
         }
@@ -52,7 +60,19 @@ impl<'a> Shared<'a> {
             macros: &spec.selectors_macros,
             used: RefCell::default(),
             left: Cell::new(WRITTEN_OUT_MAX),
+            kind: document.kind,
+            scope,
         }
+    }
+
+    /// The policy's kind.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The workloads that the policy applies to; `None` = every process.
+    pub(super) fn scope(&self) -> Option<&'a Scope> {
+        self.scope
     }
 
     /// Warns of what nothing uses, once all hooks have been looked at.

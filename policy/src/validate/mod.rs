@@ -68,7 +68,7 @@ fn policy(document: &TracingPolicy, report: &mut Report) -> Option<Policy> {
         OnUnresolvedName::Skip => OnUnresolved::Skip,
     });
     let mut hooks: Vec<Option<Hook>> = Vec::new();
-    let shared = Shared::new(spec, &at, report);
+    let shared = Shared::new(document, scope.as_ref(), &at, report);
     for (name, specs, watches) in [("kprobes", &spec.kprobes, false), ("fentries", &spec.fentries, true)] {
         for (place, kprobe) in specs.iter().enumerate() {
             let at = at.member(name).index(place);

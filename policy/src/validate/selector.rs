@@ -5,7 +5,7 @@ use super::argument::label;
 use super::expression::{self, Listed};
 use super::lists::Shared;
 use super::report::{Report, quoted};
-use super::{contradiction, process, value};
+use super::{contradiction, process, scope, value};
 use crate::model::{
     Actions, Arg, ArgKind, FieldPath, Operand, Origin, Predicate, Rule, SetAction, SocketAction,
 };
@@ -24,7 +24,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) on_return: bool,
     /// What actions can do there.
     pub(super) abilities: Abilities,
-    /// The policy's lists and macros.
+    /// What the policy says once for all its hooks.
     pub(super) shared: &'a Shared<'a>,
 }
 
@@ -62,6 +62,12 @@ fn rule(spec: &SelectorSpec, around: &Surroundings, at: &FieldPath, report: &mut
     let parts = parts(spec, around, at, report);
     let mut predicates = Vec::new();
     for Part { spec, at } in &parts {
+        if let Some(filter) = &spec.match_workloads {
+            let at = at.member("matchWorkloads");
+            let shared = around.shared;
+            let test = scope::workloads(shared.kind(), filter, shared.scope(), &at, report);
+            predicates.extend(test.map(Predicate::Workload));
+        }
         process_filters(spec, at, &mut predicates, report);
     }
     for Part { spec, at } in &parts {
@@ -193,11 +199,12 @@ fn parts<'a>(
 type Has = fn(&SelectorSpec) -> bool;
 
 /// The fields that a selector can have from a macro, and whether one has them.
-const FIELDS: [(&str, Has); 13] = [
+const FIELDS: [(&str, Has); 14] = [
     ("label", |spec| spec.label.is_some()),
     ("matchArgs", |spec| !spec.match_args.is_empty()),
     ("matchData", |spec| !spec.match_data.is_empty()),
     ("matchReturnArgs", |spec| !spec.match_return_args.is_empty()),
+    ("matchWorkloads", |spec| spec.match_workloads.is_some()),
     ("matchBinaries", |spec| !spec.match_binaries.is_empty()),
     ("matchParentBinaries", |spec| !spec.match_parent_binaries.is_empty()),
     ("matchPIDs", |spec| !spec.match_pids.is_empty()),

@@ -7,7 +7,8 @@ use super::session::{Session, one_line};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use lictor_node_worker::kernel;
-use lictor_node_worker::port::{CgroupOwner, KernelPort, NamedCount, error_chain};
+use lictor_node_worker::port::{KernelPort, NamedCount, PodFacts, error_chain};
+use lictor_node_worker_ebpf::{LICTOR_POD_HOST, LICTOR_POD_UNKNOWN};
 use lictor_policy::model::{PodLabels, PolicyKey};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -147,29 +148,37 @@ fn apply(session: &mut Session, files: &[&str]) -> Result<String> {
     Ok(text)
 }
 
-/// Tells of pods: `UID:NAMESPACE:KEY=VALUE,...`.
+/// Tells of pods: `UID:NAMESPACE:KEY=VALUE,...[:CONTAINER=REPOSITORY,...]`.
 fn pods_told(session: &mut Session, pods: &[&str]) -> Result<String> {
     let mut told = BTreeMap::new();
     for pod in pods {
         let words: Vec<&str> = pod.split(':').collect();
-        let [uid, namespace, labels] = words.as_slice() else { bail!("not a pod: {pod}") };
-        let labels = labels.split(',').filter_map(|label| label.split_once('='));
-        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        told.insert((*uid).to_owned(), PodLabels { namespace: (*namespace).to_owned(), labels });
+        let (uid, namespace, labels, containers) = match words.as_slice() {
+            [uid, namespace, labels] => (uid, namespace, labels, ""),
+            [uid, namespace, labels, containers] => (uid, namespace, labels, *containers),
+            _ => bail!("not a pod: {pod}"),
+        };
+        let pairs = |text: &str| {
+            let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+            pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        };
+        let labels = PodLabels { namespace: (*namespace).to_owned(), labels: pairs(labels) };
+        told.insert((*uid).to_owned(), PodFacts { labels, containers: pairs(containers) });
     }
-    session.engine.set_pods(&told)?;
+    session.numbers = session.engine.set_pods(&told)?;
     Ok(format!("{} pods", told.len()))
 }
 
-/// Tells whose the cgroup at `path` is: `host`, `unknown`, or a pod's uid.
+/// Tells whose the cgroup at `path` is: `host`, `unknown`, a pod's uid, or `UID/CONTAINER`.
 fn place(session: &mut Session, path: &str, owner: &str) -> Result<String> {
     let id = std::fs::metadata(path).with_context(|| path.to_owned())?.ino();
-    let owner = match owner {
-        "host" => CgroupOwner::Host,
-        "unknown" => CgroupOwner::UnknownPod,
-        uid => CgroupOwner::Pod(uid.to_owned()),
+    let number = match (owner, owner.split_once('/')) {
+        ("host", _) => LICTOR_POD_HOST,
+        ("unknown", _) => LICTOR_POD_UNKNOWN,
+        (_, Some((uid, container))) => session.numbers.of(uid, Some(container)),
+        (uid, None) => session.numbers.of(uid, None),
     };
-    session.engine.place_cgroup(id, &owner)?;
+    session.engine.place_cgroup(id, number)?;
     Ok(format!("cgroup {id}"))
 }
 

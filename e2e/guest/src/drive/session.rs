@@ -3,7 +3,9 @@
 use super::journal::Journal;
 use anyhow::{Context as _, Result, anyhow, bail};
 use lictor_node_worker::kernel::{self, Engine, facts};
-use lictor_node_worker::port::{Applied, ApplyError, KernelPort, RecordSource, RevisionDecoder, error_chain};
+use lictor_node_worker::port::{
+    Applied, ApplyError, KernelPort, PodNumbers, RecordSource, RevisionDecoder, error_chain,
+};
 use lictor_policy::model::{FunctionPattern, MemberPath, Policy, UserPlace};
 use lictor_policy::plan::{
     FoundPlace, NoWay, NodeFacts, Plan, Signature, Symbols, TracepointField, UserProblem, Way, compile,
@@ -67,6 +69,8 @@ impl Symbols for Hidden {
 /// The engine, the facts that policies are compiled with, and the records so far.
 pub(super) struct Session {
     pub(super) engine: Engine,
+    /// Of the pods told last.
+    pub(super) numbers: PodNumbers,
     facts: NodeFacts,
     journal: Arc<Mutex<Journal>>,
     stop: Arc<AtomicBool>,
@@ -82,7 +86,7 @@ impl Session {
         let stop = Arc::new(AtomicBool::new(false));
         let (writer, ended) = (Arc::clone(&journal), Arc::clone(&stop));
         std::thread::spawn(move || read(ring, &writer, &ended));
-        Ok(Self { engine, facts: system.facts, journal, stop })
+        Ok(Self { engine, numbers: PodNumbers::default(), facts: system.facts, journal, stop })
     }
 
     /// Compiles as if the kernel had no BPF LSM.

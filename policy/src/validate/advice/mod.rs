@@ -283,6 +283,7 @@ fn hard_links(policy: &Policy, report: &mut Report) {
         Predicate::Arg { .. }
         | Predicate::Return { .. }
         | Predicate::Expression(_)
+        | Predicate::Workload(_)
         | Predicate::Binary(_)
         | Predicate::Pid(_)
         | Predicate::Namespace(_)

@@ -43,7 +43,9 @@ fn may_be_unresolved(predicate: &Predicate) -> bool {
         | Predicate::Binary(_)
         | Predicate::NamespaceChange(_)
         | Predicate::CapabilityChange(_) => true,
-        Predicate::Pid(_) | Predicate::Namespace(_) | Predicate::Capability(_) => false,
+        Predicate::Workload(_) | Predicate::Pid(_) | Predicate::Namespace(_) | Predicate::Capability(_) => {
+            false
+        }
     }
 }
 
@@ -79,6 +81,7 @@ fn implies(given: &Predicate, wanted: &Predicate, steps: &mut usize) -> bool {
             let comparable = *of != BinaryOf::Lineage || given.negated == wanted.negated;
             of == other && comparable && text(given, wanted, steps)
         }
+        (Predicate::Workload(given), Predicate::Workload(wanted)) => given.scope == wanted.scope,
         (Predicate::Pid(given), Predicate::Pid(wanted)) => pid(given, wanted, steps),
         (Predicate::Namespace(given), Predicate::Namespace(wanted)) => namespace(given, wanted, steps),
         (Predicate::Capability(given), Predicate::Capability(wanted)) => capability(given, wanted),
@@ -92,6 +95,7 @@ fn implies(given: &Predicate, wanted: &Predicate, steps: &mut usize) -> bool {
             Predicate::Arg { .. }
             | Predicate::Return { .. }
             | Predicate::Expression(_)
+            | Predicate::Workload(_)
             | Predicate::Binary(_)
             | Predicate::Pid(_)
             | Predicate::Namespace(_)
