@@ -22,6 +22,7 @@ pub const LICTOR_MAX_RECORD: u32 = 24576;
 pub const LICTOR_MAX_ANCESTORS: u32 = 32;
 pub const LICTOR_MAX_LINEAGE: u32 = 32;
 pub const LICTOR_MAX_EXEC_ARGS: u32 = 4096;
+pub const LICTOR_MAX_HASHES: u32 = 256;
 pub const LICTOR_MAX_PODS: u32 = 4096;
 pub const LICTOR_MAX_CGROUPS: u32 = 16384;
 pub const LICTOR_MAX_NESTED_CGROUPS: u32 = 8192;
@@ -41,6 +42,7 @@ pub const LICTOR_RULE_UNTRACK: u32 = 64;
 pub const LICTOR_RULE_KERNEL_STACK: u32 = 128;
 pub const LICTOR_RULE_USER_STACK: u32 = 256;
 pub const LICTOR_RULE_SET: u32 = 512;
+pub const LICTOR_RULE_HASH: u32 = 1024;
 pub const LICTOR_RULE_FIELD_SHIFT: u32 = 24;
 pub const LICTOR_LIMIT_THREAD: u32 = 0;
 pub const LICTOR_LIMIT_PROCESS: u32 = 1;
@@ -78,6 +80,7 @@ pub const LICTOR_SHAPE_MEMO: u32 = 2;
 pub const LICTOR_SHAPE_OWNERS: u32 = 4;
 pub const LICTOR_SHAPE_STACKS: u32 = 8;
 pub const LICTOR_SHAPE_SET: u32 = 16;
+pub const LICTOR_SHAPE_HASH: u32 = 32;
 pub const LICTOR_PATCH: u32 = 1281966964;
 pub const LICTOR_EXEC_ARGS_TRUNCATED: u32 = 1;
 pub const LICTOR_EXEC_ARGS_UNREADABLE: u32 = 2;
@@ -89,6 +92,8 @@ pub const LICTOR_IMAGE_INCOMPLETE: u32 = 1;
 pub const LICTOR_IMAGE_ORIGIN_UNKNOWN: u32 = 2;
 pub const LICTOR_FIRED_POST: u32 = 1;
 pub const LICTOR_FIRED_UNRESOLVED: u32 = 2;
+pub const LICTOR_FIRED_HASH: u32 = 4;
+pub const LICTOR_MAX_HASH: u32 = 64;
 pub const LICTOR_ENDPOINTS_FAMILY: u32 = 1;
 pub const LICTOR_ENDPOINTS_ADDRESSES: u32 = 2;
 pub const LICTOR_ENDPOINTS_PORTS: u32 = 4;
@@ -429,6 +434,7 @@ pub mod lictor_attach {
     pub const LICTOR_ATTACH_RAW_TRACEPOINT: Type = 7;
     pub const LICTOR_ATTACH_UPROBE: Type = 8;
     pub const LICTOR_ATTACH_URETPROBE: Type = 9;
+    pub const LICTOR_ATTACH_LSM_HASH: Type = 10;
 }
 pub mod lictor_field_kind {
     #[allow(unused_imports)]
@@ -707,7 +713,8 @@ pub mod lictor_site {
     pub const LICTOR_SITE_STACK: Type = 16;
     pub const LICTOR_SITE_DATA_LOST: Type = 17;
     pub const LICTOR_SITE_SET: Type = 18;
-    pub const LICTOR_SITE_COUNT: Type = 19;
+    pub const LICTOR_SITE_HASH: Type = 19;
+    pub const LICTOR_SITE_COUNT: Type = 20;
 }
 pub mod lictor_stat {
     #[allow(unused_imports)]
@@ -736,6 +743,7 @@ pub mod lictor_record_kind {
     pub const LICTOR_RECORD_HOOK: Type = 4;
     pub const LICTOR_RECORD_CGROUP: Type = 5;
     pub const LICTOR_RECORD_DATA: Type = 6;
+    pub const LICTOR_RECORD_HASH: Type = 7;
 }
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
@@ -1046,6 +1054,34 @@ const _: () = {
         [::core::mem::offset_of!(lictor_data_record, field) - 56usize];
     ["Offset of field: lictor_data_record::pad"][::core::mem::offset_of!(lictor_data_record, pad) - 60usize];
 };
+#[repr(C)]
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_hash_record {
+    pub head: lictor_record,
+    pub algorithm: __s32,
+    pub pad: __u32,
+    pub digest: [__u8; 64usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_hash_record"][::core::mem::size_of::<lictor_hash_record>() - 120usize];
+    ["Alignment of lictor_hash_record"][::core::mem::align_of::<lictor_hash_record>() - 8usize];
+    ["Offset of field: lictor_hash_record::head"][::core::mem::offset_of!(lictor_hash_record, head) - 0usize];
+    ["Offset of field: lictor_hash_record::algorithm"]
+        [::core::mem::offset_of!(lictor_hash_record, algorithm) - 48usize];
+    ["Offset of field: lictor_hash_record::pad"][::core::mem::offset_of!(lictor_hash_record, pad) - 52usize];
+    ["Offset of field: lictor_hash_record::digest"]
+        [::core::mem::offset_of!(lictor_hash_record, digest) - 56usize];
+};
+impl Default for lictor_hash_record {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
 pub struct lictor_data {

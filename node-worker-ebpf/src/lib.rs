@@ -57,6 +57,7 @@ wire!(
     lictor_fork_record,
     lictor_fired,
     lictor_hook_record,
+    lictor_hash_record,
     lictor_field,
     lictor_file,
     lictor_endpoints,

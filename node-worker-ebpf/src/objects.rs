@@ -22,4 +22,5 @@ object!(RAW_TRACEPOINT, "raw_tracepoint.o", "Program `lictor_raw_tracepoint`.");
 object!(PROCESS, "process.o", "Programs `lictor_fork`, `lictor_exec` and `lictor_exit`.");
 object!(CGROUP, "cgroup.o", "Programs `lictor_cgroup_made` and `lictor_cgroup_removed`.");
 object!(INVALIDATE, "invalidate.o", "Programs that tell when remembered paths are wrong.");
+object!(HASH, "hash.o", "Programs `lictor_hash_file` and `lictor_hash_program`.");
 object!(EMPTY, "empty.o", "Programs that do nothing, for measuring.");

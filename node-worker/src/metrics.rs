@@ -309,6 +309,16 @@ fn of_events(status: &Status) -> Vec<Metric> {
             "Loaded files told without the build id that they may have, since they could not be looked up",
             events.files_without_build_id,
         ),
+        counter(
+            "lictor_events_without_hash",
+            "Events whose file's hash was asked for and did not come, or could not be computed",
+            events.events_without_hash,
+        ),
+        counter(
+            "lictor_hashes_alone",
+            "Hashes of files whose event had been told without, or was lost by a node worker that was killed",
+            events.hashes_alone,
+        ),
         counter("lictor_ring_read_errors", "Reads of the ring that failed", events.read_errors),
         gauge(
             "lictor_ring_waiting_bytes",

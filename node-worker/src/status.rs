@@ -201,6 +201,12 @@ pub struct EventStatus {
     /// Files that were told without the build id that they may have: gone, not to be opened, or not looked up in time.
     #[serde(default)]
     pub files_without_build_id: u64,
+    /// Events whose file's hash (`imaHash`) was asked for and did not come, or could not be computed.
+    #[serde(default)]
+    pub events_without_hash: u64,
+    /// Hashes whose event had been told without, or was lost by a node worker that was killed.
+    #[serde(default)]
+    pub hashes_alone: u64,
     /// Reads of the ring that failed.
     pub read_errors: u64,
     /// Records lost in the kernel since the maps were made, by hook point or kind of process record.

@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 75] = [
+const LINES: [(&str, &str, Answer); 77] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -490,7 +490,15 @@ const LINES: [(&str, &str, Answer); 75] = [
     ),
     ("actions", "two hooks of one place", Cases("actions", &["two hooks of one place"])),
     ("actions", "stack traces", Test("e2e/src/workloads/programs.sh", "policy stacks-raw-tracepoint")),
-    ("actions", "enforcers, `imaHash`", Otherwise("refused by name in this version")),
+    ("actions", "`imaHash` at LSM hooks", Test("e2e/src/workloads/hashes.sh", "hash-of-a-file")),
+    (
+        "actions",
+        "`imaHash` of what a rule denies",
+        Otherwise(
+            "such events have no hash, which `check` tells: the kernel computes it behind the verdict, which waits for nothing",
+        ),
+    ),
+    ("actions", "enforcers", Otherwise("refused by name in this version")),
     (
         "lifecycle",
         "policies of a namespace, labels that change",

@@ -17,6 +17,7 @@ use lictor_policy::plan::{Attach, ColumnTable, HookPlan};
 pub(super) fn attachment(attach: Attach) -> &'static str {
     match attach {
         Attach::Lsm => "BPF LSM program",
+        Attach::LsmHash => "BPF LSM program, with one behind it that computes hashes",
         Attach::FmodRet => "fmod_ret program",
         Attach::Fentry => "fentry program",
         Attach::Fexit => "fexit program",
@@ -386,7 +387,11 @@ pub(super) fn actions(actions: &Actions, hook: &Hook) -> String {
             }
         });
         let stacks = actions.stacks;
-        let shown = [(stacks.kernel, "the kernel's stack"), (stacks.user, "the program's stack")];
+        let shown = [
+            (stacks.kernel, "the kernel's stack"),
+            (stacks.user, "the program's stack"),
+            (actions.hash, "the file's hash"),
+        ];
         parts.extend(shown.iter().filter(|(shown, _)| *shown).map(|(_, name)| format!("with {name}")));
     }
     if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }

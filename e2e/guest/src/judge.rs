@@ -442,7 +442,7 @@ fn at_raw_tracepoints(mut plan: Plan) -> (Plan, Vec<(usize, Moment)>) {
     let mut moments = Vec::new();
     for (hook, name) in plan.hooks.iter_mut().zip(NAMES) {
         moments.push(match hook.point.attach {
-            Attach::Lsm | Attach::FmodRet => (0, Moment::Asked),
+            Attach::Lsm | Attach::LsmHash | Attach::FmodRet => (0, Moment::Asked),
             Attach::Fexit | Attach::Uretprobe => (1, Moment::End),
             Attach::Fentry | Attach::Kprobe | Attach::Tracepoint | Attach::RawTracepoint | Attach::Uprobe => {
                 (1, Moment::Begin)

@@ -60,6 +60,8 @@ enum lictor_site {
 	LICTOR_SITE_DATA_LOST,
 	/* A value could not be written into a program. */
 	LICTOR_SITE_SET,
+	/* A file's hash could not be asked for, or did not fit into the ring: the event has none. */
+	LICTOR_SITE_HASH,
 	LICTOR_SITE_COUNT,
 };
 

@@ -11,6 +11,7 @@ enum lictor_record_kind {
 	LICTOR_RECORD_HOOK,
 	LICTOR_RECORD_CGROUP,
 	LICTOR_RECORD_DATA,
+	LICTOR_RECORD_HASH,
 };
 
 /* Begins every record. The process is (tgid, start_boot_ns); exec_id counts its execve calls. */
@@ -138,6 +139,8 @@ struct lictor_fired {
 #define LICTOR_FIRED_POST 1
 /* Columns that could not be read made this rule match. */
 #define LICTOR_FIRED_UNRESOLVED 2
+/* Of the first rule: a hash record of the same thread follows. */
+#define LICTOR_FIRED_HASH 4
 
 /*
  * Followed by fired_count struct lictor_fired (padded to 8 bytes), the kernel's stack, the user stack, then field_count
@@ -184,6 +187,17 @@ struct lictor_data_record {
 	__u64 id;
 	__u32 field;
 	__u32 pad;
+};
+
+/* The longest digest that IMA knows (SHA-512). */
+#define LICTOR_MAX_HASH 64
+/* The hash of the file that the thread's last hook record with LICTOR_FIRED_HASH is about. */
+struct lictor_hash_record {
+	struct lictor_record head;
+	/* `enum hash_algo` (include/uapi/linux/hash_info.h), or a negative errno. */
+	__s32 algorithm;
+	__u32 pad;
+	__u8 digest[LICTOR_MAX_HASH];
 };
 
 /* Data of a field whose value is in data records. */

@@ -56,6 +56,8 @@
 #define LICTOR_MAX_LINEAGE 32
 /* Bytes of arguments kept from one execve. */
 #define LICTOR_MAX_EXEC_ARGS 4096
+/* Threads whose event is judged and the file's hash not yet begun. Nothing sleeps between, so they are few per processor. */
+#define LICTOR_MAX_HASHES 256
 /* Pod numbers are below this: eight times the pods that a node has by Kubernetes' recommendation. */
 #define LICTOR_MAX_PODS 4096
 /* Cgroups whose pod is remembered; what is not among them is found by a walk to the root. */
@@ -165,6 +167,8 @@ struct lictor_hook {
 #define LICTOR_RULE_USER_STACK 256
 /* Write `set_value` over the 4 bytes of a field. */
 #define LICTOR_RULE_SET 512
+/* The hash of the file that the hook is asked about follows the record, when the operation is not denied. */
+#define LICTOR_RULE_HASH 1024
 /* TRACK, UNTRACK, SET: the highest byte is the index of the field. */
 #define LICTOR_RULE_FIELD_SHIFT 24
 
@@ -285,6 +289,8 @@ enum lictor_attach {
 	LICTOR_ATTACH_RAW_TRACEPOINT,
 	LICTOR_ATTACH_UPROBE,
 	LICTOR_ATTACH_URETPROBE,
+	/* An LSM program with one behind it that computes hashes. */
+	LICTOR_ATTACH_LSM_HASH,
 };
 
 enum lictor_field_kind {
@@ -472,6 +478,8 @@ struct lictor_column_shape {
 #define LICTOR_SHAPE_STACKS 8
 /* Some rule writes over a field. */
 #define LICTOR_SHAPE_SET 16
+/* Some rule wants the file's hash, and the program that computes it stands behind this one. */
+#define LICTOR_SHAPE_HASH 32
 
 /* Set as `.rodata` before loading, so the verifier drops what the hook point does not use. */
 struct lictor_shape {

@@ -282,8 +282,8 @@ static __always_inline void rule_reports(struct scratch *s, const struct lictor_
 		return;
 	}
 	ADD(counts->posted);
-	if (shape.flags & LICTOR_SHAPE_STACKS)
-		s->outcome.stacks |= rule->flags;
+	if (shape.flags & (LICTOR_SHAPE_STACKS | LICTOR_SHAPE_HASH))
+		s->outcome.flags |= rule->flags;
 	s->fired[at].rule = number;
 	s->fired[at].flags = LICTOR_FIRED_POST | (s->event.unresolved ? LICTOR_FIRED_UNRESOLVED : 0);
 	s->outcome.fired_count = at + 1;
@@ -385,8 +385,8 @@ static __always_inline __s32 act(void *ctx, struct event *e, struct scratch *s,
 	s->outcome.verdict = 0;
 	s->outcome.signal = 0;
 	s->outcome.fired_count = 0;
-	if (shape.flags & LICTOR_SHAPE_STACKS)
-		s->outcome.stacks = 0;
+	if (shape.flags & (LICTOR_SHAPE_STACKS | LICTOR_SHAPE_HASH))
+		s->outcome.flags = 0;
 	rules_match(s);
 	counts = bpf_map_lookup_elem(&hook_counts, &slot);
 	if (counts && s->outcome.last_group != ~0u) {

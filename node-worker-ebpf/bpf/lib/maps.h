@@ -143,6 +143,15 @@ struct {
 /* Entries of `cgroups` with LICTOR_CGROUP_NESTED. */
 volatile __u64 nested_cgroups SEC(".data.nested") = 0;
 
+/* By thread: what the hook is asked about whose file's hash is wanted, the address of the hook's first argument. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LICTOR_MAX_HASHES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u64);
+} hashes SEC(".maps");
+
 /* The programs that judge this hook point in each slot, for a program that finds itself to be of an older
  * shape. */
 struct {
@@ -307,8 +316,8 @@ struct outcome {
 	__s32 verdict;
 	__u32 signal;
 	__u32 fired_count;
-	/* LICTOR_RULE_*_STACK of the rules that have a record. */
-	__u32 stacks;
+	/* LICTOR_RULE_* of the rules that have a record. */
+	__u32 flags;
 	__u32 pad;
 };
 

@@ -585,9 +585,9 @@ static __noinline int write_stacks(void *ctx, struct scratch *s)
 	struct lictor_hook_record *record = (struct lictor_hook_record *)s->record;
 	__u32 at;
 
-	if (s->outcome.stacks & LICTOR_RULE_KERNEL_STACK)
+	if (s->outcome.flags & LICTOR_RULE_KERNEL_STACK)
 		record->kernel_stack = write_stack(ctx, s, 0, 0);
-	if (s->outcome.stacks & LICTOR_RULE_USER_STACK) {
+	if (s->outcome.flags & LICTOR_RULE_USER_STACK) {
 		at = s->writer.at;
 		if (at > RECORD_LIMIT)
 			at = RECORD_LIMIT;
@@ -596,6 +596,26 @@ static __noinline int write_stacks(void *ctx, struct scratch *s)
 	}
 	return 0;
 }
+
+#ifdef LICTOR_TYPED_ARGUMENTS
+/*
+ * Has the file's hash computed by the program behind this one. Not of what is denied: nothing runs behind that. A function
+ * of its own, as write_stacks() is.
+ */
+static __noinline int ask_for_hash(void *ctx, struct scratch *s)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	__u64 argument = context_word(ctx, 0);
+
+	if (!s || !(s->outcome.flags & LICTOR_RULE_HASH) || s->outcome.verdict)
+		return 0;
+	if (bpf_map_update_elem(&hashes, &tid, &argument, BPF_ANY))
+		count_site(LICTOR_SITE_HASH);
+	else
+		s->fired[0].flags |= LICTOR_FIRED_HASH;
+	return 0;
+}
+#endif
 
 static __always_inline void emit(void *ctx, struct event *e, struct scratch *s,
 				 struct lictor_hook_counts *counts)
@@ -617,6 +637,10 @@ static __always_inline void emit(void *ctx, struct event *e, struct scratch *s,
 	if (fired > LICTOR_MAX_FIRED)
 		fired = LICTOR_MAX_FIRED;
 	record->fired_count = fired;
+#ifdef LICTOR_TYPED_ARGUMENTS
+	if (shape.flags & LICTOR_SHAPE_HASH)
+		ask_for_hash(ctx, s);
+#endif
 	if (fired == 1)
 		*(struct lictor_fired *)(s->record + sizeof(*record)) = s->fired[0];
 	else

@@ -131,6 +131,8 @@ impl<K: KernelPort> Control<K> {
             own: load(&counts.own),
             stacks_without_names: load(&counts.without.names),
             files_without_build_id: load(&counts.without.build_ids),
+            events_without_hash: load(&counts.without_hash),
+            hashes_alone: load(&counts.hashes_alone),
             read_errors: load(&counts.read_errors),
             lost: of_hooks.chain(of_processes).collect(),
             sinks_lost: named([

@@ -5,8 +5,8 @@ use wire::{
     lictor_bpf_attr, lictor_bpf_map, lictor_cgroup_record, lictor_credentials, lictor_data,
     lictor_data_record, lictor_endpoints, lictor_exec_record, lictor_exit_record, lictor_field,
     lictor_field_kind, lictor_field_status, lictor_file, lictor_fired, lictor_fork_record,
-    lictor_hook_record, lictor_module, lictor_perf_event, lictor_record, lictor_record_kind,
-    lictor_user_namespace,
+    lictor_hash_record, lictor_hook_record, lictor_module, lictor_perf_event, lictor_record,
+    lictor_record_kind, lictor_user_namespace,
 };
 
 /// One record, borrowing its texts from the ring.
@@ -28,6 +28,8 @@ pub enum Record<'a> {
     Cgroup(CgroupRecord<'a>),
     /// A piece of a value whose hook record is still to come.
     Data(DataRecord<'a>),
+    /// The hash of a file whose hook record has come.
+    Hash(lictor_hash_record),
 }
 
 /// A piece of a value.
@@ -104,6 +106,11 @@ impl<'a> StackAddresses<'a> {
 const FIELDS: usize = wire::LICTOR_MAX_FIELDS as usize;
 
 impl<'a> HookRecord<'a> {
+    /// Whether a hash of the file follows, in a record of its own.
+    pub fn awaits_hash(&self) -> bool {
+        self.fired().next().is_some_and(|fired| u32::from(fired.flags) & wire::LICTOR_FIRED_HASH != 0)
+    }
+
     /// The rules that fired.
     pub fn fired(&self) -> impl Iterator<Item = lictor_fired> + use<'a> {
         self.fired.chunks_exact(size_of::<lictor_fired>()).filter_map(wire::read::<lictor_fired>)
@@ -262,6 +269,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
             let fixed = fixed(bytes, head.kind)?;
             Ok(Record::Data(DataRecord { fixed, bytes: &bytes[size_of::<lictor_data_record>()..] }))
         }
+        lictor_record_kind::LICTOR_RECORD_HASH => Ok(Record::Hash(fixed(bytes, head.kind)?)),
         _ => Err(DecodeError::Kind(head.kind)),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod decode;
 pub mod decoders;
+pub mod hashes;
 pub mod loss;
 pub mod pieces;
 pub mod pipeline;

@@ -5,6 +5,7 @@
 
 use super::decode::{CgroupRecord, HookRecord, Record, decode};
 use super::decoders::Decoders;
+use super::hashes::{self, Hashes};
 use super::loss::Gap;
 use super::pieces::Pieces;
 use crate::actions::calls::CallQueues;
@@ -16,7 +17,7 @@ use crate::sinks::json::{EventType, EventWriter, FiredGroup, Seen};
 use crate::sinks::note::{Notes, Records};
 use crate::sinks::output::{LinesOf, Output};
 use crate::symbols::{Symbols, Without, mapped_file, stacks};
-use lictor_node_worker_ebpf::{self as wire, lictor_record};
+use lictor_node_worker_ebpf::{self as wire, lictor_hash_record, lictor_record};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -62,6 +63,10 @@ pub struct PipelineCounts {
     pub records: AtomicU64,
     /// Records of a revision, shape or rule that is not known any more.
     pub unknown_revision: AtomicU64,
+    /// Events whose file's hash was asked for and did not come, or could not be computed.
+    pub without_hash: AtomicU64,
+    /// Hashes whose event had been told, or was lost by a node worker that was killed.
+    pub hashes_alone: AtomicU64,
     /// Records that the export of events caused itself; see [`ExportThreads`].
     pub own: AtomicU64,
     /// Stacks and files that were told without what could not be looked up.
@@ -194,6 +199,7 @@ struct State {
     /// The newest revision that was looked at for rules that want stacks.
     prepared: u32,
     pieces: Pieces,
+    hashes: Hashes,
 }
 
 impl<S: RecordSource> Pipeline<S> {
@@ -212,6 +218,7 @@ impl<S: RecordSource> Pipeline<S> {
             cgroups_told_ns: 0,
             prepared: 0,
             pieces: Pieces::default(),
+            hashes: Hashes::default(),
         };
         Self { source, state }
     }
@@ -254,6 +261,9 @@ impl<S: RecordSource> Pipeline<S> {
                 Ok(_) | Err(_) => break,
             }
         }
+        let waiting = self.state.hashes.all();
+        self.state.tell_without_hash(&waiting);
+        self.state.flush();
         self.state.parts.output.close();
     }
 
@@ -309,11 +319,23 @@ impl State {
                 return;
             }
         };
-        let joined = if let Record::Hook(record) = &record { self.pieces.take(record) } else { None };
+        let joined = if let Record::Hook(record) = &record
+            && !record.awaits_hash()
+        {
+            self.pieces.take(record)
+        } else {
+            None
+        };
         if let (Record::Hook(record), Some(joined)) = (&mut record, &joined) {
             joined.put(record);
         }
         match record {
+            Record::Hook(record) if record.awaits_hash() => {
+                let earlier = self.hashes.hold(record.fixed.head.tid, bytes, boot_now_ns());
+                self.tell_without_hash(earlier.as_slice());
+            }
+            Record::Hook(record) => self.hook_record(&record, None),
+            Record::Hash(record) => self.hash(&record),
             Record::Data(record) => self.pieces.add(&record),
             Record::Cgroup(record) => self.cgroup(&record),
             Record::Fork(record) => parts.processes.fork(&record, &mut *parts.reader),
@@ -329,14 +351,50 @@ impl State {
                 parts.writer.exit(&mut self.lines, &seen(&actor, &pods), &record);
                 self.count(EventType::Exit);
             }
-            Record::Hook(record) if parts.export_threads.caused(&record.fixed) => {
-                parts.counts.own.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells of an event at a hook point. `hash`: of the file in question.
+    fn hook_record(&mut self, record: &HookRecord<'_>, hash: Option<&str>) {
+        let parts = &mut self.parts;
+        if parts.export_threads.caused(&record.fixed) {
+            parts.counts.own.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let actor = parts.processes.find(&record.fixed.head, &mut *parts.reader);
+        let pods = pods_of(&mut parts.pods, &actor, &record.fixed.head);
+        self.hook(record, &seen(&actor, &pods), hash);
+    }
+
+    /// Tells of an event that has waited for a hash.
+    fn held(&mut self, bytes: &[u8], hash: Option<&str>) {
+        let Ok(Record::Hook(mut record)) = decode(bytes) else { return };
+        let joined = self.pieces.take(&record);
+        if let Some(joined) = &joined {
+            joined.put(&mut record);
+        }
+        if hash.is_none() {
+            self.parts.counts.without_hash.fetch_add(1, Ordering::Relaxed);
+        }
+        self.hook_record(&record, hash);
+    }
+
+    /// A hash has come: its event can be told.
+    fn hash(&mut self, record: &lictor_hash_record) {
+        let Some(waiting) = self.hashes.take(record.head.tid) else {
+            // Its event was told without it; or was read by a node worker that was killed before it told.
+            if self.records.count > self.written {
+                self.parts.counts.hashes_alone.fetch_add(1, Ordering::Relaxed);
             }
-            Record::Hook(record) => {
-                let actor = parts.processes.find(&record.fixed.head, &mut *parts.reader);
-                let pods = pods_of(&mut parts.pods, &actor, &record.fixed.head);
-                self.hook(&record, &seen(&actor, &pods));
-            }
+            return;
+        };
+        self.held(&waiting, hashes::text(record).as_deref());
+    }
+
+    /// Tells of events whose hash has not come.
+    fn tell_without_hash(&mut self, records: &[Vec<u8>]) {
+        for record in records {
+            self.held(record, None);
         }
     }
 
@@ -363,7 +421,7 @@ impl State {
         }
     }
 
-    fn hook(&mut self, record: &HookRecord<'_>, actor: &Seen<'_>) {
+    fn hook(&mut self, record: &HookRecord<'_>, actor: &Seen<'_>, hash: Option<&str>) {
         let fixed = &record.fixed;
         if self.decoder.as_ref().is_none_or(|decoder| decoder.revision() != fixed.head.revision) {
             self.decoder = self.parts.decoders.get(fixed.head.revision);
@@ -374,7 +432,7 @@ impl State {
             let hook = decoder.hook(fixed.hook_slot).filter(|hook| hook.shape_id == fixed.shape_id)?;
             Some((decoder, hook))
         });
-        let all_known = known.is_some_and(|(decoder, hook)| self.groups(record, actor, decoder, hook));
+        let all_known = known.is_some_and(|(decoder, hook)| self.groups(record, actor, decoder, hook, hash));
         if !all_known {
             self.parts.counts.unknown_revision.fetch_add(1, Ordering::Relaxed);
             let newest = self.parts.decoders.newest();
@@ -392,6 +450,7 @@ impl State {
         actor: &Seen<'_>,
         decoder: &RevisionDecoder,
         hook: &HookDecoder,
+        hash: Option<&str>,
     ) -> bool {
         let mut all_known = true;
         let stacks = stacks(record, &mut *self.parts.symbols);
@@ -412,7 +471,8 @@ impl State {
                     build_id = file.map(|file| self.parts.symbols.build_id(file));
                 }
                 let (stacks, build_id) = (&stacks, build_id.as_deref().unwrap_or_default());
-                let event = FiredGroup { record, decoder, group, rule, fired, stacks, build_id };
+                let hash = hash.filter(|_| rule.flags & wire::LICTOR_RULE_HASH != 0);
+                let event = FiredGroup { record, decoder, group, rule, fired, stacks, build_id, hash };
                 let kind = self.parts.writer.hook(&mut self.lines, actor, &event);
                 self.count(kind);
             }
@@ -486,6 +546,8 @@ impl State {
             }
         }
         self.parts.processes.expire(now_ns);
+        let expired = self.hashes.expired(now_ns);
+        self.tell_without_hash(&expired);
         self.tell_of_cgroups(now_ns);
         let counts = &self.parts.counts;
         counts.waiting_bytes.store(batch.waiting_bytes, Ordering::Relaxed);

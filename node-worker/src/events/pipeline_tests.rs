@@ -244,6 +244,51 @@ fn stacks_are_named_for_the_rules_that_want_them() {
     assert_eq!(members(1), named);
 }
 
+/// Two rules, of which the second wants the file's hash.
+fn with_hash() -> Plan {
+    let mut plan = two_policies();
+    plan.hooks[0].rules[0].post = true;
+    plan.hooks[0].rules[0].calls.clear();
+    plan.hooks[0].rules[1].flags |= wire::LICTOR_RULE_HASH;
+    plan
+}
+
+#[test]
+fn an_event_waits_for_the_hash_of_its_file() {
+    let mut bench = bench();
+    bench.decoders.announce(RevisionDecoder::new(3, &with_hash(), &[(1, SHAPE)]));
+    let (post, asked) = (wire::LICTOR_FIRED_POST, wire::LICTOR_FIRED_HASH);
+    bench.kernel.push(event(3).fired(0, post | asked).fired(1, post).bytes());
+    assert!(bench.turn().is_empty());
+    bench.kernel.push(testing::hash(SHELL, 4, &[7; 32]));
+    let hashes: Vec<Value> =
+        bench.turn().iter().map(|line| line["process_lsm"]["ima_hash"].clone()).collect();
+    assert_eq!(hashes, [Value::Null, Value::String(format!("sha256:{}", "07".repeat(32)))]);
+    assert_eq!(bench.counts.without_hash.load(Ordering::Relaxed), 0);
+    // The kernel could not read the file.
+    bench.kernel.push(event(3).fired(1, post | asked).bytes());
+    bench.kernel.push(testing::hash(SHELL, -95, &[]));
+    let lines = bench.turn();
+    assert_eq!((lines.len(), &lines[0]["process_lsm"]["ima_hash"]), (1, &Value::Null));
+    assert_eq!(bench.counts.without_hash.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn an_event_whose_hash_does_not_come_is_told_without() {
+    let mut bench = bench();
+    bench.decoders.announce(RevisionDecoder::new(3, &with_hash(), &[(1, SHAPE)]));
+    let asked = wire::LICTOR_FIRED_POST | wire::LICTOR_FIRED_HASH;
+    bench.kernel.push(event(3).fired(1, asked).bytes());
+    bench.kernel.push(event(3).fired(1, asked).bytes());
+    assert_eq!(bench.turn().len(), 1, "the thread has gone on: the first one's does not come");
+    bench.pipeline.run(&AtomicBool::new(true));
+    assert_eq!(bench.lines().len(), 2, "it ends");
+    assert_eq!(bench.counts.without_hash.load(Ordering::Relaxed), 2);
+    bench.kernel.push(testing::hash(SHELL, 4, &[7; 32]));
+    assert!(bench.turn().is_empty());
+    assert_eq!(bench.counts.hashes_alone.load(Ordering::Relaxed), 1);
+}
+
 #[test]
 fn a_rule_over_its_rate_limit_is_not_told() {
     let mut bench = bench();

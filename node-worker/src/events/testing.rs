@@ -9,7 +9,7 @@ use lictor_policy::plan::{
 use wire::{
     bytes_of, lictor_data, lictor_data_record, lictor_endpoints, lictor_exec_record, lictor_exit_record,
     lictor_field, lictor_field_kind, lictor_field_status, lictor_file, lictor_fired, lictor_fork_record,
-    lictor_hook_record, lictor_record, lictor_record_kind,
+    lictor_hash_record, lictor_hook_record, lictor_record, lictor_record_kind,
 };
 
 /// Identity of a process in records.
@@ -302,6 +302,13 @@ pub(crate) fn group(function_name: &str, event: EventKind, args: Vec<ArgPlan>) -
 }
 
 /// A rule of group 0 that is reported.
+/// The hash of the file that the last event of a process's first thread is about.
+pub(crate) fn hash(task: Task, algorithm: i32, digest: &[u8]) -> Vec<u8> {
+    let mut fixed = lictor_hash_record { head: task.head(0), algorithm, ..lictor_hash_record::default() };
+    fixed.digest[..digest.len()].copy_from_slice(digest);
+    finish(bytes_of(&fixed).to_vec(), lictor_record_kind::LICTOR_RECORD_HASH)
+}
+
 pub(crate) fn rule(flags: u32, shown: ShownAction) -> RulePlan {
     RulePlan {
         scope: None,

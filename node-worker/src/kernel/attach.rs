@@ -27,7 +27,7 @@ const UPROBE_TYPE: &str = "/sys/bus/event_source/devices/uprobe/type";
 /// The program for an attachment, in the objects of [`lictor_node_worker_ebpf::objects`].
 pub(super) fn program_name(attach: Attach) -> &'static str {
     match attach {
-        Attach::Lsm => "lictor_lsm",
+        Attach::Lsm | Attach::LsmHash => "lictor_lsm",
         Attach::FmodRet => "lictor_fmod_ret",
         Attach::Fentry => "lictor_fentry",
         Attach::Fexit => "lictor_fexit",
@@ -41,7 +41,7 @@ pub(super) fn program_name(attach: Attach) -> &'static str {
 /// The function in the kernel's BTF that a program for `point` is loaded for; `None` = it needs none.
 pub(super) fn btf_function(point: &HookPoint) -> Option<String> {
     match point.attach {
-        Attach::Lsm => Some(format!("bpf_lsm_{}", point.symbol)),
+        Attach::Lsm | Attach::LsmHash => Some(format!("bpf_lsm_{}", point.symbol)),
         Attach::FmodRet | Attach::Fentry | Attach::Fexit => Some(point.symbol.clone()),
         Attach::Kprobe | Attach::Tracepoint | Attach::RawTracepoint | Attach::Uprobe | Attach::Uretprobe => {
             None
@@ -52,7 +52,7 @@ pub(super) fn btf_function(point: &HookPoint) -> Option<String> {
 /// What the program is loaded as, for a target of type id `attach_btf_id`.
 pub(super) fn load_as(point: &HookPoint, attach_btf_id: u32) -> LoadAs<'_> {
     let (program_type, attach_type) = match point.attach {
-        Attach::Lsm => (PROGRAM_LSM, ATTACH_LSM),
+        Attach::Lsm | Attach::LsmHash => (PROGRAM_LSM, ATTACH_LSM),
         Attach::FmodRet => (PROGRAM_TRACING, ATTACH_MODIFY_RETURN),
         Attach::Fentry => (PROGRAM_TRACING, ATTACH_FENTRY),
         Attach::Fexit => (PROGRAM_TRACING, ATTACH_FEXIT),
@@ -60,12 +60,27 @@ pub(super) fn load_as(point: &HookPoint, attach_btf_id: u32) -> LoadAs<'_> {
         Attach::Tracepoint => (PROGRAM_TRACEPOINT, 0),
         Attach::RawTracepoint => (PROGRAM_RAW_TRACEPOINT, 0),
     };
-    LoadAs { program_type, attach_type, attach_btf_id, target: &point.symbol }
+    LoadAs { program_type, attach_type, attach_btf_id, target: &point.symbol, sleepable: false }
+}
+
+/// The program that is attached behind the one that judges, if the hook point has one: its name, and what it is loaded as.
+pub(super) fn behind(point: &HookPoint, attach_btf_id: u32) -> Option<(&'static str, LoadAs<'_>)> {
+    if point.attach != Attach::LsmHash {
+        return None;
+    }
+    let name = if point.symbol.starts_with("bprm_") { "lictor_hash_program" } else { "lictor_hash_file" };
+    Some((name, LoadAs { sleepable: true, ..load_as(point, attach_btf_id) }))
 }
 
 /// What the programs of the process life cycle are loaded as.
 pub(super) fn load_as_btf_tracepoint(name: &str, attach_btf_id: u32) -> LoadAs<'_> {
-    LoadAs { program_type: PROGRAM_TRACING, attach_type: ATTACH_RAW_TRACEPOINT, attach_btf_id, target: name }
+    LoadAs {
+        program_type: PROGRAM_TRACING,
+        attach_type: ATTACH_RAW_TRACEPOINT,
+        attach_btf_id,
+        target: name,
+        sleepable: false,
+    }
 }
 
 /// What an observing program at the beginning or the end of `function` is loaded as.
@@ -75,13 +90,16 @@ pub(super) fn load_as_trampoline(function: &str, attach_btf_id: u32, at_end: boo
         attach_type: if at_end { ATTACH_FEXIT } else { ATTACH_FENTRY },
         attach_btf_id,
         target: function,
+        sleepable: false,
     }
 }
 
 /// Attaches a loaded program to its hook point; the link keeps it attached.
 pub(super) fn attach(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<OwnedFd> {
     match point.attach {
-        Attach::Lsm | Attach::FmodRet | Attach::Fentry | Attach::Fexit => sys::attach_trampoline(program),
+        Attach::Lsm | Attach::LsmHash | Attach::FmodRet | Attach::Fentry | Attach::Fexit => {
+            sys::attach_trampoline(program)
+        }
         Attach::Kprobe => sys::attach_kprobe(program, number_in(KPROBE_TYPE)? as u32, &point.symbol),
         Attach::Tracepoint => sys::attach_tracepoint(program, tracepoint_id(&point.symbol)?),
         Attach::RawTracepoint => match point.symbol.split_once('/') {

@@ -4,7 +4,7 @@ use super::attach;
 use super::images::PathKey;
 use super::maps::{SharedMaps, memory_bytes};
 use super::memory::{LiveWord, wait_for_programs};
-use super::object::Template;
+use super::object::{LoadAs, Template};
 use super::scopes::{Pods, SlotScopes, forget_remembered};
 use super::slots::{MAX_PROGRAMS, ShapeEntry, SlotEntry, Slots};
 use super::sys::{self, MapSpec};
@@ -16,8 +16,8 @@ use crate::port::{
 };
 use crate::state::hexadecimal;
 use lictor_node_worker_ebpf::{
-    self as wire, LICTOR_MAX_HOOKS, LICTOR_MAX_POLICIES, LICTOR_MAX_SOCKETS, bytes_of, lictor_number_key,
-    lictor_policy_counts, lictor_revision,
+    self as wire, LICTOR_MAX_HASHES, LICTOR_MAX_HOOKS, LICTOR_MAX_POLICIES, LICTOR_MAX_SOCKETS, bytes_of,
+    lictor_number_key, lictor_policy_counts, lictor_revision,
 };
 use lictor_policy::model::PolicyKey;
 use lictor_policy::plan::{HookPlan, HookPoint, Plan, Tables, layout, shape as shape_constants};
@@ -36,6 +36,8 @@ const GRACE: Duration = Duration::from_millis(200);
 pub(super) struct Attached {
     /// Keeps the program attached as long as this agent or the pin is there.
     _link: OwnedFd,
+    /// The same of the program behind it.
+    _link_behind: Option<OwnedFd>,
     programs: OwnedFd,
     /// Programs by shape id.
     loaded: BTreeMap<u32, OwnedFd>,
@@ -92,7 +94,9 @@ impl Engine {
             };
             let link = open(pins::link(&self.root, slot));
             let programs = open(pins::programs(&self.root, slot));
-            let (Ok(link), Ok(programs)) = (link, programs) else {
+            let has_behind = attach::behind(&entry.point, 0).is_some();
+            let behind = has_behind.then(|| open(pins::link_behind(&self.root, slot))).transpose();
+            let (Ok(link), Ok(link_behind), Ok(programs)) = (link, behind, programs) else {
                 // Half made or half removed when its agent died: nothing judges by it.
                 pins::remove_slot(&self.root, slot);
                 self.slots.clear(slot)?;
@@ -102,7 +106,9 @@ impl Engine {
             for shape in &entry.shapes {
                 loaded.insert(shape.id, open(pins::program(&self.root, slot, shape.id))?);
             }
-            self.attached.insert(slot, Attached { _link: link, programs, loaded, in_array: [0; 2] });
+            let attached =
+                Attached { _link: link, _link_behind: link_behind, programs, loaded, in_array: [0; 2] };
+            self.attached.insert(slot, attached);
         }
         pins::remove_unknown_slots(&self.root, |slot| self.attached.contains_key(&slot));
         Ok(())
@@ -141,17 +147,35 @@ impl Engine {
             entry.shapes.push(shape);
             self.slots.set(slot, entry)?;
         } else {
-            let link = attach::attach(program.as_fd(), &hook.point).map_err(|error| {
+            let cannot = |error: &dyn std::fmt::Display| {
                 pins::remove_slot(&self.root, slot);
                 ApplyError::HookPoint { point: hook.point.clone(), reason: format!("cannot attach: {error}") }
-            })?;
+            };
+            // First: of a hook's programs, the kernel runs those first that were attached last.
+            let link_behind = self.attach_behind(hook, slot).map_err(|error| cannot(&error))?;
+            let link = attach::attach(program.as_fd(), &hook.point).map_err(|error| cannot(&error))?;
             pins::replace(link.as_fd(), &pins::link(&self.root, slot))?;
             let loaded = BTreeMap::from([(id, program)]);
-            self.attached.insert(slot, Attached { _link: link, programs, loaded, in_array: [0; 2] });
+            let attached =
+                Attached { _link: link, _link_behind: link_behind, programs, loaded, in_array: [0; 2] };
+            self.attached.insert(slot, attached);
             self.slots
                 .set(slot, SlotEntry { point: hook.point.clone(), attached: id, shapes: vec![shape] })?;
         }
         Ok(Placed { slot, shape: id })
+    }
+
+    /// Attaches the program behind the one that judges, where the hook point has one.
+    fn attach_behind(&self, hook: &HookPlan, slot: u16) -> Result<Option<OwnedFd>, ApplyError> {
+        let Some((name, load_as)) = attach::behind(&hook.point, self.target_id(hook)?) else {
+            return Ok(None);
+        };
+        let program = self.load_template(hook, name, &load_as, None, None)?;
+        let link = attach::attach(program.as_fd(), &hook.point)
+            .map_err(Self::fail("attach", name))
+            .map_err(ApplyError::from)?;
+        pins::replace(link.as_fd(), &pins::link_behind(&self.root, slot))?;
+        Ok(Some(link))
     }
 
     fn create_programs(&self, slot: u16) -> Result<OwnedFd, KernelError> {
@@ -162,22 +186,36 @@ impl Engine {
     }
 
     fn load(&self, hook: &HookPlan, slot: u16, id: u32, programs: &OwnedFd) -> Result<OwnedFd, ApplyError> {
-        let refuse = |reason: String| ApplyError::HookPoint { point: hook.point.clone(), reason };
         let name = attach::program_name(hook.point.attach);
+        let load_as = attach::load_as(&hook.point, self.target_id(hook)?);
+        let shape = shape_constants(hook, slot, id);
+        self.load_template(hook, name, &load_as, Some(bytes_of(&shape)), Some(programs))
+    }
+
+    fn load_template(
+        &self,
+        hook: &HookPlan,
+        name: &str,
+        load_as: &LoadAs<'_>,
+        shape: Option<&[u8]>,
+        programs: Option<&OwnedFd>,
+    ) -> Result<OwnedFd, ApplyError> {
+        let refuse = |reason: String| ApplyError::HookPoint { point: hook.point.clone(), reason };
         let template =
             self.templates.get(name).ok_or_else(|| refuse(format!("there is no program {name}")))?;
-        let target = match attach::btf_function(&hook.point) {
-            Some(function) => self
-                .types
-                .function_id(&function)
-                .ok_or_else(|| refuse(format!("the kernel has no type information of {function}")))?,
-            None => 0,
-        };
-        let shape = shape_constants(hook, slot, id);
-        let load_as = attach::load_as(&hook.point, target);
+        let programs = programs.map(AsRawFd::as_raw_fd);
         template
-            .load(&load_as, Some(bytes_of(&shape)), Some(programs.as_raw_fd()), self.options.count_stats)
+            .load(load_as, shape, programs, self.options.count_stats)
             .map_err(|error| refuse(super::chain(&error)))
+    }
+
+    /// The id of what the programs of a hook point are loaded for; 0 = they need none.
+    fn target_id(&self, hook: &HookPlan) -> Result<u32, ApplyError> {
+        let Some(function) = attach::btf_function(&hook.point) else { return Ok(0) };
+        self.types.function_id(&function).ok_or_else(|| ApplyError::HookPoint {
+            point: hook.point.clone(),
+            reason: format!("the kernel has no type information of {function}"),
+        })
     }
 
     /// Brings every hook of the plan to a slot and a program.
@@ -320,8 +358,14 @@ impl Engine {
         self.scopes[old as usize] = None;
         self.sweep(placed)?;
         self.forget_sockets()?;
+        self.forget_hashes()?;
         pins::remove_other_builds(&self.options.pin_root, &self.root);
         Ok(())
+    }
+
+    /// Forgets hashes that were asked for and never computed: another program denied the operation behind ours.
+    fn forget_hashes(&self) -> Result<(), KernelError> {
+        self.empty("hashes", size_of::<u32>(), LICTOR_MAX_HASHES as usize)
     }
 
     /// Forgets who has sockets when no rule remembers it any more: nobody would tell when they are gone.
@@ -330,11 +374,14 @@ impl Engine {
         if rules.into_iter().any(|rule| rule.flags & wire::LICTOR_RULE_TRACK != 0) {
             return Ok(());
         }
-        let sockets = self.shared.get("sockets")?;
-        let fail = |error| KernelError::new("empty map", "sockets", error);
-        let keys = sys::map_keys(sockets, size_of::<u64>(), LICTOR_MAX_SOCKETS as usize).map_err(fail)?;
-        for key in keys {
-            match sys::map_delete(sockets, &key) {
+        self.empty("sockets", size_of::<u64>(), LICTOR_MAX_SOCKETS as usize)
+    }
+
+    fn empty(&self, name: &'static str, key_bytes: usize, entries: usize) -> Result<(), KernelError> {
+        let map = self.shared.get(name)?;
+        let fail = |error| KernelError::new("empty map", name, error);
+        for key in sys::map_keys(map, key_bytes, entries).map_err(fail)? {
+            match sys::map_delete(map, &key) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
                 Ok(()) | Err(_) => {}
             }

@@ -16,7 +16,7 @@ pub fn attach_empty(types: &dyn Types, point: &HookPoint) -> Result<OwnedFd, Ope
     let fail = |operation, error| KernelError::new(operation, point.to_string(), error);
     let missing = |operation| fail(operation, std::io::Error::from(std::io::ErrorKind::NotFound));
     let name = match point.attach {
-        Attach::Lsm => "lictor_empty_lsm",
+        Attach::Lsm | Attach::LsmHash => "lictor_empty_lsm",
         Attach::Fentry => "lictor_empty_fentry",
         Attach::Kprobe => "lictor_empty_kprobe",
         Attach::FmodRet

@@ -123,7 +123,7 @@ pub enum OpenError {
 }
 
 /// The objects, by name.
-const OBJECTS: [(&str, &[u8]); 8] = [
+const OBJECTS: [(&str, &[u8]); 9] = [
     ("lsm", objects::LSM),
     ("tracing", objects::TRACING),
     ("kprobe", objects::KPROBE),
@@ -132,6 +132,7 @@ const OBJECTS: [(&str, &[u8]); 8] = [
     ("process", objects::PROCESS),
     ("cgroup", objects::CGROUP),
     ("invalidate", objects::INVALIDATE),
+    ("hash", objects::HASH),
 ];
 
 /// Names this build of the programs: agents that agree on it understand each other's tables.

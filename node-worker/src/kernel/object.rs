@@ -264,6 +264,8 @@ pub(super) struct LoadAs<'a> {
     pub(super) attach_btf_id: u32,
     /// Name of the target, for messages.
     pub(super) target: &'a str,
+    /// It may wait, for a file to be read.
+    pub(super) sleepable: bool,
 }
 
 impl Template {
@@ -286,6 +288,7 @@ impl Template {
             program_type: load_as.program_type,
             attach_type: load_as.attach_type,
             attach_btf_id: load_as.attach_btf_id,
+            sleepable: load_as.sleepable,
             instructions: &instructions,
             license: &self.license,
             btf: self.btf.as_fd(),

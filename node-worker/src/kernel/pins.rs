@@ -11,6 +11,11 @@ pub(super) fn link(root: &Path, slot: u16) -> PathBuf {
     root.join(format!("hook-{slot}-link"))
 }
 
+/// Of the program behind the one that judges. `-link` at its end has it removed as early as the other.
+pub(super) fn link_behind(root: &Path, slot: u16) -> PathBuf {
+    root.join(format!("hook-{slot}-behind-link"))
+}
+
 pub(super) fn programs(root: &Path, slot: u16) -> PathBuf {
     root.join(format!("hook-{slot}-programs"))
 }

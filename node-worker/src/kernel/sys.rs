@@ -15,6 +15,8 @@ const MAP_LOOKUP_ELEM: c_int = 1;
 const MAP_UPDATE_ELEM: c_int = 2;
 const MAP_DELETE_ELEM: c_int = 3;
 const MAP_GET_NEXT_KEY: c_int = 4;
+/// A program may sleep (`include/uapi/linux/bpf.h`).
+const BPF_F_SLEEPABLE: u32 = 1 << 4;
 const PROG_LOAD: c_int = 5;
 const OBJ_PIN: c_int = 6;
 const OBJ_GET: c_int = 7;
@@ -53,6 +55,8 @@ pub(super) struct ProgramSpec<'a> {
     pub(super) attach_type: u32,
     /// Type id of the target in the kernel's BTF, 0 = none.
     pub(super) attach_btf_id: u32,
+    /// It may sleep.
+    pub(super) sleepable: bool,
     /// Instructions, eight bytes each.
     pub(super) instructions: &'a [u8],
     pub(super) license: &'a CString,
@@ -304,7 +308,7 @@ pub(super) fn program_load(spec: &ProgramSpec<'_>, log: Option<&mut [u8]>) -> io
         log_size,
         log_buf,
         kern_version: 0,
-        prog_flags: 0,
+        prog_flags: if spec.sleepable { BPF_F_SLEEPABLE } else { 0 },
         prog_name: object_name(spec.name),
         prog_ifindex: 0,
         expected_attach_type: spec.attach_type,

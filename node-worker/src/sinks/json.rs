@@ -65,6 +65,8 @@ pub struct FiredGroup<'a> {
     pub stacks: &'a Stacks,
     /// The build id of the file that was mapped; empty = none, or not known, or nothing was mapped.
     pub build_id: &'a [u8],
+    /// The hash of the file in question, as events show it; `None` = not asked for, or not there.
+    pub hash: Option<&'a str>,
 }
 
 impl FiredGroup<'_> {
@@ -176,6 +178,7 @@ impl EventWriter {
                 push_arguments(out, event);
                 push_action(out, "action", event.rule.shown);
                 push_tags(out, event.group);
+                push_text_member(out, "ima_hash", event.hash.unwrap_or_default().as_bytes());
             }
             EventType::Tracepoint => {
                 push_arguments(out, event);
@@ -226,7 +229,7 @@ impl EventWriter {
     ) -> EventType {
         let point = hook.map(|hook| &hook.point);
         let kind = match point.map(|point| point.attach) {
-            Some(Attach::Lsm | Attach::FmodRet) => EventType::Lsm,
+            Some(Attach::Lsm | Attach::LsmHash | Attach::FmodRet) => EventType::Lsm,
             Some(Attach::Tracepoint | Attach::RawTracepoint) => EventType::Tracepoint,
             Some(Attach::Fentry | Attach::Fexit | Attach::Kprobe) | None => EventType::Kprobe,
             // Nothing tells any more whether it was a probe that the program brought along.

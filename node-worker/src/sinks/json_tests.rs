@@ -104,6 +104,7 @@ fn line_with(
         fired: record.fired().next().unwrap(),
         stacks,
         build_id: b"\x01\x02\xfe",
+        hash: (hook.rules[0].flags & wire::LICTOR_RULE_HASH != 0).then_some("sha256:00ff"),
     };
     let mut out = Vec::new();
     EventWriter::new(NODE, BOOT).hook(&mut out, &(&child().1).into(), &event);

@@ -531,6 +531,8 @@ pub struct Actions {
     pub rate_limit: Option<RateLimit>,
     /// Which stacks the report shows.
     pub stacks: Stacks,
+    /// The report shows the hash of the file that the hook is asked about.
+    pub hash: bool,
     /// Signal to send to the current process.
     pub signal: Option<u8>,
     /// Return this errno (negative, -4095 to -1) instead of performing the operation.

@@ -234,6 +234,7 @@ impl Maker {
         let actions = Actions {
             post: self.random.chance(80),
             rate_limit: self.random.chance(10).then_some(limit),
+            hash: false,
             stacks: Stacks { kernel: self.random.chance(10), user: self.random.chance(10) },
             signal,
             deny,

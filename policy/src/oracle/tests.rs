@@ -113,8 +113,10 @@ fn place_of<'a>(point: &HookPoint, places: &'a [Place]) -> (&'a Place, Moment) {
         places.iter().find(matching).unwrap_or_else(|| panic!("{point}"))
     };
     match point.attach {
-        Attach::Lsm if point.symbol == "bprm_check_security" => (named("security_bprm_check"), Moment::Asked),
-        Attach::Lsm | Attach::FmodRet => (named(&point.symbol), Moment::Asked),
+        Attach::Lsm | Attach::LsmHash if point.symbol == "bprm_check_security" => {
+            (named("security_bprm_check"), Moment::Asked)
+        }
+        Attach::Lsm | Attach::LsmHash | Attach::FmodRet => (named(&point.symbol), Moment::Asked),
         Attach::Fexit => (exactly(point, places, &named), Moment::End),
         Attach::Fentry if point.symbol == "security_bprm_committed_creds" => {
             (named("bprm_committed_creds"), Moment::Asked)

@@ -84,12 +84,14 @@ fn hook_plan(
     if tracks && fields.iter().any(|field| field.has_socket()) {
         shape.flags |= wire::LICTOR_SHAPE_OWNERS as u8;
     }
+    let rules = || members.iter().flat_map(|member| &member.hook.rules);
     let stacks = wire::LICTOR_RULE_KERNEL_STACK | wire::LICTOR_RULE_USER_STACK;
-    if members.iter().flat_map(|member| &member.hook.rules).any(|rule| rule.plan.flags & stacks != 0) {
-        shape.flags |= wire::LICTOR_SHAPE_STACKS as u8;
-    }
-    if members.iter().flat_map(|member| &member.hook.rules).any(|rule| rule.set.is_some()) {
-        shape.flags |= wire::LICTOR_SHAPE_SET as u8;
+    for (flags, used) in [
+        (wire::LICTOR_SHAPE_STACKS, rules().any(|rule| rule.plan.flags & stacks != 0)),
+        (wire::LICTOR_SHAPE_SET, rules().any(|rule| rule.set.is_some())),
+        (wire::LICTOR_SHAPE_HASH, rules().any(|rule| rule.plan.flags & wire::LICTOR_RULE_HASH != 0)),
+    ] {
+        shape.flags |= if used { flags as u8 } else { 0 };
     }
     let rule_count = members.iter().map(|member| member.hook.rules.len()).sum();
     let mut vectors = VectorSet::new(rule_count);
@@ -129,7 +131,7 @@ fn rule_plan(group: u32, rule: &PlacedRule, fields: &[Field], scopes: &[Scope]) 
 /// The field whose path class programs remember: a `struct file *` argument that rules ask the path of.
 fn cached_path(attach: Attach, columns: &BTreeSet<ColumnKey>) -> Option<Field> {
     match attach {
-        Attach::Lsm | Attach::FmodRet | Attach::Fentry | Attach::Fexit | Attach::Kprobe => {
+        Attach::Lsm | Attach::LsmHash | Attach::FmodRet | Attach::Fentry | Attach::Fexit | Attach::Kprobe => {
             let paths = columns.iter().filter(|column| u32::from(column.source) == from::LICTOR_FROM_FIELD);
             paths.filter_map(|column| column.field).find(|field| field.is_file_argument())
         }

@@ -67,6 +67,8 @@ pub(super) enum Strongest {
 pub(super) struct Wants {
     /// The strongest action of its rules.
     pub(super) action: Strongest,
+    /// The hash of the file in question.
+    pub(super) hash: bool,
     /// The hook sees the function's end.
     pub(super) on_return: bool,
     /// What only the end of the function can tell, if the rules need that: where that is written.
@@ -88,6 +90,7 @@ impl Wants {
         });
         Self {
             action: strongest.max().unwrap_or(Strongest::Report),
+            hash: hook.rules.iter().any(|rule| rule.actions.hash),
             on_return: hook.on_return || copied.is_some(),
             needs_end: tested.or(copied).or(late),
         }
@@ -269,6 +272,24 @@ fn verdict_on_function(
     let reader =
         Reader::Call { function: name.to_owned(), signature: Some(signature.clone()), positions: None };
     fmod_ret(name, name, signature, reader, EventKind::Kprobe, &format!("{wish}, and {why_not_lsm}"))
+}
+
+/// The kernel's function that computes hashes of files (`security/integrity/ima/ima_main.c`).
+const IMA_HASH: &str = "ima_file_hash";
+
+fn has_ima(facts: &NodeFacts) -> bool {
+    facts.symbols.probeable(IMA_HASH)
+}
+
+/// Whether hashes can be computed behind LSM hooks.
+pub(super) fn can_hash(facts: &NodeFacts) -> bool {
+    facts.btf && facts.bpf_lsm && has_ima(facts)
+}
+
+/// The LSM hook at which a rule of `hook` wants the file's hash.
+pub(super) fn hashed_hook(hook: &Hook) -> Option<&str> {
+    let HookTarget::Lsm(name) = &hook.target else { return None };
+    hook.rules.iter().any(|rule| rule.actions.hash).then_some(name)
 }
 
 const BPF_LSM_OFF: &str = "BPF LSM is off (no bpf in /sys/kernel/security/lsm)";
@@ -499,6 +520,12 @@ fn lsm(hook: &str, named: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site
     let call =
         |positions| Reader::Call { function: hook.to_owned(), signature: Some(signature.clone()), positions };
     let closed = CLOSED_HOOKS.contains(&hook);
+    if wants.hash && !has_ima(facts) {
+        return Err(Problem::new(
+            "`imaHash`",
+            "kernels with IMA (CONFIG_IMA), which this one is built without",
+        ));
+    }
     if facts.bpf_lsm && stub.is_some() && !closed {
         return Ok(Site {
             point: HookPoint { attach: Attach::Lsm, symbol: hook.to_owned() },
@@ -518,6 +545,10 @@ fn lsm(hook: &str, named: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site
         (false, false) => BPF_LSM_OFF,
         (false, true) => "BTF does not know the LSM hook",
     };
+    if wants.hash {
+        let allowed = format!("kernels where programs can be at the LSM hook: {why}");
+        return Err(Problem::new("`imaHash`", allowed));
+    }
     let Some(checked) = &checked else {
         let allowed = format!("hooks whose function is in BTF: {function} is not");
         return Err(Problem::new(format!("LSM hook `{hook}`, and {why}"), allowed));

@@ -32,7 +32,7 @@ pub struct Compiled {
 pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
     let mut ordered: Vec<&Policy> = policies.iter().collect();
     ordered.sort_by(|a, b| a.key.cmp(&b.key));
-    let mut placer = Placer::new(facts);
+    let mut placer = Placer::new(facts, &ordered);
     let mut budget = Budget::default();
     let mut compiled = Vec::new();
     let mut scopes: BTreeSet<&Scope> = BTreeSet::new();

@@ -168,6 +168,8 @@ pub enum Attach {
     Uprobe,
     /// The end of a function of a program or library.
     Uretprobe,
+    /// BPF LSM program, with one behind it that computes the hash of the file in question.
+    LsmHash,
 }
 
 impl Attach {
@@ -183,6 +185,7 @@ impl Attach {
             Self::RawTracepoint => "raw_tracepoint",
             Self::Uprobe => "uprobe",
             Self::Uretprobe => "uretprobe",
+            Self::LsmHash => "lsm+hash",
         }
     }
 
@@ -198,6 +201,7 @@ impl Attach {
             Self::RawTracepoint => 7,
             Self::Uprobe => 8,
             Self::Uretprobe => 9,
+            Self::LsmHash => 10,
         }
     }
 
@@ -208,7 +212,7 @@ impl Attach {
 
     /// Whether a program attached like this can deny the operation.
     pub fn can_deny(self) -> bool {
-        matches!(self, Self::Lsm | Self::FmodRet)
+        matches!(self, Self::Lsm | Self::LsmHash | Self::FmodRet)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One hook of one policy, as far as it can be decided without the other policies.
 
-use super::attach::{SIGKILL, Site, Wants, sites};
+use super::attach::{SIGKILL, Site, Wants, can_hash, hashed_hook, sites};
 use super::columns::{Test, network_keys, text_key};
 use super::facts::NodeFacts;
 use super::fields::{Field, Resolved};
@@ -8,7 +8,7 @@ use super::numbers;
 use super::reach::Ground;
 use super::refusal::{Problem, Refusal};
 use super::user::AskedFiles;
-use super::{ArgPlan, EventKind, HookPoint, RulePlan, UserSite, process};
+use super::{ArgPlan, Attach, EventKind, HookPoint, RulePlan, UserSite, process};
 use crate::expression::Code;
 use crate::model::{
     Actions, Arg, ArgKind, EndpointsPart, EndpointsTest, EndpointsValues, FieldPath, Hook, HookTarget,
@@ -80,6 +80,8 @@ type SitesResult = Rc<Result<Vec<Site>, (Problem, Option<FieldPath>)>>;
 #[derive(Debug)]
 pub(super) struct Placer<'a> {
     facts: &'a NodeFacts,
+    /// LSM hooks at which some policy wants the file's hash.
+    hashed: BTreeSet<&'a str>,
     sites: HashMap<(HookTarget, Wants), SitesResult>,
 }
 
@@ -92,8 +94,10 @@ pub(super) struct PlacedPolicy {
 }
 
 impl<'a> Placer<'a> {
-    pub(super) fn new(facts: &'a NodeFacts) -> Self {
-        Self { facts, sites: HashMap::new() }
+    pub(super) fn new(facts: &'a NodeFacts, policies: &[&'a Policy]) -> Self {
+        let hooks = policies.iter().flat_map(|policy| &policy.hooks);
+        let hashed = hooks.filter_map(hashed_hook).filter(|_| can_hash(facts));
+        Self { facts, hashed: hashed.collect(), sites: HashMap::new() }
     }
 
     /// The places of all hooks of a policy. A hook whose target is missing may be left out.
@@ -149,9 +153,18 @@ impl<'a> Placer<'a> {
 
     fn sites(&mut self, hook: &Hook) -> SitesResult {
         let wants = Wants::of(hook);
-        let facts = self.facts;
+        let (facts, hashed) = (self.facts, &self.hashed);
         let found = self.sites.entry((hook.target.clone(), wants));
-        let entry = found.or_insert_with_key(|(target, wants)| Rc::new(sites(target, wants, facts)));
+        let entry = found.or_insert_with_key(|(target, wants)| {
+            let mut found = sites(target, wants, facts);
+            for site in found.iter_mut().flatten() {
+                // One program for all rules of a hook: behind one that denies, the kernel runs no other.
+                if site.point.attach == Attach::Lsm && hashed.contains(site.point.symbol.as_str()) {
+                    site.point.attach = Attach::LsmHash;
+                }
+            }
+            Rc::new(found)
+        });
         Rc::clone(entry)
     }
 }
@@ -405,6 +418,9 @@ impl Placing<'_> {
         }
         if stacks.user {
             flags |= wire::LICTOR_RULE_USER_STACK;
+        }
+        if actions.hash {
+            flags |= wire::LICTOR_RULE_HASH;
         }
         let limit_scope = rate_limit.map_or(wire::LICTOR_LIMIT_THREAD, |limit| match limit.scope {
             RateLimitScope::Thread => wire::LICTOR_LIMIT_THREAD,

@@ -24,7 +24,7 @@ const NAME: &str =
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-lictor-later" = [
-    "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset", "imaHash",
+    "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset",
 ]))]
 pub struct ActionSpec {
     /// What to do.
@@ -71,6 +71,12 @@ pub struct ActionSpec {
     /// `Post`: the event shows the functions of the program that were being executed, innermost first, at most 32.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub user_stack_trace: bool,
+    /// `Post`: the event shows the hash of the file that the hook is asked about, computed by the kernel's IMA when the
+    /// operation goes on. Only at the lsmhooks `bprm_check_security`, `bprm_creds_for_exec`, `bprm_creds_from_file`,
+    /// `file_ioctl`, `file_lock`, `file_open` (only hashes that IMA has already: the file cannot be read yet),
+    /// `file_post_open` (kernel 6.9), `file_receive`, `mmap_file`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ima_hash: bool,
 }
 
 /// What to do.

@@ -14,6 +14,21 @@ const RATE_LIMIT_SECONDS_MAX: u64 = 365 * 24 * 3600;
 /// `SIGKILL`
 const SIGKILL: u8 = 9;
 
+/// LSM hooks that are asked about a file, or about a program to be run, as their first argument, and at which programs may
+/// sleep, on every supported kernel that has them (`sleepable_lsm_hooks` in `kernel/bpf/bpf_lsm.c`); those that return nothing are left
+/// out.
+pub(crate) const HASHED_HOOKS: [&str; 9] = [
+    "bprm_check_security",
+    "bprm_creds_for_exec",
+    "bprm_creds_from_file",
+    "file_ioctl",
+    "file_lock",
+    "file_open",
+    "file_post_open",
+    "file_receive",
+    "mmap_file",
+];
+
 /// What the hook lets actions do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Abilities {
@@ -23,6 +38,8 @@ pub(super) struct Abilities {
     pub(super) signal: bool,
     /// What is being executed there.
     pub(super) within: Within,
+    /// It is asked about a file whose hash the kernel can compute.
+    pub(super) hash: bool,
     /// Why it cannot fail or be signalled, if so.
     pub(super) reason: &'static str,
 }
@@ -65,6 +82,7 @@ pub(super) fn fold(
             ActionName::Post => {
                 actions.rate_limit = rate_limit(spec, &at, report);
                 actions.stacks = stacks(spec, abilities, &at, report);
+                actions.hash = hash(spec, abilities, &at, report);
             }
             ActionName::NoPost => actions.post = false,
             ActionName::Sigkill | ActionName::Signal if !abilities.signal => {
@@ -129,6 +147,7 @@ pub(super) fn at_the_end(
     actions.rate_limit = late.rate_limit.or(actions.rate_limit);
     actions.stacks.kernel |= late.stacks.kernel;
     actions.stacks.user |= late.stacks.user;
+    actions.hash |= late.hash;
     actions.late = late.signal.is_some();
     actions.signal = late.signal;
     actions.calls = late.calls;
@@ -182,11 +201,13 @@ fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
     // A limit that is not kept would be worse than a refusal: whoever wrote it counts on it.
     let limit = "add an action `Post` with the limit; only reports are limited";
     let stack = "add an action `Post` with it; only reports show stacks";
+    let hash = "add an action `Post` with it; only reports show hashes";
     let of_reports = [
         ("rateLimit", spec.rate_limit.is_some(), limit),
         ("rateLimitScope", spec.rate_limit_scope.is_some(), limit),
         ("kernelStackTrace", spec.kernel_stack_trace, stack),
         ("userStackTrace", spec.user_stack_trace, stack),
+        ("imaHash", spec.ima_hash, hash),
     ];
     for (name, given, hint) in of_reports {
         if given && spec.action != ActionName::Post {
@@ -241,6 +262,18 @@ fn stacks(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut 
         );
     }
     Stacks { kernel: spec.kernel_stack_trace, user: spec.user_stack_trace }
+}
+
+fn hash(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> bool {
+    if spec.ima_hash && !abilities.hash {
+        report.refuse_with(
+            &at.member("imaHash"),
+            "`imaHash` at a hook without a file that can be read there",
+            format!("`imaHash` at the lsmhooks {}", HASHED_HOOKS.join(", ")),
+            "the kernel computes a hash where it may wait for the file",
+        );
+    }
+    spec.ima_hash && abilities.hash
 }
 
 fn signal(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<u8> {

@@ -1,6 +1,6 @@
 //! Hooks: where they attach, what they read.
 
-use super::action::{Abilities, Within};
+use super::action::{Abilities, HASHED_HOOKS, Within};
 use super::argument::{self, Origin};
 use super::lists::Shared;
 use super::report::{Report, quoted};
@@ -53,7 +53,7 @@ pub(super) fn kprobe(
         return_arg,
         on_return: spec.on_return,
         origin,
-        abilities: Abilities { deny, signal: !watches, within: Within::Kernel, reason },
+        abilities: Abilities { deny, signal: !watches, within: Within::Kernel, hash: false, reason },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -126,6 +126,7 @@ pub(super) fn tracepoint(
             deny: false,
             signal: true,
             within: Within::Kernel,
+            hash: false,
             reason: "a tracepoint only watches: it cannot make the operation fail",
         },
         shared,
@@ -138,6 +139,7 @@ pub(super) fn tracepoint(
 }
 
 pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &mut Report) -> Option<Hook> {
+    let hash = HASHED_HOOKS.contains(&spec.hook.as_str());
     let parts = Parts {
         target: lsm_target(&spec.hook, &at.member("hook"), report),
         args: &spec.args,
@@ -145,7 +147,7 @@ pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &
         return_arg: None,
         on_return: false,
         origin: Origin::Lsm,
-        abilities: Abilities { deny: true, signal: true, within: Within::Kernel, reason: "" },
+        abilities: Abilities { deny: true, signal: true, within: Within::Kernel, hash, reason: "" },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -216,6 +218,7 @@ const IN_PROGRAMS: Abilities = Abilities {
     deny: false,
     signal: true,
     within: Within::Program,
+    hash: false,
     reason: "a function of a program cannot be made to fail; `Sigkill` ends the program before it runs",
 };
 

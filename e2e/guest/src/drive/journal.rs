@@ -57,6 +57,7 @@ impl Journal {
             Ok(Record::Fork(_)) => "fork",
             Ok(Record::Cgroup(_)) => "cgroup",
             Ok(Record::Data(_)) => "data",
+            Ok(Record::Hash(_)) => "hash",
             Err(_) => "broken",
         };
         *self.others.entry(other).or_default() += 1;

@@ -5,15 +5,15 @@ mod shadow;
 
 use super::report::Report;
 use crate::model::{
-    ArgKind, ArgSource, FieldPath, Hook, HookTarget, MAPPING_HOOK, OnUnresolved, Origin, Policy, Predicate,
-    Rule, TextTest, ValueTest,
+    ArgKind, ArgSource, FieldPath, Hook, HookTarget, MAPPING_HOOK, Mode, OnUnresolved, Origin, Policy,
+    Predicate, Rule, TextTest, ValueTest,
 };
 
 /// `SIGKILL`
 const SIGKILL: u8 = 9;
 
 /// Names of the advice that is given, and what each is about in one sentence.
-pub const ADVICE: [(&str, &str); 9] = [
+pub const ADVICE: [(&str, &str); 11] = [
     ("user-memory", "A signal is decided by memory that the process can change after the check."),
     ("kill-without-verdict", "Sigkill at a place where the operation may be done before the process ends."),
     ("signal-without-verdict", "A signal at a place that could deny, where the operation goes on."),
@@ -22,6 +22,11 @@ pub const ADVICE: [(&str, &str); 9] = [
     ("flood", "Every call is reported, at a place that every program passes all the time."),
     ("truncate-hooks", "Newer kernels ask about some truncations at another hook."),
     ("shadowed", "An earlier selector of the same hook holds whenever this one does."),
+    ("hash-of-denied", "The hash of a file is shown where the operation goes on, and the rule denies it."),
+    (
+        "hash-at-open",
+        "Where a file is being opened it cannot be read yet: only hashes that IMA has already are shown.",
+    ),
     ("hard-link", "A rule denies by path, and a hard link is another path."),
 ];
 
@@ -34,6 +39,7 @@ pub(super) fn advise(policy: &Policy, report: &mut Report) {
         flood(hook, report);
         truncation(policy, hook, report);
         shadow::shadowed(policy, hook, report);
+        missing_hashes(policy, hook, report);
     }
     hard_links(policy, report);
 }
@@ -89,6 +95,34 @@ fn better_place(hook: &Hook) -> Option<String> {
 
 fn enforcing(hook: &Hook) -> impl Iterator<Item = &Rule> {
     hook.rules.iter().filter(|rule| rule.actions.enforces())
+}
+
+/// Hashes that are not there: those of what is denied, since the kernel computes a hash behind the verdict and not at all
+/// behind one that denies, and those of files that are not open yet.
+fn missing_hashes(policy: &Policy, hook: &Hook, report: &mut Report) {
+    let hashing = hook.rules.iter().find(|rule| rule.actions.hash);
+    if let Some(rule) =
+        hashing.filter(|_| matches!(&hook.target, HookTarget::Lsm(name) if name == "file_open"))
+    {
+        report.advise(
+            "hash-at-open",
+            &rule.at.member("matchActions"),
+            "imaHash at file_open, where the file cannot be read yet",
+            "events have hashes that IMA has by its own policy, and no others; `file_post_open` (kernel 6.9 and newer) has them all",
+        );
+    }
+    if policy.mode == Mode::Monitor {
+        return;
+    }
+    let denies = |rule: &&Rule| rule.actions.deny.is_some() || rule.actions.signal == Some(SIGKILL);
+    if let Some(rule) = hook.rules.iter().filter(denies).find(|rule| rule.actions.hash) {
+        report.advise(
+            "hash-of-denied",
+            &rule.at.member("matchActions"),
+            "imaHash of a rule that denies",
+            "what is denied is not read: these events have no hash; a policy of its own that only reports shows it for what is allowed",
+        );
+    }
 }
 
 /// A verdict or a signal that depends on memory of the process, which another of its threads can change afterwards.
