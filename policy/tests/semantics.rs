@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 72] = [
+const LINES: [(&str, &str, Answer); 75] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -271,6 +271,41 @@ const LINES: [(&str, &str, Answer); 72] = [
         "network",
         "address filters on another family, `Not*` included",
         Cases("endpoints", &["an address of another family is in no network"]),
+    ),
+    (
+        "network",
+        "`sockaddr_un`: paths and abstract names",
+        Cases(
+            "unix-addresses",
+            &[
+                "a path",
+                "a path that begins alike",
+                "an abstract name",
+                "another abstract name",
+                "a part, in any case",
+                "no address",
+                "the path that may be connected to",
+                "another path",
+                "an abstract name is no path",
+                "an address that cannot be read, where rules deny",
+            ],
+        ),
+    ),
+    (
+        "network",
+        "`sockaddr_un` of another family, `Not*` included",
+        Cases(
+            "unix-addresses",
+            &[
+                "another family has no path, and is asked for by its name",
+                "another family begins with no path",
+            ],
+        ),
+    ),
+    (
+        "network",
+        "`sockaddr_un`: addresses without a zero byte, with others behind them",
+        Test("e2e/src/workloads/unix.sh", "on_socket denied"),
     ),
     (
         "network",

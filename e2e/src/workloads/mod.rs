@@ -24,13 +24,14 @@ pub(crate) const TESTS: &[LabTest] =
 /// policy whose line has no event reports nothing.
 const EXPECTED: &str = include_str!("expected.txt");
 
-const SCRIPT: [&str; 11] = [
+const SCRIPT: [&str; 12] = [
     include_str!("policies.sh"),
     include_str!("process.sh"),
     include_str!("lineage.sh"),
     include_str!("arguments.sh"),
     include_str!("actions.sh"),
     include_str!("network.sh"),
+    include_str!("unix.sh"),
     include_str!("objects.sh"),
     include_str!("programs.sh"),
     include_str!("members.sh"),
@@ -72,6 +73,7 @@ pub(crate) fn lab(context: &LabContext, options: Options) -> Lab {
         .text("/lab/terminal.pl", 0o644, include_str!("terminal.pl"))
         .text("/lab/long.pl", 0o644, include_str!("long.pl"))
         .text("/lab/capset.pl", 0o644, include_str!("capset.pl"))
+        .text("/lab/unix.pl", 0o644, include_str!("unix.pl"))
 }
 
 fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {

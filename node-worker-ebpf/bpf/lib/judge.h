@@ -171,6 +171,9 @@ __noinline __u64 values_hash(struct event *e)
 		case LICTOR_FIELD_SOCKADDR:
 			part = hash_of_endpoints(e, i);
 			break;
+		case LICTOR_FIELD_SOCKADDR_UN:
+			part = hash_of_unix_address(e, i);
+			break;
 		case LICTOR_FIELD_CRED:
 		case LICTOR_FIELD_BPF_ATTR:
 		case LICTOR_FIELD_BPF_MAP:

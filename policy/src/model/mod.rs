@@ -291,6 +291,8 @@ pub enum ArgKind {
     Skb,
     /// `struct sockaddr *`, in the kernel's memory or the process's.
     Sockaddr,
+    /// The same of a Unix socket: its path, or `@` and its abstract name.
+    SockaddrUn,
     /// `struct cred *`: ids and capabilities of a process.
     Cred,
     /// `struct user_namespace *`.
@@ -404,6 +406,7 @@ impl ArgKind {
             Self::Socket => "socket",
             Self::Skb => "skb",
             Self::Sockaddr => "sockaddr",
+            Self::SockaddrUn => "sockaddr_un",
             Self::Cred => "cred",
             Self::UserNamespace => "user_namespace",
             Self::Module => "module",
@@ -424,7 +427,7 @@ impl ArgKind {
         name.to_owned()
     }
 
-    /// What it has of endpoints; empty when it is something else.
+    /// What it has of endpoints; empty when it is something else. The address of a Unix socket is a text, and has a family.
     pub fn endpoints(self) -> &'static [EndpointsPart] {
         use EndpointsPart::{
             DestinationAddress, DestinationPort, Family, Protocol, SourceAddress, SourcePort, State,
@@ -435,6 +438,7 @@ impl ArgKind {
             }
             Self::Skb => &[SourceAddress, DestinationAddress, SourcePort, DestinationPort, Protocol, Family],
             Self::Sockaddr => &[SourceAddress, SourcePort, Family],
+            Self::SockaddrUn => &[Family],
             Self::Auto
             | Self::Int(_)
             | Self::String

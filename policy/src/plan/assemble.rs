@@ -85,6 +85,9 @@ fn hook_plan(point: &HookPoint, members: &[Member], paths: &Paths<'_>, tracks: b
     if members.iter().flat_map(|member| &member.hook.rules).any(|rule| rule.set.is_some()) {
         shape.flags |= wire::LICTOR_SHAPE_SET as u8;
     }
+    if fields.iter().any(|field| field.is_unix_address()) {
+        shape.flags |= wire::LICTOR_SHAPE_UNIX as u8;
+    }
     let rule_count = members.iter().map(|member| member.hook.rules.len()).sum();
     let mut vectors = VectorSet::new(rule_count);
     let columns = column_plans(members, &keys, &fields, &mut vectors, paths);

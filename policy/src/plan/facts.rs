@@ -219,6 +219,7 @@ pub fn automatic_kind(class: &TypeClass) -> Option<ArgKind> {
             "socket" => Some(ArgKind::Socket),
             "sk_buff" => Some(ArgKind::Skb),
             "sockaddr" => Some(ArgKind::Sockaddr),
+            "sockaddr_un" => Some(ArgKind::SockaddrUn),
             "cred" => Some(ArgKind::Cred),
             "user_namespace" => Some(ArgKind::UserNamespace),
             "module" => Some(ArgKind::Module),

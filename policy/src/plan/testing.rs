@@ -237,7 +237,7 @@ pub fn symbols() -> FakeSymbols {
         "int do_seven(int a, int b, int c, int d, int e, int f, int g)",
         "int many(char *text, unsigned char byte, short number, unsigned int flags, long offset, struct path *path)",
         "struct file *do_filp_open(int dfd, struct filename *pathname, const struct open_flags *op)",
-        "int sendmsg_of(struct sock *sk, struct sk_buff *skb, struct sockaddr *addr, struct socket *sock)",
+        "int sendmsg_of(struct sock *sk, struct sk_buff *skb, struct sockaddr *addr, struct socket *sock, struct sockaddr_un *un)",
         "long __x64_sys_write(const struct pt_regs *regs)",
         "long __x64_sys_read(const struct pt_regs *regs)",
         "long __x64_sys_lseek(const struct pt_regs *regs)",

@@ -25,7 +25,7 @@ pub struct ArgSpec {
     /// How to read and show it. `auto` (the default) takes the type from the kernel's own description of the function.
     #[serde(rename = "type", default)]
     pub kind: TypeName,
-    /// `char_buf` and `char_iovec`: which argument holds the length, counted from 1.
+    /// `char_buf`, `char_iovec` and `sockaddr_un`: which argument holds the length, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 128))]
     pub size_arg_index: Option<i64>,
@@ -67,7 +67,6 @@ pub enum SourceName {
 /// How a value is read and shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(extend("x-lictor-later" = ["sockaddr_un"]))]
 pub enum TypeName {
     /// From the kernel's own description of the function.
     #[default]
@@ -134,6 +133,9 @@ pub enum TypeName {
     Skb,
     /// `struct sockaddr *`: an address that a program names, shown with its port.
     Sockaddr,
+    /// The same of a Unix socket: the path that the program names, or `@` and an abstract name. `sizeArgIndex` says where the
+    /// address's length is; without it, it is the argument behind the address that the kernel calls a length.
+    SockaddrUn,
     /// `struct cred *`: credentials, shown with ids, capabilities and user namespace. Not compared.
     Cred,
     /// `struct user_namespace *`, shown with its number, level and owner. Not compared.

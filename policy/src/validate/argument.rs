@@ -257,7 +257,7 @@ pub(super) fn label(label: Option<&str>, at: &FieldPath, report: &mut Report) ->
 /// The argument with the length, from 0.
 fn size(spec: &ArgSpec, kind: ArgKind, origin: Origin, at: &FieldPath, report: &mut Report) -> Option<u8> {
     let at = at.member("sizeArgIndex");
-    let sized = matches!(kind, ArgKind::CharBuf | ArgKind::CharIovec);
+    let sized = matches!(kind, ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::SockaddrUn);
     match spec.size_arg_index {
         None if kind == ArgKind::CharIovec => {
             report.refuse(&at, "nothing", "which argument holds the number of pieces, counted from 1");
@@ -275,7 +275,7 @@ fn size(spec: &ArgSpec, kind: ArgKind, origin: Origin, at: &FieldPath, report: &
             report.warn(
                 &at,
                 "`sizeArgIndex` on a type without length",
-                "it has no effect: only char_buf and char_iovec use it",
+                "it has no effect: only char_buf, char_iovec and sockaddr_un use it",
             );
             None
         }
@@ -372,6 +372,7 @@ fn kind(name: TypeName) -> ArgKind {
         TypeName::Socket => ArgKind::Socket,
         TypeName::Skb => ArgKind::Skb,
         TypeName::Sockaddr => ArgKind::Sockaddr,
+        TypeName::SockaddrUn => ArgKind::SockaddrUn,
         TypeName::Cred => ArgKind::Cred,
         TypeName::UserNamespace => ArgKind::UserNamespace,
         TypeName::Module => ArgKind::Module,
