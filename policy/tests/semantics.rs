@@ -22,7 +22,7 @@ enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-const LINES: [(&str, &str, Answer); 75] = [
+const LINES: [(&str, &str, Answer); 76] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -211,6 +211,11 @@ const LINES: [(&str, &str, Answer); 75] = [
                 "a member that cannot be reached",
             ],
         ),
+    ),
+    (
+        "members",
+        "`btfTypeModule`: from a module's structure into the kernel's",
+        Test("e2e/src/workloads/members.sh", "policy member-of-module"),
     ),
     (
         "members",

@@ -61,9 +61,9 @@ pub(crate) fn script(parts: &[&str]) -> String {
     [&[CASE_FUNCTIONS, FUNCTIONS, include_str!("common.sh")], parts].concat().join("\n")
 }
 
-/// A guest for such a script, with a dummy network interface's module.
+/// A guest for such a script, with the modules of a dummy network interface and of bridges.
 pub(crate) fn lab(context: &LabContext, options: Options) -> Lab {
-    let modules = vec!["dummy".to_owned()];
+    let modules = ["dummy", "bridge"].map(str::to_owned).to_vec();
     context
         .lab_with(Options { modules, ..options })
         .file(context.programs.join("lictor-lab"), "/usr/bin/lictor-lab")

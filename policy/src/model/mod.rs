@@ -12,7 +12,7 @@ mod scope;
 mod user;
 
 pub use endpoints::{EndpointsPart, EndpointsTest, EndpointsValues, Network};
-pub use member::{ArgSource, MEMBERS_MAX, Member, MemberPath, Origin};
+pub use member::{ArgSource, Cast, MEMBERS_MAX, Member, MemberPath, Origin};
 pub use pattern::FunctionPattern;
 pub use predicate::{
     BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, ExpressionTest, FileType, FileTypeTest, Namespace,
@@ -239,7 +239,7 @@ pub struct Arg {
     /// format file; 0 for data.
     pub index: u8,
     /// The structure that the argument is taken to point to.
-    pub cast: Option<String>,
+    pub cast: Option<Cast>,
     /// The way from the structure that it points to.
     pub path: Option<MemberPath>,
     /// How to read it.

@@ -11,13 +11,16 @@ const PATH_BYTES_MAX: usize = 512;
 const PATH: &str = r"^[A-Za-z_][A-Za-z0-9_]*(\[[0-9]+\])*(\.[A-Za-z_][A-Za-z0-9_]*(\[[0-9]+\])*){0,9}$";
 /// Name of a structure.
 const STRUCTURE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+/// Name of a module: `-` means `_`, as for `modprobe`.
+const MODULE: &str = "^[A-Za-z0-9_-]+$";
+/// Longest name of a module, bytes: the kernel's own limit.
+const MODULE_BYTES_MAX: usize = 55;
 /// Longest name of a structure, bytes.
 const STRUCTURE_BYTES_MAX: usize = 255;
 
 /// One value to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["btfTypeModule"]))]
 pub struct ArgSpec {
     /// Which argument of the function, from 0. For tracepoints: which field of the `format` file, from 0.
     #[schemars(range(min = 0, max = 127))]
@@ -52,6 +55,11 @@ pub struct ArgSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = STRUCTURE_BYTES_MAX), regex(pattern = STRUCTURE))]
     pub btf_type: Option<String>,
+    /// The module of the kernel whose description of types has that structure, by its name in `lsmod`, where the kernel itself
+    /// has it not. The module must be loaded when the policy becomes live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MODULE_BYTES_MAX), regex(pattern = MODULE))]
+    pub btf_type_module: Option<String>,
 }
 
 /// Where data come from.

@@ -7,7 +7,7 @@ use super::outcome::failures;
 use super::process::{self, ProcessSpec, host};
 use super::target;
 use crate::model::{
-    Arg, ArgKind, ArgSource, EndpointsPart, FieldPath, FileType, Hook, HookTarget, MemberPath, Operand,
+    Arg, ArgKind, ArgSource, Cast, EndpointsPart, FieldPath, FileType, Hook, HookTarget, MemberPath, Operand,
     Origin, Policy, Predicate,
 };
 use crate::oracle::{Endpoints, Event, Moment, Reading, Value, same_place};
@@ -111,6 +111,9 @@ pub struct GivenValue {
     /// The structure that the argument points to, where the policy's argument names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub btf_type: Option<String>,
+    /// The module that has that structure, where the policy's argument names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub btf_type_module: Option<String>,
     /// Under `data`: where the way begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceName>,
@@ -432,7 +435,11 @@ impl Maker<'_> {
             }
         };
         let index = if is_data { 0 } else { given.index };
-        Some(Origin { source, index, cast: given.btf_type.clone(), path })
+        let cast = given.btf_type.clone().map(|structure| Cast {
+            structure,
+            module: given.btf_type_module.as_ref().map(|name| name.replace('-', "_")),
+        });
+        Some(Origin { source, index, cast, path })
     }
 
     fn value(&mut self, given: &GivenValue, kind: Option<ArgKind>, at: &FieldPath) -> Option<Value> {
