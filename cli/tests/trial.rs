@@ -177,4 +177,8 @@ fn files_that_are_no_btf_are_told() {
     let (code, _, err) = lictor(here.path(), &["check", "--btf", "nosuch", "a.yaml"]);
     assert!(code == Some(1) && err.contains("cannot open the BTF file nosuch"), "{err}");
     assert_eq!(lictor(here.path(), &["check", "--btf", "x", "--facts", "none", "a.yaml"]).0, Some(2));
+    let (code, _, err) = lictor(here.path(), &["check", "--btf", "x", "--btf-module", "bridge", "a.yaml"]);
+    assert!(code == Some(2) && err.contains("the name of a module, `=`, and a file"), "{err}");
+    let (code, _, err) = lictor(here.path(), &["check", "--btf-module", "bridge=x", "a.yaml"]);
+    assert!(code == Some(2) && err.contains("--btf <FILE>"), "{err}");
 }

@@ -80,7 +80,8 @@ pub const LICTOR_SHAPE_MEMO: u32 = 2;
 pub const LICTOR_SHAPE_OWNERS: u32 = 4;
 pub const LICTOR_SHAPE_STACKS: u32 = 8;
 pub const LICTOR_SHAPE_SET: u32 = 16;
-pub const LICTOR_SHAPE_HASH: u32 = 32;
+pub const LICTOR_SHAPE_UNIX: u32 = 32;
+pub const LICTOR_SHAPE_HASH: u32 = 64;
 pub const LICTOR_PATCH: u32 = 1281966964;
 pub const LICTOR_EXEC_ARGS_TRUNCATED: u32 = 1;
 pub const LICTOR_EXEC_ARGS_UNREADABLE: u32 = 2;
@@ -99,6 +100,7 @@ pub const LICTOR_ENDPOINTS_ADDRESSES: u32 = 2;
 pub const LICTOR_ENDPOINTS_PORTS: u32 = 4;
 pub const LICTOR_ENDPOINTS_PROTOCOL: u32 = 8;
 pub const LICTOR_ENDPOINTS_STATE: u32 = 16;
+pub const LICTOR_MAX_UNIX_PATH: u32 = 108;
 pub const LICTOR_MAX_NAME: u32 = 128;
 pub const LICTOR_SIGNATURE_UNKNOWN: u32 = 0;
 pub const LICTOR_SIGNATURE_GOOD: u32 = 1;
@@ -466,6 +468,7 @@ pub mod lictor_field_kind {
     pub const LICTOR_FIELD_BPF_PROG: Type = 23;
     pub const LICTOR_FIELD_LOAD_INFO: Type = 24;
     pub const LICTOR_FIELD_IOV_ITER: Type = 25;
+    pub const LICTOR_FIELD_SOCKADDR_UN: Type = 26;
 }
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
@@ -1248,6 +1251,20 @@ const _: () = {
         [::core::mem::offset_of!(lictor_endpoints, length) - 60usize];
     ["Offset of field: lictor_endpoints::cookie"]
         [::core::mem::offset_of!(lictor_endpoints, cookie) - 64usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_unix_address {
+    pub family: __u32,
+    pub pad: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_unix_address"][::core::mem::size_of::<lictor_unix_address>() - 8usize];
+    ["Alignment of lictor_unix_address"][::core::mem::align_of::<lictor_unix_address>() - 4usize];
+    ["Offset of field: lictor_unix_address::family"]
+        [::core::mem::offset_of!(lictor_unix_address, family) - 0usize];
+    ["Offset of field: lictor_unix_address::pad"][::core::mem::offset_of!(lictor_unix_address, pad) - 4usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]

@@ -69,6 +69,7 @@ wire!(
     lictor_data,
     lictor_data_record,
     lictor_perf_event,
+    lictor_unix_address,
     lictor_image,
     lictor_cgroup,
     lictor_cgroup_record,

@@ -54,7 +54,8 @@ pub struct Value {
     pub class: TypeClass,
     /// The register, of which only the type's bits mean anything.
     pub number: u64,
-    /// The text or the path that it leads to.
+    /// The text or the path that it leads to. Of an address that may be a Unix socket's, its path or `@` and its name; empty in
+    /// other families.
     pub text: Reading,
     /// The kind of the file that it leads to, if it does.
     pub file_type: Option<FileType>,

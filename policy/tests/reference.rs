@@ -93,7 +93,7 @@ const SECTIONS: [Section; 31] = [
     Section {
         path: "spec.lsmhooks[].args[]",
         title: "args, data, returnArg",
-        example: "spec:\n  kprobes:\n  - call: sys_read\n    return: true\n    returnArg: {index: 0, type: long}\n    args:\n    - index: 1\n      type: char_buf\n      sizeArgIndex: 3\n      returnCopy: true\n      maxData: true\n      label: what was read\n    selectors:\n    - matchBinaries:\n      - {operator: In, values: [/usr/sbin/sshd]}\n  - call: tcp_connect\n    syscall: false\n    args:\n    - {index: 0, type: uint16, btfType: inet_sock, resolve: inet_sport}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: real_parent.comm}\n",
+        example: "spec:\n  kprobes:\n  - call: sys_read\n    return: true\n    returnArg: {index: 0, type: long}\n    args:\n    - index: 1\n      type: char_buf\n      sizeArgIndex: 3\n      returnCopy: true\n      maxData: true\n      label: what was read\n    selectors:\n    - matchBinaries:\n      - {operator: In, values: [/usr/sbin/sshd]}\n  - call: tcp_connect\n    syscall: false\n    args:\n    - {index: 0, type: uint16, btfType: inet_sock, resolve: inet_sport}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: real_parent.comm}\n  - call: netdev_rx_handler_register\n    syscall: false\n    args:\n    - {index: 2, type: string, btfType: net_bridge_port, btfTypeModule: bridge, resolve: br.dev.name}\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[]",

@@ -13,7 +13,7 @@ use std::io::Write;
 pub(super) fn run(options: &CheckOptions, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<bool> {
     let mut inputs = input::read(&options.files);
     let facts = match &options.btf {
-        Some(path) => Some(btf_file::facts(path)?),
+        Some(path) => Some(btf_file::facts(path, &options.btf_module)?),
         None => machine::facts(options.facts, err)?,
     };
     let untold: fn(&Hook) -> bool = if options.btf.is_some() { is_untold } else { |_| false };

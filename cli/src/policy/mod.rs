@@ -49,6 +49,10 @@ pub(crate) struct CheckOptions {
     /// Try policies against the kernel that this BTF describes: a copy of its /sys/kernel/btf/vmlinux. Needs no root.
     #[arg(long, value_name = "FILE", conflicts_with = "facts")]
     btf: Option<PathBuf>,
+    /// Types of a module of that kernel, for policies that name it in `btfTypeModule`: a copy of its file under
+    /// /sys/kernel/btf. May be given several times.
+    #[arg(long, value_name = "MODULE=FILE", requires = "btf", value_parser = btf_file::module)]
+    btf_module: Vec<(String, PathBuf)>,
 }
 
 /// Form of the output of `check`.

@@ -48,6 +48,13 @@ pub(super) fn value(shape: &lictor_field_shape) -> String {
         field::LICTOR_FIELD_SOCK | field::LICTOR_FIELD_SOCKET => "endpoints of a socket".to_owned(),
         field::LICTOR_FIELD_SKB => "endpoints of a packet".to_owned(),
         field::LICTOR_FIELD_SOCKADDR => "socket address".to_owned(),
+        field::LICTOR_FIELD_SOCKADDR_UN => {
+            let length = match u32::from(shape.size_source) {
+                wire::LICTOR_SOURCE_NONE => "up to its first zero byte".to_owned(),
+                argument => format!("as long as argument {argument} tells"),
+            };
+            format!("address of a Unix socket, {length}")
+        }
         field::LICTOR_FIELD_CRED => "credentials".to_owned(),
         field::LICTOR_FIELD_USER_NAMESPACE => "user namespace".to_owned(),
         field::LICTOR_FIELD_MODULE => "name of a module".to_owned(),

@@ -145,6 +145,7 @@ fn places() -> Vec<Place> {
                 TypeClass::StructPointer("sockaddr".to_owned()),
                 int(4, false),
                 TypeClass::StructPointer("module".to_owned()),
+                TypeClass::StructPointer("sockaddr_un".to_owned()),
             ],
             returns: Some(int(4, true)),
             denies: false,
@@ -217,7 +218,7 @@ fn made_up_facts(facts: &NodeFacts) -> NodeFacts {
         .with_function(&format!("int bpf_lsm_lictor_asked({asked})"))
         .with_function(&format!("int security_lictor_asked({asked})"))
         .with_function(
-            "int lictor_seen(const char *a, long b, struct sockaddr *c, unsigned int d, struct module *e)",
+            "int lictor_seen(const char *a, long b, struct sockaddr *c, unsigned int d, struct module *e, struct sockaddr_un *f)",
         );
     NodeFacts { bpf_lsm: true, btf: true, symbols: Arc::new(symbols), ..facts.clone() }
 }
@@ -417,12 +418,24 @@ fn in_memory(value: &Value) -> Vec<u8> {
     if name == "sockaddr" {
         return socket_address(&value.endpoints);
     }
-    let before: &[u8] = if name == "module" { &[0; MODULE_NAME] } else { &[] };
+    let family = value.endpoints.family.unwrap_or(0).to_ne_bytes();
+    let before: &[u8] = match name {
+        "module" => &[0; MODULE_NAME],
+        "sockaddr_un" => &family,
+        _ => &[],
+    };
     let bytes = match &value.text {
         Reading::Text(bytes) => bytes.split(|byte| *byte == 0).next().unwrap_or_default(),
         Reading::Absent | Reading::Unresolved => &[],
     };
-    [before, bytes, &[0]].concat()
+    let mut memory = [before, bytes, &[0]].concat();
+    // What is shown of an abstract name.
+    if let (b"sockaddr_un", [_, _, first @ b'@', next, ..]) = (name.as_bytes(), &mut memory[..])
+        && *next != 0
+    {
+        *first = 0;
+    }
+    memory
 }
 
 /// A `struct sockaddr_in`, a `struct sockaddr_in6` or a family alone.

@@ -30,6 +30,11 @@ const ATTACHED: Recorded = Recorded { file: "established.json", case: "attaches"
 const TRIGGERED: Recorded = Recorded { file: "triggered.json", case: "triggered" };
 /// The blank for the number of a process that does what the templates are about.
 const MATCHED_PID: &str = "{{.MatchedPID}}";
+/// Where policies look for programs with probes.
+const PROBED: [&str; 2] = [
+    "/home/jolsa/tetragon/contrib/tester-progs/usdt",
+    "/home/jolsa/tetragon/contrib/tester-progs/usdt-override",
+];
 /// Where the policies of a round are in the guest.
 const GUEST: &str = "/lab/established";
 
@@ -92,7 +97,8 @@ fn established(context: &LabContext) -> Result<Vec<CaseResult>> {
     let lab = policies.iter().fold(workloads::lab(context, options), |lab, policy| {
         lab.text(format!("{GUEST}/{}", policy.guest_file()), 0o644, policy.text.clone())
     });
-    let lab = lab.file(workloads::probed(context, "established")?, "/usr/bin/probed");
+    let program = workloads::probed(context, "established")?;
+    let lab = PROBED.iter().fold(lab, |lab, path| lab.file(&program, *path));
     let outcome = lab.run(&script(&policies)?)?;
     let mut cases = recorded_cases(&outcome);
     let mut attached = BTreeMap::new();

@@ -10,8 +10,6 @@ cp "$(find /usr/lib /lib -name libm.so.6 | head -n 1)" $E/liblzma.so.5.6.1
 cp /usr/bin/bash /usr/bin/curl
 cp /usr/bin/id /usr/bin/sample-exec
 ln -s /etc/hostname $E/link
-mkdir -p /home/jolsa/tetragon/contrib/tester-progs
-cp /usr/bin/probed /home/jolsa/tetragon/contrib/tester-progs/usdt-override
 echo text >/etc/motd
 ip addr add 10.9.9.9/32 dev lo
 nc -ll -p 8102 -e /usr/bin/cat &

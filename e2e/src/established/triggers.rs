@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 pub(super) const EXPLAINED: u32 = 0;
 
 /// The round whose policies select pods, driven without a node worker.
-pub(super) const PODS: u32 = 5;
+pub(super) const PODS: u32 = 6;
 
 const TRIGGERS: &str = include_str!("triggers.txt");
 

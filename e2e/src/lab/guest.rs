@@ -14,6 +14,7 @@ use super::kernels::Kernel;
 use super::{modules, process};
 
 /// Where Debian's busybox-static is.
+const C_LIBRARY: &str = "libc.so.6";
 const BUSYBOX: &str = "/bin/busybox";
 
 /// Programs taken from this machine, because a policy tells them apart: every applet of busybox is the same binary.
@@ -110,6 +111,10 @@ pub(super) fn layout(
     }
     for library in shared_libraries(&binaries)? {
         let path = library.to_string_lossy().into_owned();
+        // Where other distributions have it.
+        if library.file_name().is_some_and(|name| name == C_LIBRARY) {
+            tree.link(&format!("usr/lib64/{C_LIBRARY}"), &path);
+        }
         tree.file(&path, 0o755, Contents::Path(library));
     }
     // Without it the loader looks only into its own default directories.

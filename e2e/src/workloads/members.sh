@@ -109,6 +109,17 @@ policy member-raw <<-END
 	    - matchArgs: [{index: 0, operator: Equal, values: [exec-member]}]
 	      matchData: [{index: 0, operator: Prefix, values: [exec-]}]
 END
+# What a module hands the kernel as a bare address is one of its own structures, which leads to the kernel's.
+policy member-of-module <<-END
+	  kprobes:
+	  - call: netdev_rx_handler_register
+	    syscall: false
+	    args:
+	    - {index: 2, type: string, btfType: net_bridge_port, btfTypeModule: bridge, resolve: br.dev.name}
+	    - {index: 2, type: uint16, btfType: net_bridge_port, btfTypeModule: bridge, resolve: port_no}
+	    selectors:
+	    - matchArgs: [{args: [0], operator: Equal, values: [lab-bridge]}]
+END
 members() {
 	local name
 	for name in member-number member-other-number member-text member-array data-comm data-other-comm data-file \
@@ -118,6 +129,15 @@ members() {
 	check data-other-comm-is-read-by-another /usr/bin/cat $W/data-other-comm
 	check member-parent-is-run sh -c "$W/bin/members $W/member-parent; :"
 	check member-register-is-used $W/bin/seeker -e "open F, '<', '$W/member-register'; sysseek F, 4242, 0"
+	check member-of-module-is-bridged brctl addbr lab-bridge
+	check member-of-module-is-handed-over brctl addif lab-bridge dummy0
+	brctl delif lab-bridge dummy0
+	brctl delbr lab-bridge
+	local btf=/sys/kernel/btf policy=$NEW/member-of-module.yaml
+	check module-types-of-a-file lictor policy check --btf $btf/vmlinux --btf-module bridge=$btf/bridge "$policy"
+	contains module-types-are-asked-for --btf-module lictor policy check --btf $btf/vmlinux "$policy"
+	sed 's/Module: bridge/Module: brigde/' "$policy" >"$WORK/no-module.yaml"
+	contains module-is-not-loaded 'brigde, which is not loaded' lictor policy check --facts system "$WORK/no-module.yaml"
 	check member-raw-is-run $W/bin/exec-member $W/member-raw
 }
 workload members

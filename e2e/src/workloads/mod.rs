@@ -24,13 +24,14 @@ pub(crate) const TESTS: &[LabTest] =
 /// policy whose line has no event reports nothing.
 const EXPECTED: &str = include_str!("expected.txt");
 
-const SCRIPT: [&str; 12] = [
+const SCRIPT: [&str; 13] = [
     include_str!("policies.sh"),
     include_str!("process.sh"),
     include_str!("lineage.sh"),
     include_str!("arguments.sh"),
     include_str!("actions.sh"),
     include_str!("network.sh"),
+    include_str!("unix.sh"),
     include_str!("objects.sh"),
     include_str!("programs.sh"),
     include_str!("members.sh"),
@@ -61,9 +62,9 @@ pub(crate) fn script(parts: &[&str]) -> String {
     [&[CASE_FUNCTIONS, FUNCTIONS, include_str!("common.sh")], parts].concat().join("\n")
 }
 
-/// A guest for such a script, with a dummy network interface's module.
+/// A guest for such a script, with the modules of a dummy network interface and of bridges.
 pub(crate) fn lab(context: &LabContext, options: Options) -> Lab {
-    let modules = vec!["dummy".to_owned()];
+    let modules = ["dummy", "bridge"].map(str::to_owned).to_vec();
     context
         .lab_with(Options { modules, ..options })
         .file(context.programs.join("lictor-lab"), "/usr/bin/lictor-lab")
@@ -73,6 +74,7 @@ pub(crate) fn lab(context: &LabContext, options: Options) -> Lab {
         .text("/lab/terminal.pl", 0o644, include_str!("terminal.pl"))
         .text("/lab/long.pl", 0o644, include_str!("long.pl"))
         .text("/lab/capset.pl", 0o644, include_str!("capset.pl"))
+        .text("/lab/unix.pl", 0o644, include_str!("unix.pl"))
 }
 
 fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {

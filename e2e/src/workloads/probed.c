@@ -68,6 +68,12 @@ __attribute__((noinline)) static int lab_override(void)
 	return one;
 }
 
+/* What another one is about. */
+__attribute__((noinline)) static void lab_usdt(int number, long answer)
+{
+	PROBE("test", "usdt3", "0", "-4@%0 -8@%1", "r"(number), "r"(answer));
+}
+
 /* Calls the kernel itself: libraries have no frame pointers, and stacks end there. */
 __attribute__((noinline)) static long lab_unlink(const char *path)
 {
@@ -98,6 +104,10 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(text, "override")) {
 		printf("%d\n", lab_override());
+		return 0;
+	}
+	if (!strcmp(text, "usdt")) {
+		lab_usdt(argc - 1, 42);
 		return 0;
 	}
 	if (!strcmp(text, "answer") && argc == 3) {

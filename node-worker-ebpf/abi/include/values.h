@@ -70,6 +70,16 @@ struct lictor_endpoints {
 	__u64 cookie;
 };
 
+/* Most bytes of struct sockaddr_un.sun_path, which need not end with a NUL. */
+#define LICTOR_MAX_UNIX_PATH 108
+
+/* Data of a SOCKADDR_UN field; the path follows, without NUL, or "@" and the abstract name. Other families have none. */
+struct lictor_unix_address {
+	/* AF_* */
+	__u32 family;
+	__u32 pad;
+};
+
 /* Longest name that stands behind a structure, NUL included: a function's. */
 #define LICTOR_MAX_NAME 128
 

@@ -331,6 +331,8 @@ enum lictor_field_kind {
 	LICTOR_FIELD_LOAD_INFO,
 	/* struct iov_iter *: the bytes that are left of it. */
 	LICTOR_FIELD_IOV_ITER,
+	/* struct sockaddr_un *: a struct lictor_unix_address and the path, or "@" and the abstract name. A text, with a family. */
+	LICTOR_FIELD_SOCKADDR_UN,
 };
 
 /* `source` of a field: argument index 0..5, or the return value. Tracepoints read at `offset` instead. */
@@ -370,7 +372,7 @@ struct lictor_field_shape {
 	/* Tracepoints: offset of the value in the context, bytes. */
 	__u16 offset;
 	/*
-	 * CHAR_BUF and CHAR_IOVEC: `source` of the length (bytes, or number of vectors); LICTOR_SOURCE_NONE = up to NUL;
+	 * CHAR_BUF, CHAR_IOVEC and SOCKADDR_UN: `source` of the length (bytes, or number of vectors); LICTOR_SOURCE_NONE = up to NUL;
 	 * LICTOR_SOURCE_CONSTANT = the buffer stands in a tracepoint's record itself, and has `size_offset` bytes.
 	 */
 	__u8 size_source;
@@ -478,8 +480,10 @@ struct lictor_column_shape {
 #define LICTOR_SHAPE_STACKS 8
 /* Some rule writes over a field. */
 #define LICTOR_SHAPE_SET 16
+/* Some field is the address of a Unix socket. */
+#define LICTOR_SHAPE_UNIX 32
 /* Some rule wants the file's hash, and the program that computes it stands behind this one. */
-#define LICTOR_SHAPE_HASH 32
+#define LICTOR_SHAPE_HASH 64
 
 /* Set as `.rodata` before loading, so the verifier drops what the hook point does not use. */
 struct lictor_shape {

@@ -76,7 +76,7 @@ static __always_inline __u32 path_vector(struct event *e, struct scratch *s,
 static __always_inline __u32 text_vector(struct event *e, struct scratch *s,
 					 const struct lictor_column *column, __u32 i)
 {
-	long length = text_of_field(e, s, shape.columns[i].field);
+	long length = any_text(e, s, shape.columns[i].field);
 
 	if (length < 0 || length >= LICTOR_PATH_MAX) {
 		e->unresolved |= 1 << i;

@@ -192,6 +192,7 @@ __noinline int read_endpoints(struct event *e, __u32 field)
 		endpoints_of_skb((struct sk_buff *)from, ends);
 		break;
 	case LICTOR_FIELD_SOCKADDR:
+	case LICTOR_FIELD_SOCKADDR_UN:
 		if (!endpoints_of_sockaddr(from, ends))
 			e->endpoints_status = LICTOR_FIELD_UNRESOLVED;
 		break;

@@ -50,6 +50,7 @@ enum bpf_map_type {
 #define EPERM 1
 #define EEXIST 17
 #define MAX_ERRNO 4095
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define SOCK_RAW 3

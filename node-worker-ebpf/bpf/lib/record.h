@@ -4,6 +4,7 @@
 #define LICTOR_RECORD_H
 
 #include "pieces.h"
+#include "unix.h"
 
 static __always_inline void writer_unreadable(struct scratch *s)
 {
@@ -439,6 +440,28 @@ __noinline int write_perf_event(struct scratch *s, __u64 from)
 	return 0;
 }
 
+__noinline int write_unix_address(struct event *e, struct scratch *s, __u32 field)
+{
+	struct lictor_unix_address *data;
+	__u16 family = 0;
+	long length;
+
+	if (!e || !s)
+		return 0;
+	length = unix_text(e, s, field);
+	if (length < 0 || read_memory(&family, sizeof(family), e->raw[field & 7])) {
+		writer_unreadable(s);
+		return 0;
+	}
+	data = (struct lictor_unix_address *)writer_data(s, 0);
+	data->family = family;
+	data->pad = 0;
+	length &= 127;
+	bpf_probe_read_kernel(writer_data(s, sizeof(*data)), length, s->text);
+	s->writer.length = s->writer.original = sizeof(*data) + length;
+	return 0;
+}
+
 /* The members of a structure of the kernel, if there is one; `i` is known to the verifier. */
 static __always_inline void write_structure(struct event *e, struct scratch *s, __u32 i)
 {
@@ -473,6 +496,9 @@ static __always_inline void write_structure(struct event *e, struct scratch *s, 
 		break;
 	case LICTOR_FIELD_PERF_EVENT:
 		write_perf_event(s, e->raw[i]);
+		break;
+	case LICTOR_FIELD_SOCKADDR_UN:
+		write_unix_address(e, s, i);
 		break;
 	case LICTOR_FIELD_NET_DEVICE:
 		write_text(s, e->raw[i], LICTOR_MAX_BYTES);

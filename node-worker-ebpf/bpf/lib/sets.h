@@ -4,6 +4,7 @@
 #define LICTOR_SETS_H
 
 #include "numbers.h"
+#include "unix.h"
 
 /* One element of a set-valued column: its rules join `folded` (those that want it) or leave `left` (those
    that must not have it). */
@@ -220,7 +221,7 @@ __noinline bool fold_substrings(struct event *e, struct scratch *s, const struct
 	i &= LICTOR_MAX_COLUMNS - 1;
 	field = shape.columns[i].field & 7;
 	if (is_text(field)) {
-		bounds = text_of_field(e, s, field);
+		bounds = any_text(e, s, field);
 		/* Not to be read, longer than a path, or cut. */
 		if (bounds < 0 || bounds >= LICTOR_PATH_MAX)
 			return false;

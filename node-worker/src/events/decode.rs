@@ -6,7 +6,7 @@ use wire::{
     lictor_data_record, lictor_endpoints, lictor_exec_record, lictor_exit_record, lictor_field,
     lictor_field_kind, lictor_field_status, lictor_file, lictor_fired, lictor_fork_record,
     lictor_hash_record, lictor_hook_record, lictor_module, lictor_perf_event, lictor_record,
-    lictor_record_kind, lictor_user_namespace,
+    lictor_record_kind, lictor_unix_address, lictor_user_namespace,
 };
 
 /// One record, borrowing its texts from the ring.
@@ -189,6 +189,8 @@ pub enum FieldValue<'a> {
     BpfMap(lictor_bpf_map, &'a [u8]),
     /// A perf event and what it probes.
     PerfEvent(lictor_perf_event, &'a [u8]),
+    /// The address of a Unix socket and its path.
+    UnixAddress(lictor_unix_address, &'a [u8]),
     /// What data records have.
     Elsewhere(lictor_data),
 }
@@ -422,6 +424,7 @@ fn decode_structure(kind: u32, data: &[u8]) -> Option<FieldValue<'_>> {
         }
         lictor_field_kind::LICTOR_FIELD_BPF_MAP => named(data, FieldValue::BpfMap),
         lictor_field_kind::LICTOR_FIELD_PERF_EVENT => named(data, FieldValue::PerfEvent),
+        lictor_field_kind::LICTOR_FIELD_SOCKADDR_UN => named(data, FieldValue::UnixAddress),
         _ => return None,
     };
     Some(value.unwrap_or(FieldValue::Nothing))
@@ -594,7 +597,8 @@ mod tests {
                     | FieldValue::Module(_, text)
                     | FieldValue::BpfAttr(_, text)
                     | FieldValue::BpfMap(_, text)
-                    | FieldValue::PerfEvent(_, text) => text.len(),
+                    | FieldValue::PerfEvent(_, text)
+                    | FieldValue::UnixAddress(_, text) => text.len(),
                     FieldValue::Nothing
                     | FieldValue::Elsewhere(_)
                     | FieldValue::Number(_)

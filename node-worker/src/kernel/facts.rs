@@ -1,6 +1,7 @@
 //! What this machine's kernel can do, read from the files it offers.
 
 use super::binaries::Binaries;
+use super::modules::Modules;
 use lictor_policy::btf::{Btf, BtfError};
 use lictor_policy::format::parse_format;
 use lictor_policy::model::{FunctionPattern, MemberPath, Namespace, UserPlace};
@@ -149,7 +150,8 @@ fn inode_of(target: &Path) -> Option<u32> {
 /// The names that this machine's kernel knows.
 #[derive(Debug)]
 pub struct SystemSymbols {
-    btf: Option<Btf<Vec<u8>>>,
+    btf: Option<Arc<Btf<Vec<u8>>>>,
+    modules: Modules,
     /// `/proc/kallsyms`
     kallsyms: PathBuf,
     /// Where tracefs may be mounted.
@@ -164,7 +166,9 @@ impl SystemSymbols {
     fn open(root: &Path, notes: &mut Vec<String>) -> Result<Self, FactsError> {
         let path = root.join("sys/kernel/btf/vmlinux");
         let btf = match read_bounded(&path) {
-            Ok(bytes) => Some(Btf::parse(bytes).map_err(|source| FactsError::Btf { path, source })?),
+            Ok(bytes) => {
+                Some(Arc::new(Btf::parse(bytes).map_err(|source| FactsError::Btf { path, source })?))
+            }
             Err(error) => {
                 notes.push(format!("{} cannot be read ({error}): the kernel has no BTF", path.display()));
                 None
@@ -176,6 +180,7 @@ impl SystemSymbols {
         }
         Ok(Self {
             btf,
+            modules: Modules::new(root),
             kallsyms: root.join("proc/kallsyms"),
             tracing,
             binaries: Binaries::new(root),
@@ -264,7 +269,7 @@ fn listed_in(line: &[u8], name: &str) -> bool {
     function && words.next() == Some(name.as_bytes())
 }
 
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let bytes = fs::metadata(path)?.len();
     if bytes > BTF_BYTES_MAX {
         let message = format!("{bytes} bytes are more than the {BTF_BYTES_MAX} that are read");
@@ -274,7 +279,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Whether a name of the user is a single directory name.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
 }
 
@@ -374,6 +379,12 @@ impl Symbols for SystemSymbols {
             Some(btf) => btf.member(structure, path),
             None => Err(NoWay::NoStructure { name: structure.to_owned(), nearest: Vec::new() }),
         }
+    }
+
+    fn module_member(&self, module: &str, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
+        let Some(kernel) = &self.btf else { return self.member(structure, path) };
+        let btf = self.modules.btf(module, kernel);
+        btf.map_err(|problem| NoWay::NoModule { module: module.to_owned(), problem })?.member(structure, path)
     }
 }
 

@@ -19,6 +19,7 @@ mod maps;
 #[cfg(feature = "measure")]
 pub mod measure;
 mod memory;
+mod modules;
 pub mod names;
 mod object;
 mod pins;

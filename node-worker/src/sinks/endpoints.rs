@@ -2,7 +2,7 @@
 
 use super::object::Object;
 use lictor_node_worker_ebpf as wire;
-use lictor_node_worker_ebpf::lictor_endpoints;
+use lictor_node_worker_ebpf::{lictor_endpoints, lictor_unix_address};
 use lictor_policy::model::EndpointsPart;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -62,6 +62,15 @@ pub(super) fn push_sockaddr(out: &mut Vec<u8>, ends: &lictor_endpoints) {
         object.text("addr", &address(ends, &ends.source));
     }
     object.number("port", ends.source_port.into());
+    object.end();
+}
+
+/// Appends the member of an argument that shows the address of a Unix socket.
+pub(super) fn push_unix_address(out: &mut Vec<u8>, found: lictor_unix_address, path: &[u8]) {
+    let mut object = Object::begin(out, "sockaddrun_arg");
+    // Families have 16 bits.
+    object.named("family", EndpointsPart::Family, found.family as u16);
+    object.bytes("path", path);
     object.end();
 }
 

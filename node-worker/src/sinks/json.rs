@@ -471,6 +471,9 @@ fn push_value(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
         (ArgKind::Sock | ArgKind::Socket, FieldValue::Endpoints(ends)) => endpoints::push_sock(out, ends),
         (ArgKind::Skb, FieldValue::Endpoints(ends)) => endpoints::push_skb(out, ends),
         (ArgKind::Sockaddr, FieldValue::Endpoints(ends)) => endpoints::push_sockaddr(out, ends),
+        (ArgKind::SockaddrUn, FieldValue::UnixAddress(found, path)) => {
+            endpoints::push_unix_address(out, *found, path);
+        }
         (ArgKind::Cred, FieldValue::Credentials(found)) => credentials::push(out, found),
         (ArgKind::UserNamespace, FieldValue::UserNamespace(found)) => {
             out.extend_from_slice(b"\"user_ns_arg\":");
@@ -507,6 +510,7 @@ fn push_empty(out: &mut Vec<u8>, kind: ArgKind, field: &Field<'_>) {
         ArgKind::Sock | ArgKind::Socket => b"\"sock_arg\":{}",
         ArgKind::Skb => b"\"skb_arg\":{}",
         ArgKind::Sockaddr => b"\"sockaddr_arg\":{}",
+        ArgKind::SockaddrUn => b"\"sockaddrun_arg\":{}",
         ArgKind::Cred => b"\"process_credentials_arg\":{}",
         ArgKind::UserNamespace => b"\"user_ns_arg\":{}",
         ArgKind::Module | ArgKind::LoadInfo => b"\"module_arg\":{}",
@@ -554,6 +558,7 @@ fn push_raw_value(out: &mut Vec<u8>, field: &Field<'_>) {
         }
         FieldValue::BpfMap(found, name) => objects::push_bpf_map(out, found, name),
         FieldValue::PerfEvent(found, probed) => objects::push_perf_event(out, found, probed),
+        FieldValue::UnixAddress(found, path) => endpoints::push_unix_address(out, *found, path),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use wire::{
     lictor_bpf_attr, lictor_bpf_map, lictor_credentials, lictor_endpoints, lictor_field_kind,
-    lictor_field_status, lictor_module, lictor_perf_event, lictor_user_namespace,
+    lictor_field_status, lictor_module, lictor_perf_event, lictor_unix_address, lictor_user_namespace,
 };
 
 /// 2026-11-23T19:18:04.522041952Z
@@ -477,6 +477,16 @@ fn sockets_packets_and_socket_addresses() {
         shown(ArgKind::Sockaddr, |hook| hook.endpoints(lictor_field_kind::LICTOR_FIELD_SOCKADDR, &named)),
         json!({"sockaddr_arg": {"family": "AF_INET6", "addr": "::1", "port": 53}})
     );
+    let unix = |family, path| {
+        let found = lictor_unix_address { family, pad: 0 };
+        shown_with_name(ArgKind::SockaddrUn, lictor_field_kind::LICTOR_FIELD_SOCKADDR_UN, &found, path)
+    };
+    assert_eq!(
+        unix(1, "/run/a.sock"),
+        json!({"sockaddrun_arg": {"family": "AF_UNIX", "path": "/run/a.sock"}})
+    );
+    assert_eq!(unix(1, "@hidden"), json!({"sockaddrun_arg": {"family": "AF_UNIX", "path": "@hidden"}}));
+    assert_eq!(unix(2, ""), json!({"sockaddrun_arg": {"family": "AF_INET"}}));
     let local = lictor_endpoints { family: 1, flags: 1, ..Default::default() };
     assert_eq!(
         shown(ArgKind::Socket, |hook| hook.endpoints(lictor_field_kind::LICTOR_FIELD_SOCKET, &local)),

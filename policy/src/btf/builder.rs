@@ -1,24 +1,33 @@
 //! BTF made for tests.
 
 use super::Btf;
+use std::sync::Arc;
 
 /// Builds BTF piece by piece.
 pub(crate) struct Builder {
     types: Vec<u8>,
     strings: Vec<u8>,
     count: u32,
+    /// Bytes of the strings below.
+    first_string: u32,
 }
 
 impl Builder {
     pub(crate) fn new() -> Self {
-        Self { types: Vec::new(), strings: vec![0], count: 0 }
+        Self { types: Vec::new(), strings: vec![0], count: 0, first_string: 0 }
+    }
+
+    /// For a module, whose types build upon those of a kernel.
+    pub(crate) fn over(kernel: &Self) -> Self {
+        let first_string = kernel.strings.len() as u32;
+        Self { types: Vec::new(), strings: Vec::new(), count: kernel.count, first_string }
     }
 
     pub(crate) fn string(&mut self, text: &str) -> u32 {
         if text.is_empty() {
             return 0;
         }
-        let offset = self.strings.len() as u32;
+        let offset = self.first_string + self.strings.len() as u32;
         self.strings.extend_from_slice(text.as_bytes());
         self.strings.push(0);
         offset
@@ -63,7 +72,6 @@ impl Builder {
         self.add(name, kind, flag, members.len() as u32, bytes, &words)
     }
 
-    #[cfg(test)]
     pub(crate) fn function(&mut self, name: &str, returns: u32, parameters: &[(&str, u32)]) -> u32 {
         let words: Vec<u32> = parameters.iter().flat_map(|(name, id)| [self.string(name), *id]).collect();
         let count = parameters.len() as u32;
@@ -85,6 +93,13 @@ impl Builder {
     }
 }
 
+/// A kernel that does not exist, and its module `bridge`.
+#[derive(Debug, Clone)]
+pub(crate) struct MadeUp {
+    pub(crate) kernel: Arc<Btf<Vec<u8>>>,
+    pub(crate) bridge: Btf<Vec<u8>>,
+}
+
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
 
@@ -92,8 +107,16 @@ fn bits(bytes: u32) -> u32 {
     bytes * 8
 }
 
-/// Structures of a kernel that does not exist.
-pub(crate) fn structures() -> Option<Btf<Vec<u8>>> {
+/// Structures of a kernel that does not exist, and of its module `bridge`.
+pub(crate) fn structures() -> Option<MadeUp> {
+    let (kernel, module) = kernel_and_module();
+    let kernel = Arc::new(Btf::parse(kernel).ok()?);
+    let bridge = Btf::parse_module(module, &kernel).ok()?;
+    Some(MadeUp { kernel, bridge })
+}
+
+/// The same, as bytes.
+pub(crate) fn kernel_and_module() -> (Vec<u8>, Vec<u8>) {
     let mut b = Builder::new();
     let int = b.int("int", 4, true);
     let unsigned = b.int("unsigned int", 4, false);
@@ -131,7 +154,20 @@ pub(crate) fn structures() -> Option<Btf<Vec<u8>>> {
     let registers = [("r8", word, bits(72)), ("ax", word, bits(80)), ("di", word, bits(112))];
     b.members(("pt_regs", STRUCT, false, 168), &registers);
     add_task(&mut b, [int, unsigned, long, short], [task, mm, cred, file]);
-    Btf::parse(b.build()).ok()
+    let module = bridge(&b, [int, task, file]);
+    (b.build(), module)
+}
+
+/// Structures of a module: what leads to the kernel's own, and one of a name that the kernel has, too.
+fn bridge(kernel: &Builder, [int, task, file]: [u32; 3]) -> Vec<u8> {
+    let mut b = Builder::over(kernel);
+    let members = [("owner", task, 0), ("file", file, bits(8)), ("ageing", int, bits(16))];
+    let bridge = b.members(("net_bridge", STRUCT, false, 24), &members);
+    let bridge = b.plain("", 2, bridge);
+    b.members(("net_bridge_port", STRUCT, false, 16), &[("br", bridge, 0), ("port_no", int, bits(8))]);
+    b.members(("inode", STRUCT, false, 4), &[("i_of_bridge", int, 0)]);
+    b.function("br_add_if", int, &[("br", bridge)]);
+    b.build()
 }
 
 /// Every form that a member can have.

@@ -1,6 +1,6 @@
 //! The way from a structure to one of its members.
 
-use super::raw::{Kind, Type, word};
+use super::raw::{Kind, Type};
 use super::{Btf, CHAIN_MAX, NameTable};
 use crate::model::{MEMBERS_MAX, Member, MemberPath};
 use crate::plan::{NoWay, Parameter, TypeClass, Way};
@@ -68,16 +68,21 @@ impl<B: AsRef<[u8]>> Btf<B> {
 
     /// The number of the struct or union of that name; of several the first one.
     fn structure_id(&self, name: &str) -> Option<u32> {
-        let table = self
-            .structures
-            .get_or_init(|| NameTable::new(&self.raw, |kind| matches!(kind, Kind::Struct | Kind::Union)));
-        table.find(&self.raw, name.as_bytes()).filter(|_| !name.is_empty())
+        let own = self.structures().find(&self.raw, name.as_bytes()).filter(|_| !name.is_empty());
+        own.or_else(|| self.below.as_ref()?.structure_id(name))
+    }
+
+    /// Those of its own.
+    fn structures(&self) -> &NameTable {
+        self.structures
+            .get_or_init(|| NameTable::new(&self.raw, |kind| matches!(kind, Kind::Struct | Kind::Union)))
     }
 
     fn nearest_structures(&self, name: &str) -> Vec<String> {
-        let Some(table) = self.structures.get() else { return Vec::new() };
-        let names = table.ids().filter_map(|id| std::str::from_utf8(self.raw.type_name(id)).ok());
-        nearest(name, names, SUGGESTIONS_MAX).into_iter().map(str::to_owned).collect()
+        let names = self.structures().ids().filter_map(|id| std::str::from_utf8(self.raw.type_name(id)).ok());
+        let own = nearest(name, names, SUGGESTIONS_MAX).into_iter().map(str::to_owned);
+        let below = self.below.as_ref().map_or_else(Vec::new, |below| below.nearest_structures(name));
+        own.chain(below).take(SUGGESTIONS_MAX).collect()
     }
 
     /// Makes the place that of a structure, behind a pointer to it.
@@ -160,10 +165,9 @@ impl<B: AsRef<[u8]>> Btf<B> {
         if depth > NESTING_MAX || !matches!(structure.kind, Kind::Struct | Kind::Union) {
             return None;
         }
-        let bytes = self.raw.bytes();
         for number in 0..structure.members as usize {
             let at = structure.tail + number * MEMBER_BYTES;
-            let (name, id, offset) = (word(bytes, at)?, word(bytes, at + 4)?, word(bytes, at + 8)?);
+            let (name, id, offset) = (self.raw.word(at)?, self.raw.word(at + 4)?, self.raw.word(at + 8)?);
             let name = self.raw.string(name);
             names.push(name);
             if names.len() > LOOKED_AT_MAX {
@@ -187,7 +191,7 @@ impl<B: AsRef<[u8]>> Btf<B> {
     /// Whether an integer has fewer bits than its bytes: how old BTF tells of bit fields.
     fn is_narrow(&self, id: u32) -> bool {
         self.resolve(id).filter(|found| found.kind == Kind::Int).is_some_and(|found| {
-            let bits = word(self.raw.bytes(), found.tail).unwrap_or(0) & 0xff;
+            let bits = self.raw.word(found.tail).unwrap_or(0) & 0xff;
             u64::from(bits) != u64::from(found.reference) * 8
         })
     }
@@ -224,8 +228,7 @@ impl<B: AsRef<[u8]>> Btf<B> {
 
     /// Type and number of an array's elements.
     fn array(&self, array: &Type) -> Option<(u32, u32)> {
-        let tail = |offset| word(self.raw.bytes(), array.tail + offset);
-        Some((tail(0)?, tail(8)?))
+        Some((self.raw.word(array.tail)?, self.raw.word(array.tail + 8)?))
     }
 
     /// Bytes of a type, below 2^32.

@@ -1,6 +1,6 @@
 //! BTF: the kernel's own description of its functions and types.
 //!
-//! A reader over the bytes of `/sys/kernel/btf/vmlinux` that keeps them as they are: beside them it has one table of
+//! A reader over the bytes of `/sys/kernel/btf/vmlinux`, and of modules beside it, that keeps them as they are: beside them it has one table of
 //! offsets and one of functions. Every access is checked, so bytes of any content can be read.
 
 #[cfg(any(test, feature = "testing"))]
@@ -12,7 +12,7 @@ mod subset;
 
 use crate::plan::{Parameter, Signature, TypeClass};
 use raw::{Kind, Raw, Type};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Deepest chain of types that is followed. C declarations end long before; damaged BTF could go in circles.
 const CHAIN_MAX: usize = 32;
@@ -39,10 +39,12 @@ pub enum BtfError {
     },
 }
 
-/// BTF of a kernel.
+/// BTF of a kernel, or of a module, which has the kernel's below it.
 #[derive(Debug, Clone)]
 pub struct Btf<B> {
-    raw: Raw<B>,
+    raw: Arc<Raw<B>>,
+    /// The kernel's.
+    below: Option<Arc<Self>>,
     functions: NameTable,
     /// Structs and unions, from when the first one is asked for.
     structures: OnceLock<NameTable>,
@@ -100,9 +102,21 @@ impl<B: AsRef<[u8]>> Btf<B> {
     /// # Errors
     /// See [`BtfError`].
     pub fn parse(bytes: B) -> Result<Self, BtfError> {
-        let raw = Raw::parse(bytes)?;
+        Ok(Self::of(Raw::parse(bytes, None)?, None))
+    }
+
+    /// Reads the tables of a module's BTF, whose types build upon those of the kernel that it is made for. Structures that
+    /// the kernel has are found too; functions are the module's own.
+    ///
+    /// # Errors
+    /// See [`BtfError`].
+    pub fn parse_module(bytes: B, kernel: &Arc<Self>) -> Result<Self, BtfError> {
+        Ok(Self::of(Raw::parse(bytes, Some(Arc::clone(&kernel.raw)))?, Some(Arc::clone(kernel))))
+    }
+
+    fn of(raw: Raw<B>, below: Option<Arc<Self>>) -> Self {
         let functions = NameTable::new(&raw, |kind| kind == Kind::Func);
-        Ok(Self { raw, functions, structures: OnceLock::new() })
+        Self { raw: Arc::new(raw), below, functions, structures: OnceLock::new() }
     }
 
     /// The type number of a function: what a program that attaches to it is loaded with. When several functions have

@@ -1,6 +1,7 @@
 //! The bytes of BTF: header, strings, types.
 
 use super::BtfError;
+use std::sync::Arc;
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_BYTES: usize = 24;
@@ -94,7 +95,7 @@ pub(super) struct Type {
     pub(super) members: u32,
     /// The type it refers to, or its size in bytes.
     pub(super) reference: u32,
-    /// Offset of what stands behind it.
+    /// Where what stands behind it is: for [`Raw::word`].
     pub(super) tail: usize,
 }
 
@@ -103,12 +104,15 @@ pub(super) struct Type {
 pub(super) struct Raw<B> {
     bytes: B,
     strings: std::ops::Range<usize>,
-    /// Offsets of the types: that of type n is the element n - 1.
+    /// Offsets of the types, in order of their numbers, which begin at 1 or behind those of `below`.
     offsets: Vec<u32>,
+    /// What a module's types build upon: the kernel's. Numbers of types, offsets of strings and places of bytes are those of
+    /// `below` first, then the module's own.
+    below: Option<Arc<Self>>,
 }
 
 impl<B: AsRef<[u8]>> Raw<B> {
-    pub(super) fn parse(bytes: B) -> Result<Self, BtfError> {
+    pub(super) fn parse(bytes: B, below: Option<Arc<Self>>) -> Result<Self, BtfError> {
         let data = bytes.as_ref();
         let word = |offset| word(data, offset).ok_or(BtfError::Header);
         if data.len() < HEADER_BYTES || data[..2] != MAGIC.to_ne_bytes() {
@@ -122,24 +126,46 @@ impl<B: AsRef<[u8]>> Raw<B> {
         };
         let types = section(word(8)?, word(12)?, "type")?;
         let strings = section(word(16)?, word(20)?, "string")?;
-        let offsets = offsets(data, types)?;
-        Ok(Self { bytes, strings, offsets })
+        let first = below.as_ref().map_or(0, |below| below.count());
+        let offsets = offsets(data, types, first)?;
+        Ok(Self { bytes, strings, offsets, below })
     }
 
-    /// All bytes.
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.bytes.as_ref()
+    /// How many types there are, those below included.
+    fn count(&self) -> usize {
+        self.offsets.len() + self.below.as_ref().map_or(0, |below| below.count())
     }
 
-    /// The numbers of all types.
+    /// How many bytes there are, those below included.
+    fn extent(&self) -> usize {
+        self.bytes.as_ref().len() + self.below.as_ref().map_or(0, |below| below.extent())
+    }
+
+    /// The numbers of its own types.
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> + use<B> {
-        1..=u32::try_from(self.offsets.len()).unwrap_or(u32::MAX)
+        let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        number(self.count() - self.offsets.len() + 1)..=number(self.count())
     }
 
     /// The type of that number; there is none for 0, which stands for `void`.
     pub(super) fn get(&self, id: u32) -> Option<Type> {
-        let offset = *self.offsets.get(usize::try_from(id).ok()?.checked_sub(1)?)?;
-        type_at(self.bytes.as_ref(), offset as usize).ok()
+        let index = usize::try_from(id).ok()?.checked_sub(1)?;
+        let (index, start) = match &self.below {
+            Some(below) if index < below.count() => return below.get(id),
+            Some(below) => (index - below.count(), below.extent()),
+            None => (index, 0),
+        };
+        let found = type_at(self.bytes.as_ref(), *self.offsets.get(index)? as usize).ok()?;
+        Some(Type { tail: found.tail + start, ..found })
+    }
+
+    /// The word at a place behind a type.
+    pub(super) fn word(&self, place: usize) -> Option<u32> {
+        match &self.below {
+            Some(below) if place < below.extent() => below.word(place),
+            Some(below) => word(self.bytes.as_ref(), place - below.extent()),
+            None => word(self.bytes.as_ref(), place),
+        }
     }
 
     /// Name of the type of that number; empty when there is none.
@@ -147,28 +173,35 @@ impl<B: AsRef<[u8]>> Raw<B> {
         self.get(id).map_or(&[], |found| self.string(found.name))
     }
 
+    /// How many bytes the strings have, those below included.
+    fn strings_extent(&self) -> usize {
+        self.strings.len() + self.below.as_ref().map_or(0, |below| below.strings_extent())
+    }
+
     /// The string at that offset of the string section, without its zero byte; empty outside.
     pub(super) fn string(&self, offset: u32) -> &[u8] {
+        let offset = match &self.below {
+            Some(below) if (offset as usize) < below.strings_extent() => return below.string(offset),
+            Some(below) => offset as usize - below.strings_extent(),
+            None => offset as usize,
+        };
         let section = &self.bytes.as_ref()[self.strings.clone()];
-        let text = section.get(offset as usize..).unwrap_or_default();
+        let text = section.get(offset..).unwrap_or_default();
         let end = text.iter().position(|byte| *byte == 0).unwrap_or(0);
         &text[..end]
     }
 
     /// Name and type of a function's parameter.
     pub(super) fn parameter(&self, prototype: &Type, number: u32) -> Option<(&[u8], u32)> {
-        let data = self.bytes.as_ref();
-        let offset = prototype.tail.checked_add(usize::try_from(number).ok()?.checked_mul(8)?)?;
-        Some((self.string(word(data, offset)?), word(data, offset + 4)?))
+        let place = prototype.tail.checked_add(usize::try_from(number).ok()?.checked_mul(8)?)?;
+        Some((self.string(self.word(place)?), self.word(place + 4)?))
     }
 
     /// Whether an integer or an enumeration has a sign.
     pub(super) fn is_signed(&self, found: &Type) -> bool {
         const INT_SIGNED: u32 = 1 << 24;
         match found.kind {
-            Kind::Int => {
-                word(self.bytes.as_ref(), found.tail).is_some_and(|encoding| encoding & INT_SIGNED != 0)
-            }
+            Kind::Int => self.word(found.tail).is_some_and(|encoding| encoding & INT_SIGNED != 0),
             // Only BTF of Linux 6.0 and later marks enumerations; C takes `int` unless told otherwise, and so did
             // every reader of earlier BTF.
             Kind::Enum | Kind::Enum64 => found.flag,
@@ -192,11 +225,12 @@ impl<B: AsRef<[u8]>> Raw<B> {
     }
 }
 
-fn offsets(data: &[u8], types: std::ops::Range<usize>) -> Result<Vec<u32>, BtfError> {
+/// Offsets of the types in that range; `first` others come before them.
+fn offsets(data: &[u8], types: std::ops::Range<usize>, first: usize) -> Result<Vec<u32>, BtfError> {
     let mut offsets = Vec::new();
     let mut offset = types.start;
     while offset < types.end {
-        let id = u32::try_from(offsets.len() + 1).map_err(|_| BtfError::Section("type"))?;
+        let id = u32::try_from(first + offsets.len() + 1).map_err(|_| BtfError::Section("type"))?;
         let found = match type_at(data, offset) {
             Ok(found) => found,
             Err(Some(kind)) => return Err(BtfError::Kind { id, kind }),
@@ -230,7 +264,7 @@ fn type_at(data: &[u8], offset: usize) -> Result<Type, Option<u8>> {
 }
 
 /// The word at that offset of the bytes.
-pub(super) fn word(data: &[u8], offset: usize) -> Option<u32> {
+fn word(data: &[u8], offset: usize) -> Option<u32> {
     let bytes = data.get(offset..offset.checked_add(4)?)?;
     Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }

@@ -4,7 +4,7 @@
 //! few dozen, which hold a few hundred by value.
 
 use super::Btf;
-use super::raw::{Kind, Type, word};
+use super::raw::{Kind, Type};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Magic number, version, flags: what every header begins with.
@@ -59,7 +59,7 @@ impl<B: AsRef<[u8]>> Btf<B> {
 
     /// The types that this one holds by value, or names.
     fn held(&self, found: &Type) -> Vec<u32> {
-        let tail = |offset| word(self.raw.bytes(), found.tail + offset);
+        let tail = |offset| self.raw.word(found.tail + offset);
         if matches!(found.kind, Kind::Struct | Kind::Union) {
             (0..found.members as usize).filter_map(|member| tail(member * 12 + 4)).collect()
         } else if found.kind == Kind::Array {
@@ -124,12 +124,12 @@ impl<B: AsRef<[u8]>> Writer<'_, B> {
 
     fn write_type(&mut self, found: &Type, to: &mut Vec<u8>) {
         let raw = &self.btf.raw;
-        let (bytes, head) = (raw.bytes(), found.tail - super::raw::TYPE_BYTES);
+        let head = found.tail - super::raw::TYPE_BYTES;
         let length = found.kind.tail_bytes(found.members as usize);
         let words = |from: usize, length: usize| -> Vec<u32> {
-            (from..from + length).step_by(4).filter_map(|at| word(bytes, at)).collect()
+            (from..from + length).step_by(4).filter_map(|at| raw.word(at)).collect()
         };
-        let info = word(bytes, head + 4).unwrap_or(0);
+        let info = raw.word(head + 4).unwrap_or(0);
         let mut tail = words(found.tail, length);
         let reference = if found.kind == Kind::Ptr {
             0

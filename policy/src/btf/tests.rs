@@ -185,7 +185,54 @@ fn pointers_far_away_are_refused() {
     assert_eq!(member("far[4294967295]"), Err(NoWay::TooLong));
 }
 
+#[test]
+fn a_module_builds_upon_the_kernel() {
+    let (kernel, bytes) = builder::kernel_and_module();
+    let kernel = Arc::new(Btf::parse(kernel).unwrap());
+    let module = Btf::parse_module(bytes.clone(), &kernel).unwrap();
+    let way = |btf: &Btf<Vec<u8>>, structure: &str, path: &str| {
+        let way = btf.member(structure, &MemberPath::parse(path).unwrap())?;
+        Ok((way.steps, way.value.type_name, way.text_bytes))
+    };
+    let text = |steps: &[i32], name: &str, bytes| Ok((steps.to_vec(), name.to_owned(), bytes));
+    // From the module's own structure into the kernel's, of which the kernel's BTF has only a name where it is led to.
+    assert_eq!(way(&module, "net_bridge_port", "br.owner.comm"), text(&[0, 0, 32], "char[16]", Some(16)));
+    assert_eq!(way(&module, "net_bridge_port", "port_no"), text(&[8], "int", None));
+    assert_eq!(way(&module, "net_bridge", "file.f_inode.i_size"), text(&[8, 32, 8], "long int", None));
+    assert_eq!(way(&module, "cred", "uid.val"), text(&[0], "unsigned int", None));
+    // Of two structures of a name it is the module's where a policy names it, and the kernel's where the kernel leads to it.
+    assert_eq!(way(&module, "inode", "i_of_bridge"), text(&[0], "int", None));
+    assert!(matches!(way(&kernel, "net_bridge", "owner"), Err(NoWay::NoStructure { .. })));
+    let missing = way(&module, "net_brigde", "owner");
+    let Err(NoWay::NoStructure { nearest, .. }) = missing else { panic!("{missing:?}") };
+    assert_eq!(nearest.first().map(String::as_str), Some("net_bridge"));
+    assert_eq!(module.functions().collect::<Vec<_>>(), ["br_add_if"]);
+    let signature = module.signature("br_add_if").unwrap();
+    assert_eq!(signature.parameters[0].type_name, "struct net_bridge *");
+    // Without the kernel's, its numbers mean nothing.
+    let alone = Btf::parse(bytes).unwrap();
+    assert!(alone.member("net_bridge", &MemberPath::default()).is_err());
+}
+
 proptest! {
+    #[test]
+    fn any_damage_of_a_module_is_survived(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)
+    ) {
+        let (kernel, mut bytes) = builder::kernel_and_module();
+        for (place, value) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        let kernel = Arc::new(Btf::parse(kernel).unwrap());
+        if let Ok(module) = Btf::parse_module(bytes, &kernel) {
+            for structure in ["net_bridge", "net_bridge_port", "task_struct"] {
+                let _ = module.member(structure, &MemberPath::parse("br.owner.comm").unwrap());
+            }
+            let _ = module.signature("br_add_if");
+        }
+    }
+
     #[test]
     fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         look_at_everything(&bytes);
@@ -195,7 +242,7 @@ proptest! {
     fn any_damage_of_structures_is_survived(
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)
     ) {
-        let mut bytes = builder::structures().unwrap().raw.bytes().to_vec();
+        let mut bytes = builder::kernel_and_module().0;
         for (place, value) in changes {
             let place = place.index(bytes.len());
             bytes[place] = value;

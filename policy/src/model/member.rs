@@ -88,6 +88,33 @@ impl fmt::Display for MemberPath {
     }
 }
 
+/// A structure that a pointer is taken to lead to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cast {
+    /// Its name, without `struct`.
+    pub structure: String,
+    /// The module of the kernel that has it, as the kernel spells it; `None` = the kernel itself.
+    pub module: Option<String>,
+}
+
+impl Cast {
+    /// A structure of the kernel itself.
+    pub fn of_kernel(structure: &str) -> Self {
+        Self { structure: structure.to_owned(), module: None }
+    }
+}
+
+/// `struct file`, `struct net_bridge of the module bridge`.
+impl fmt::Display for Cast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "struct {}", self.structure)?;
+        match &self.module {
+            Some(module) => write!(f, " of the module {module}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Which value an [`Arg`] means, however it is read: what tells the values of one event apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
@@ -96,7 +123,7 @@ pub struct Origin {
     /// Argument number; 0 where there are no arguments.
     pub index: u8,
     /// The structure that a pointer is taken to lead to.
-    pub cast: Option<String>,
+    pub cast: Option<Cast>,
     /// The way from there.
     pub path: MemberPath,
 }
@@ -152,7 +179,7 @@ impl fmt::Display for Origin {
         }
         match (self.source, &self.cast) {
             (ArgSource::Argument, None) => write!(f, "argument {}", self.index),
-            (ArgSource::Argument, Some(cast)) => write!(f, "argument {} as struct {cast}", self.index),
+            (ArgSource::Argument, Some(cast)) => write!(f, "argument {} as {cast}", self.index),
             (ArgSource::CurrentTask | ArgSource::Registers, _) => f.write_str("the current task"),
         }
     }
@@ -181,7 +208,7 @@ mod tests {
     fn an_origin_is_named_in_words() {
         let path = MemberPath::parse("comm").unwrap();
         let of = |source, cast: Option<&str>, path: &MemberPath| {
-            Origin { source, index: 1, cast: cast.map(str::to_owned), path: path.clone() }.to_string()
+            Origin { source, index: 1, cast: cast.map(Cast::of_kernel), path: path.clone() }.to_string()
         };
         assert_eq!(of(ArgSource::Argument, None, &MemberPath::default()), "argument 1");
         assert_eq!(of(ArgSource::Argument, None, &path), "comm of argument 1");

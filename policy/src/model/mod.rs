@@ -12,7 +12,7 @@ mod scope;
 mod user;
 
 pub use endpoints::{EndpointsPart, EndpointsTest, EndpointsValues, Network};
-pub use member::{ArgSource, MEMBERS_MAX, Member, MemberPath, Origin};
+pub use member::{ArgSource, Cast, MEMBERS_MAX, Member, MemberPath, Origin};
 pub use pattern::FunctionPattern;
 pub use predicate::{
     BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, ExpressionTest, FileType, FileTypeTest, Namespace,
@@ -247,7 +247,7 @@ pub struct Arg {
     /// format file; 0 for data.
     pub index: u8,
     /// The structure that the argument is taken to point to.
-    pub cast: Option<String>,
+    pub cast: Option<Cast>,
     /// The way from the structure that it points to.
     pub path: Option<MemberPath>,
     /// How to read it.
@@ -299,6 +299,8 @@ pub enum ArgKind {
     Skb,
     /// `struct sockaddr *`, in the kernel's memory or the process's.
     Sockaddr,
+    /// The same of a Unix socket: its path, or `@` and its abstract name.
+    SockaddrUn,
     /// `struct cred *`: ids and capabilities of a process.
     Cred,
     /// `struct user_namespace *`.
@@ -412,6 +414,7 @@ impl ArgKind {
             Self::Socket => "socket",
             Self::Skb => "skb",
             Self::Sockaddr => "sockaddr",
+            Self::SockaddrUn => "sockaddr_un",
             Self::Cred => "cred",
             Self::UserNamespace => "user_namespace",
             Self::Module => "module",
@@ -432,7 +435,7 @@ impl ArgKind {
         name.to_owned()
     }
 
-    /// What it has of endpoints; empty when it is something else.
+    /// What it has of endpoints; empty when it is something else. The address of a Unix socket is a text, and has a family.
     pub fn endpoints(self) -> &'static [EndpointsPart] {
         use EndpointsPart::{
             DestinationAddress, DestinationPort, Family, Protocol, SourceAddress, SourcePort, State,
@@ -443,6 +446,7 @@ impl ArgKind {
             }
             Self::Skb => &[SourceAddress, DestinationAddress, SourcePort, DestinationPort, Protocol, Family],
             Self::Sockaddr => &[SourceAddress, SourcePort, Family],
+            Self::SockaddrUn => &[Family],
             Self::Auto
             | Self::Int(_)
             | Self::String

@@ -254,7 +254,10 @@ impl Maker {
             Some(kind) if let Some((width, signed)) = kind.integer() => {
                 ValueTest::Number(self.number_test(width, signed))
             }
-            Some(kind) if !kind.endpoints().is_empty() => {
+            Some(kind)
+                if !kind.endpoints().is_empty()
+                    && (kind != ArgKind::SockaddrUn || self.random.chance(30)) =>
+            {
                 ValueTest::Endpoints(endpoints::test(&mut self.random, kind))
             }
             Some(kind) if kind.is_file() && self.random.chance(20) => {
@@ -480,7 +483,10 @@ fn value(random: &mut Random, class: &TypeClass) -> Value {
             Endpoints::default()
         }
     };
-    let text = reading(random);
+    let mut text = reading(random);
+    if *class == TypeClass::StructPointer("sockaddr_un".to_owned()) {
+        text = endpoints::unix_path(text, endpoints.family);
+    }
     // A pointer that leads nowhere.
     let endpoints = if text == Reading::Absent { Endpoints::default() } else { endpoints };
     Value { class: class.clone(), number, text, file_type, endpoints }
@@ -566,7 +572,9 @@ fn number(random: &mut Random, width: u8, signed: bool) -> i128 {
 }
 
 /// Beginnings of one another, and others.
-const TEXTS: [&str; 26] = [
+const TEXTS: [&str; 28] = [
+    "@a",
+    "@a/b",
     "/",
     "/a",
     "/a/",

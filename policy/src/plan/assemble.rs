@@ -93,6 +93,9 @@ fn hook_plan(
     ] {
         shape.flags |= if used { flags as u8 } else { 0 };
     }
+    if fields.iter().any(|field| field.is_unix_address()) {
+        shape.flags |= wire::LICTOR_SHAPE_UNIX as u8;
+    }
     let rule_count = members.iter().map(|member| member.hook.rules.len()).sum();
     let mut vectors = VectorSet::new(rule_count);
     let columns = column_plans(members, &keys, &fields, &mut vectors, paths);

@@ -388,6 +388,7 @@ fn write_arg(canonical: &mut Canonical, arg: &ArgPlan) {
         ArgKind::IovIter => (33, None),
         ArgKind::DataLoc => (34, None),
         ArgKind::ConstBuf => (35, None),
+        ArgKind::SockaddrUn => (36, None),
     };
     canonical.number(kind);
     if let Some(int) = int {

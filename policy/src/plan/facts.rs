@@ -57,6 +57,30 @@ pub trait Symbols: std::fmt::Debug + Send + Sync {
 
     /// The way from a pointer to a struct or union of that name to a member. An empty path is the structure itself.
     fn member(&self, structure: &str, path: &MemberPath) -> Result<Way, NoWay>;
+
+    /// The same for a structure of a module, or of the kernel where the module has none of that name. By itself it says that
+    /// nobody can tell.
+    ///
+    /// # Errors
+    /// See [`NoWay`].
+    fn module_member(&self, module: &str, _structure: &str, _path: &MemberPath) -> Result<Way, NoWay> {
+        Err(NoWay::NoModule { module: module.to_owned(), problem: ModuleProblem::Untold })
+    }
+}
+
+/// Why nothing is known of a module's types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModuleProblem {
+    /// Nobody can tell here.
+    Untold,
+    /// It is not loaded; the nearest names of those that are, best first.
+    NotLoaded(Vec<String>),
+    /// It is a part of the kernel itself.
+    BuiltIn,
+    /// It is loaded, and does not describe its types.
+    NoBtf,
+    /// Its description makes no sense: why.
+    Unreadable(String),
 }
 
 /// Why a place in a program or library is not known.
@@ -88,6 +112,13 @@ pub struct Way {
 /// Why there is no way to a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoWay {
+    /// Nothing is known of the module that is to have the structure.
+    NoModule {
+        /// Its name.
+        module: String,
+        /// Why.
+        problem: ModuleProblem,
+    },
     /// The kernel has no structure of that name.
     NoStructure {
         /// The name.
@@ -219,6 +250,7 @@ pub fn automatic_kind(class: &TypeClass) -> Option<ArgKind> {
             "socket" => Some(ArgKind::Socket),
             "sk_buff" => Some(ArgKind::Skb),
             "sockaddr" => Some(ArgKind::Sockaddr),
+            "sockaddr_un" => Some(ArgKind::SockaddrUn),
             "cred" => Some(ArgKind::Cred),
             "user_namespace" => Some(ArgKind::UserNamespace),
             "module" => Some(ArgKind::Module),

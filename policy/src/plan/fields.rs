@@ -73,6 +73,11 @@ impl Field {
         sockets.contains(&u32::from(self.kind))
     }
 
+    /// Whether the value is the address of a Unix socket.
+    pub(super) fn is_unix_address(self) -> bool {
+        u32::from(self.kind) == kind::LICTOR_FIELD_SOCKADDR_UN
+    }
+
     pub(super) fn is_number(self) -> bool {
         u32::from(self.kind) == kind::LICTOR_FIELD_NUMBER
     }
@@ -180,10 +185,11 @@ impl Reader {
             self.check_memory(kind, &what)?;
         }
         let mut field = field_of(kind, &ground.behind(place, kind)?);
-        if let (Some(index), Self::Syscall32 { function }) = (arg.size_arg, self) {
+        let size_arg = arg.size_arg.or_else(|| self.address_length(arg, kind));
+        if let (Some(index), Self::Syscall32 { function }) = (size_arg, self) {
             field.size_source = length_register_32(index, function)?;
             field.width = 4;
-        } else if let Some(index) = arg.size_arg {
+        } else if let Some(index) = size_arg {
             let size = self.place(index, "size argument")?;
             let class = size.parameter.as_ref().map_or(&UNKNOWN_LENGTH, |parameter| &parameter.class);
             let TypeClass::Integer { width, .. } = class else {
@@ -206,6 +212,17 @@ impl Reader {
             field.flags |= wire::LICTOR_FIELD_RETURN_COPY as u8;
         }
         Ok(Resolved { kind, field: Some(field) })
+    }
+
+    /// The argument with the length of a Unix socket's address, where nobody names one: the one behind it, if that is called a
+    /// length. What stands behind an address is anything at all, and nothing need end its path.
+    fn address_length(&self, arg: &Arg, kind: ArgKind) -> Option<u8> {
+        let plain = arg.source == ArgSource::Argument && arg.path.is_none() && kind == ArgKind::SockaddrUn;
+        let index = arg.index.checked_add(1).filter(|_| plain)?;
+        let parameter = self.place(index, "size argument").ok()?.parameter?;
+        let is_length =
+            matches!(parameter.class, TypeClass::Integer { .. }) && parameter.name.contains("len");
+        is_length.then_some(index)
     }
 
     /// The field for the return value, read when the function ends.
@@ -339,6 +356,7 @@ impl Reader {
             | ArgKind::Capability
             | ArgKind::Syscall
             | ArgKind::Sockaddr
+            | ArgKind::SockaddrUn
             | ArgKind::BpfCmd
             | ArgKind::DataLoc
             | ArgKind::ConstBuf
@@ -348,16 +366,16 @@ impl Reader {
             Self::Syscall { function, .. } | Self::Syscall32 { function } if kernel_only => {
                 Err(Problem::new(
                     format!("type {} for {what} of {function}", kind.name()),
-                    "integers, fd, string, char_buf, char_iovec, sockaddr, nop: a system call gets no kernel structures",
+                    "integers, fd, string, char_buf, char_iovec, sockaddr, sockaddr_un, nop: a system call gets no kernel structures",
                 ))
             }
             Self::User { function } | Self::Probe { function, .. } if kernel_only => Err(Problem::new(
                 format!("type {} for {what} of {function}", kind.name()),
-                "integers, fd, string, char_buf, char_iovec, sockaddr, nop: a program has no structures of the kernel",
+                "integers, fd, string, char_buf, char_iovec, sockaddr, sockaddr_un, nop: a program has no structures of the kernel",
             )),
             Self::Syscall32 { function } if kind == ArgKind::CharIovec => Err(Problem::new(
                 format!("type char_iovec for {what} of {function}"),
-                "integers, fd, string, char_buf, sockaddr, nop: pieces of 32-bit programs are laid out in another way",
+                "integers, fd, string, char_buf, sockaddr, sockaddr_un, nop: pieces of 32-bit programs are laid out in another way",
             )),
             Self::Syscall { .. }
             | Self::Syscall32 { .. }
@@ -371,7 +389,7 @@ impl Reader {
 
 /// Whether it is read where an address leads to.
 fn is_text(kind: ArgKind) -> bool {
-    matches!(kind, ArgKind::String | ArgKind::CharBuf | ArgKind::Sockaddr)
+    matches!(kind, ArgKind::String | ArgKind::CharBuf | ArgKind::Sockaddr | ArgKind::SockaddrUn)
 }
 
 /// What stands at argument `index` of a probe.
@@ -511,6 +529,7 @@ fn field_of(asked: ArgKind, place: &Place<'_>) -> Field {
         ArgKind::Socket => (kind::LICTOR_FIELD_SOCKET, None),
         ArgKind::Skb => (kind::LICTOR_FIELD_SKB, None),
         ArgKind::Sockaddr => (kind::LICTOR_FIELD_SOCKADDR, None),
+        ArgKind::SockaddrUn => (kind::LICTOR_FIELD_SOCKADDR_UN, None),
         ArgKind::Cred => (kind::LICTOR_FIELD_CRED, None),
         ArgKind::UserNamespace => (kind::LICTOR_FIELD_USER_NAMESPACE, None),
         ArgKind::Module => (kind::LICTOR_FIELD_MODULE, None),

@@ -39,6 +39,9 @@ pub(super) fn certain_kind(arg: &Arg, parameter: Option<&Parameter>, what: &str)
 const SOCKS: [&str; 7] =
     ["sock", "inet_sock", "inet_connection_sock", "tcp_sock", "udp_sock", "raw_sock", "unix_sock"];
 
+/// Structures that hold the addresses of sockets of any kind, or of Unix sockets.
+const UNIX_ADDRESSES: [&str; 4] = ["sockaddr", "sockaddr_un", "sockaddr_storage", "sockaddr_unsized"];
+
 /// Whether a value of the parameter's type can be read as `kind`.
 fn fits(kind: ArgKind, parameter: &Parameter) -> bool {
     let class = &parameter.class;
@@ -74,6 +77,7 @@ fn fits(kind: ArgKind, parameter: &Parameter) -> bool {
         ArgKind::Sockaddr => {
             matches!(class, TypeClass::StructPointer(to) if to.starts_with("sockaddr")) || untyped
         }
+        ArgKind::SockaddrUn => UNIX_ADDRESSES.iter().any(|name| points_to(name)) || untyped,
         // In newer kernels a structure without a name.
         ArgKind::Capabilities(_) => {
             points_to("kernel_cap_struct")
@@ -124,6 +128,7 @@ fn fitting(parameter: &Parameter) -> &'static str {
             "net_device" => "net_device, nop",
             "sk_buff" => "skb, nop",
             name if SOCKS.contains(&name) => "sock, nop",
+            name if UNIX_ADDRESSES.contains(&name) => "sockaddr, sockaddr_un, nop",
             name if name.starts_with("sockaddr") => "sockaddr, nop",
             "iovec" => "char_iovec, nop",
             "bpf_prog" => "bpf_prog, nop",
@@ -135,7 +140,7 @@ fn fitting(parameter: &Parameter) -> &'static str {
         },
         TypeClass::Pointer if parameter.type_name.contains("kernel_cap_t") => "kernel_cap_t, nop",
         TypeClass::Pointer => {
-            "string, char_buf, char_iovec, sock, socket, skb, sockaddr, uint64 (the address), nop"
+            "string, char_buf, char_iovec, sock, socket, skb, sockaddr, sockaddr_un, uint64 (the address), nop"
         }
         TypeClass::Other if is_id(parameter) => "integer types, nop",
         TypeClass::Other => match record_text(parameter) {

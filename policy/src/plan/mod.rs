@@ -90,8 +90,8 @@ pub use automaton::{Automaton, AutomatonState};
 pub use compile::{Compiled, compile};
 pub use expression::ExpressionPlan;
 pub use facts::{
-    NoWay, NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem, Way,
-    automatic_kind,
+    ModuleProblem, NoWay, NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem,
+    Way, automatic_kind,
 };
 pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
 pub use refusal::Refusal;

@@ -277,6 +277,7 @@ impl Placing<'_> {
                 | ArgKind::Socket
                 | ArgKind::Skb
                 | ArgKind::Sockaddr
+                | ArgKind::SockaddrUn
                 | ArgKind::Cred
                 | ArgKind::UserNamespace
                 | ArgKind::Module
@@ -468,9 +469,12 @@ impl Placing<'_> {
             }
             (_, ValueTest::Endpoints(test)) => {
                 let found = format!("{:?} of a value of type {}", test.part, resolved.kind.name());
-                self.refuse(at, Problem::new(found, "values that have one: sock, socket, skb, sockaddr"));
+                self.refuse(
+                    at,
+                    Problem::new(found, "values that have one: sock, socket, skb, sockaddr, sockaddr_un"),
+                );
             }
-            _ if !resolved.kind.endpoints().is_empty() => {
+            _ if !resolved.kind.endpoints().is_empty() && resolved.kind != ArgKind::SockaddrUn => {
                 let found =
                     format!("an operator for numbers or texts on a value of type {}", resolved.kind.name());
                 self.refuse(at, Problem::new(found, "operators for addresses, ports, protocols, families"));

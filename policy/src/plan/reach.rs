@@ -1,10 +1,10 @@
 //! From where a value begins to where it stands: through the kernel's structures.
 
 use super::Attach;
-use super::facts::{NoWay, Parameter, Symbols, TypeClass, Way};
+use super::facts::{ModuleProblem, NoWay, Parameter, Symbols, TypeClass, Way};
 use super::fields::{Place, Reader};
 use super::refusal::Problem;
-use crate::model::{Arg, ArgKind, ArgSource, MEMBERS_MAX, MemberPath};
+use crate::model::{Arg, ArgKind, ArgSource, Cast, MEMBERS_MAX, MemberPath};
 use lictor_node_worker_ebpf as wire;
 use std::borrow::Cow;
 
@@ -156,13 +156,17 @@ impl Ground<'_> {
         if arg.source == ArgSource::Argument {
             check_kernel_memory(field, reader)?;
         }
-        let begins = start(place.parameter.as_deref(), arg.cast.as_deref(), field)?;
+        let begins = start(place.parameter.as_deref(), arg.cast.as_ref(), field)?;
         let path = match (&arg.path, arg.source) {
             (Some(path), ArgSource::Registers) => register(path),
             (Some(path), ArgSource::Argument | ArgSource::CurrentTask) => path.clone(),
             (None, _) => MemberPath::default(),
         };
-        let way = self.symbols.member(&begins, &path).map_err(|none| no_way(none, arg))?;
+        let way = match &begins.module {
+            Some(module) => self.symbols.module_member(module, &begins.structure, &path),
+            None => self.symbols.member(&begins.structure, &path),
+        };
+        let way = way.map_err(|none| no_way(none, arg))?;
         place.steps = Steps::of(&way);
         place.parameter = match arg.source {
             // A register holds anything.
@@ -233,7 +237,7 @@ fn check_kernel_memory(field: &str, reader: &Reader) -> Result<(), Problem> {
 }
 
 /// The structure that a way begins at.
-fn start(parameter: Option<&Parameter>, cast: Option<&str>, field: &str) -> Result<String, Problem> {
+fn start(parameter: Option<&Parameter>, cast: Option<&Cast>, field: &str) -> Result<Cast, Problem> {
     match (parameter.map(|parameter| &parameter.class), cast) {
         (
             None
@@ -244,8 +248,8 @@ fn start(parameter: Option<&Parameter>, cast: Option<&str>, field: &str) -> Resu
                 | TypeClass::Integer { width: 8, .. },
             ),
             Some(cast),
-        ) => Ok(cast.to_owned()),
-        (Some(TypeClass::StructPointer(name)), None) => Ok(name.clone()),
+        ) => Ok(cast.clone()),
+        (Some(TypeClass::StructPointer(name)), None) => Ok(Cast::of_kernel(name)),
         (None, None) => Err(Problem::new(
             format!("{field} on a value whose type is not known"),
             "pointers to structures: this kernel does not tell the types of this function",
@@ -270,11 +274,43 @@ fn register(path: &MemberPath) -> MemberPath {
     other.and_then(|(_, member)| MemberPath::parse(member).ok()).unwrap_or_else(|| path.clone())
 }
 
+/// Why nothing is known of the module that `btfTypeModule` names, for people.
+fn no_module(module: &str, problem: ModuleProblem) -> Problem {
+    let found = |which: &str| format!("btfTypeModule {module}, {which}");
+    match problem {
+        ModuleProblem::Untold => {
+            Problem::new(found("whose types are not known here"), "modules whose BTF is at hand")
+                .hint("give `check` a copy of the module's file under /sys/kernel/btf, with `--btf-module`")
+        }
+        ModuleProblem::NotLoaded(nearest) => {
+            Problem::new(found("which is not loaded"), "modules that are loaded before the policy is")
+                .nearest(&nearest)
+        }
+        ModuleProblem::BuiltIn => {
+            Problem::new(found("which is built into this kernel"), "modules that are loaded")
+                .hint("leave out `btfTypeModule`: the kernel itself has its structures")
+        }
+        ModuleProblem::NoBtf => {
+            let allowed = "modules that describe their types: they have a file under /sys/kernel/btf";
+            Problem::new(found("which has no BTF"), allowed)
+        }
+        ModuleProblem::Unreadable(why) => Problem::new(
+            found(&format!("whose BTF cannot be read: {why}")),
+            "BTF that builds upon this kernel's",
+        ),
+    }
+}
+
 /// Why a value cannot be reached, for people.
 fn no_way(none: NoWay, arg: &Arg) -> Problem {
     match none {
+        NoWay::NoModule { module, problem } => no_module(&module, problem),
         NoWay::NoStructure { name, nearest } => {
-            Problem::new(format!("struct {name}"), "structures of this kernel").nearest(&nearest)
+            let whose = match arg.cast.as_ref().and_then(|cast| cast.module.as_ref()) {
+                Some(module) => format!("structures of the module {module} or of this kernel"),
+                None => "structures of this kernel".to_owned(),
+            };
+            Problem::new(format!("struct {name}"), whose).nearest(&nearest)
         }
         NoWay::NoMember { member, nearest, .. } if arg.source == ArgSource::Registers => {
             Problem::new(format!("register {member}"), "members of struct pt_regs of this kernel")

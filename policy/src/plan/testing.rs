@@ -1,11 +1,12 @@
 //! A made-up node for tests: a few functions and tracepoints, written as C.
 
 use super::facts::{
-    NoWay, NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem, Way,
+    ModuleProblem, NoWay, NodeFacts, Parameter, Signature, Symbols, TracepointField, TypeClass, UserProblem,
+    Way,
 };
 use super::fields::c_class;
 use super::user::{FileIdentity, FoundPlace, UserSite};
-use crate::btf::{Btf, builder};
+use crate::btf::builder::{self, MadeUp};
 use crate::model::{FunctionName, FunctionPattern, MemberPath, Namespace, UserPlace};
 use crate::violation::nearest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +29,7 @@ enum Structures {
     #[default]
     None,
     /// Made up as well.
-    MadeUp(Btf<Vec<u8>>),
+    MadeUp(MadeUp),
     /// Those of a kernel.
     Of(Arc<dyn Symbols>),
 }
@@ -197,11 +198,29 @@ impl Symbols for FakeSymbols {
 
     fn member(&self, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
         match &self.structures {
-            Structures::MadeUp(btf) => btf.member(structure, path),
+            Structures::MadeUp(made_up) => made_up.kernel.member(structure, path),
             Structures::Of(symbols) => symbols.member(structure, path),
             Structures::None => Err(NoWay::NoStructure { name: structure.to_owned(), nearest: Vec::new() }),
         }
     }
+
+    /// Of the module `bridge`.
+    fn module_member(&self, module: &str, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
+        let problem = match &self.structures {
+            Structures::MadeUp(made_up) if module == "bridge" => {
+                return made_up.bridge.member(structure, path);
+            }
+            Structures::Of(symbols) => return symbols.module_member(module, structure, path),
+            Structures::MadeUp(_) => ModuleProblem::NotLoaded(vec!["bridge".to_owned()]),
+            Structures::None => ModuleProblem::Untold,
+        };
+        Err(NoWay::NoModule { module: module.to_owned(), problem })
+    }
+}
+
+/// BTF of a kernel that does not exist, and of its module `bridge`, with one function.
+pub fn kernel_and_module() -> (Vec<u8>, Vec<u8>) {
+    builder::kernel_and_module()
 }
 
 /// The functions and tracepoints that tests hook.
@@ -237,7 +256,7 @@ pub fn symbols() -> FakeSymbols {
         "int do_seven(int a, int b, int c, int d, int e, int f, int g)",
         "int many(char *text, unsigned char byte, short number, unsigned int flags, long offset, struct path *path)",
         "struct file *do_filp_open(int dfd, struct filename *pathname, const struct open_flags *op)",
-        "int sendmsg_of(struct sock *sk, struct sk_buff *skb, struct sockaddr *addr, struct socket *sock)",
+        "int sendmsg_of(struct sock *sk, struct sk_buff *skb, struct sockaddr *addr, struct socket *sock, struct sockaddr_un *un)",
         "long __x64_sys_write(const struct pt_regs *regs)",
         "long __x64_sys_read(const struct pt_regs *regs)",
         "long __x64_sys_lseek(const struct pt_regs *regs)",

@@ -11,13 +11,16 @@ const PATH_BYTES_MAX: usize = 512;
 const PATH: &str = r"^[A-Za-z_][A-Za-z0-9_]*(\[[0-9]+\])*(\.[A-Za-z_][A-Za-z0-9_]*(\[[0-9]+\])*){0,9}$";
 /// Name of a structure.
 const STRUCTURE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+/// Name of a module: `-` means `_`, as for `modprobe`.
+const MODULE: &str = "^[A-Za-z0-9_-]+$";
+/// Longest name of a module, bytes: the kernel's own limit.
+const MODULE_BYTES_MAX: usize = 55;
 /// Longest name of a structure, bytes.
 const STRUCTURE_BYTES_MAX: usize = 255;
 
 /// One value to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["btfTypeModule"]))]
 pub struct ArgSpec {
     /// Which argument of the function, from 0. For tracepoints: which field of the `format` file, from 0.
     #[schemars(range(min = 0, max = 127))]
@@ -25,7 +28,7 @@ pub struct ArgSpec {
     /// How to read and show it. `auto` (the default) takes the type from the kernel's own description of the function.
     #[serde(rename = "type", default)]
     pub kind: TypeName,
-    /// `char_buf` and `char_iovec`: which argument holds the length, counted from 1.
+    /// `char_buf`, `char_iovec` and `sockaddr_un`: which argument holds the length, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 128))]
     pub size_arg_index: Option<i64>,
@@ -52,6 +55,11 @@ pub struct ArgSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = STRUCTURE_BYTES_MAX), regex(pattern = STRUCTURE))]
     pub btf_type: Option<String>,
+    /// The module of the kernel whose description of types has that structure, by its name in `lsmod`, where the kernel itself
+    /// has it not. The module must be loaded when the policy becomes live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MODULE_BYTES_MAX), regex(pattern = MODULE))]
+    pub btf_type_module: Option<String>,
 }
 
 /// Where data come from.
@@ -67,7 +75,6 @@ pub enum SourceName {
 /// How a value is read and shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(extend("x-lictor-later" = ["sockaddr_un"]))]
 pub enum TypeName {
     /// From the kernel's own description of the function.
     #[default]
@@ -134,6 +141,9 @@ pub enum TypeName {
     Skb,
     /// `struct sockaddr *`: an address that a program names, shown with its port.
     Sockaddr,
+    /// The same of a Unix socket: the path that the program names, or `@` and an abstract name. `sizeArgIndex` says where the
+    /// address's length is; without it, it is the argument behind the address that the kernel calls a length.
+    SockaddrUn,
     /// `struct cred *`: credentials, shown with ids, capabilities and user namespace. Not compared.
     Cred,
     /// `struct user_namespace *`, shown with its number, level and owner. Not compared.

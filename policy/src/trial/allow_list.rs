@@ -123,7 +123,10 @@ impl<'a> AllowList<'a> {
                 RecordedValue::File(..) => seen.nameless += 1,
                 RecordedValue::Number(number) => *seen.numbers.entry(*number).or_default() += 1,
                 RecordedValue::Unresolved => seen.unresolved += 1,
-                RecordedValue::Text(_) | RecordedValue::Endpoints(..) | RecordedValue::Other => {}
+                RecordedValue::Text(_)
+                | RecordedValue::Endpoints(..)
+                | RecordedValue::UnixAddress(..)
+                | RecordedValue::Other => {}
             }
         }
     }
@@ -341,6 +344,7 @@ fn type_name(kind: ArgKind) -> Option<&'static str> {
         | ArgKind::Socket
         | ArgKind::Skb
         | ArgKind::Sockaddr
+        | ArgKind::SockaddrUn
         | ArgKind::Cred
         | ArgKind::UserNamespace
         | ArgKind::Module

@@ -7,8 +7,8 @@ use super::outcome::failures;
 use super::process::{self, ProcessSpec, host};
 use super::target;
 use crate::model::{
-    Arg, ArgKind, ArgSource, FieldPath, FileType, Hook, HookTarget, MemberPath, Operand, Origin, Policy,
-    Predicate,
+    Arg, ArgKind, ArgSource, Cast, EndpointsPart, FieldPath, FileType, Hook, HookTarget, MemberPath, Operand,
+    Origin, Policy, Predicate,
 };
 use crate::oracle::{Endpoints, Event, Moment, Reading, Value, same_place};
 use crate::parse::{Lines, parse};
@@ -111,6 +111,9 @@ pub struct GivenValue {
     /// The structure that the argument points to, where the policy's argument names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub btf_type: Option<String>,
+    /// The module that has that structure, where the policy's argument names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub btf_type_module: Option<String>,
     /// Under `data`: where the way begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceName>,
@@ -432,7 +435,11 @@ impl Maker<'_> {
             }
         };
         let index = if is_data { 0 } else { given.index };
-        Some(Origin { source, index, cast: given.btf_type.clone(), path })
+        let cast = given.btf_type.clone().map(|structure| Cast {
+            structure,
+            module: given.btf_type_module.as_ref().map(|name| name.replace('-', "_")),
+        });
+        Some(Origin { source, index, cast, path })
     }
 
     fn value(&mut self, given: &GivenValue, kind: Option<ArgKind>, at: &FieldPath) -> Option<Value> {
@@ -465,6 +472,7 @@ impl Maker<'_> {
                 self.refuse(&at, found, "none: values of this type are shown, no filter asks about them");
                 return None;
             }
+            Some(ArgKind::SockaddrUn) => return self.unix_address(given, text, &at),
             Some(kind) if given.endpoints.is_some() || endpoints::structure(kind).is_some() => {
                 return self.endpoints(given, kind, text, &at);
             }
@@ -512,6 +520,30 @@ impl Maker<'_> {
                 None
             }
         }
+    }
+
+    /// The address of a Unix socket, or of another one; `at` is its `value`, the path.
+    fn unix_address(&mut self, given: &GivenValue, path: Reading, at: &FieldPath) -> Option<Value> {
+        let class = TypeClass::StructPointer("sockaddr_un".to_owned());
+        let unix = Endpoints { family: EndpointsPart::Family.number_of("AF_UNIX"), ..Endpoints::default() };
+        let (text, endpoints) = match &given.endpoints {
+            None if path == Reading::Absent => (path, Endpoints::default()),
+            None => (path, unix),
+            Some(endpoints) => match endpoints.read() {
+                Ok(found) if given.value.is_some() && found != unix => {
+                    let allowed = "a path, or `endpoints` with the family of a socket that is no Unix socket";
+                    self.refuse(at, "a path of another family than AF_UNIX", allowed);
+                    return None;
+                }
+                Ok(found) if given.value.is_none() && !given.unresolved => (Reading::Text(Vec::new()), found),
+                Ok(found) => (path, found),
+                Err((member, found, allowed)) => {
+                    self.refuse(&at.member(member), found, allowed);
+                    return None;
+                }
+            },
+        };
+        Some(Value { class, number: 0, text, file_type: None, endpoints })
     }
 
     /// Everything that the hook's selectors ask for has to be said: what is left open would be guessed.

@@ -111,6 +111,9 @@ pub(super) fn of_line(kind: ArgKind, json: &Json) -> Endpoints {
         let source_port = source.map(|_| port("port").unwrap_or(0));
         return Endpoints { source, source_port, family, ..Endpoints::default() };
     }
+    if kind == ArgKind::SockaddrUn {
+        return Endpoints { family, ..Endpoints::default() };
+    }
     let (source, destination) = (address("saddr"), address("daddr"));
     let (one, other) = (port("sport"), port("dport"));
     // Of two ports, one can be 0; sockets that are not raw have ports in any case.

@@ -63,6 +63,8 @@ pub enum RecordedValue {
     File(Option<String>, Option<FileType>),
     /// A socket, a packet or a socket address. Of a socket, lines do not tell which of two types it was read as.
     Endpoints(ArgKind, Endpoints),
+    /// The address of a Unix socket: its family and its path.
+    UnixAddress(Endpoints, Vec<u8>),
     /// It could not be read.
     Unresolved,
     /// Something that no filter of this version asks about.
@@ -236,6 +238,11 @@ fn value(json: &Json) -> RecordedValue {
                     RecordedValue::File(path.map(str::to_owned), text(inner, "permission").and_then(of_mode))
                 })
             }
+            "sockaddrun_arg" => {
+                let path = text(inner, "path").unwrap_or_default();
+                let family = endpoints::of_line(ArgKind::SockaddrUn, inner);
+                Some(RecordedValue::UnixAddress(family, path.as_bytes().to_vec()))
+            }
             "error_arg" => Some(RecordedValue::Unresolved),
             _ => endpoints::kind_of_member(name)
                 .map(|kind| RecordedValue::Endpoints(kind, endpoints::of_line(kind, inner))),
@@ -365,6 +372,10 @@ impl RecordedValue {
                 let structure = endpoints::structure(*kind).unwrap_or_default();
                 (TypeClass::StructPointer(structure.to_owned()), 0, Reading::Absent)
             }
+            Self::UnixAddress(found, path) => {
+                endpoints = *found;
+                (TypeClass::StructPointer("sockaddr_un".to_owned()), 0, Reading::Text(path.clone()))
+            }
             Self::Unresolved | Self::Other => (TypeClass::CharPointer, 0, Reading::Unresolved),
         };
         Value { class, number, text, file_type, endpoints }
@@ -391,6 +402,7 @@ impl RecordedValue {
                 matches!(kind, ArgKind::Sock | ArgKind::Socket | ArgKind::Auto)
             }
             Self::Endpoints(found, _) => kind == *found || kind == ArgKind::Auto,
+            Self::UnixAddress(..) => matches!(kind, ArgKind::SockaddrUn | ArgKind::Auto),
             Self::Unresolved => true,
             Self::Other => kind.is_only_shown(),
         }

@@ -334,6 +334,7 @@ fn words(event: &Recorded) -> String {
         Recorded::Text(bytes) => format!("{:?}", String::from_utf8_lossy(bytes)),
         Recorded::File(Some(path), _) => path.escape_debug().to_string(),
         Recorded::File(None, _) => "(no path)".to_owned(),
+        Recorded::UnixAddress(_, path) => format!("{:?}", String::from_utf8_lossy(path)),
         Recorded::Endpoints(_, found) => super::endpoints::words(found),
         Recorded::Unresolved | Recorded::Other => "?".to_owned(),
     });

@@ -2,7 +2,7 @@
 
 use super::report::{Report, quoted};
 use crate::model::{
-    Arg, ArgKind, ArgSource, CapabilitiesField, FieldPath, IntField, IntKind, MEMBERS_MAX, MemberPath,
+    Arg, ArgKind, ArgSource, CapabilitiesField, Cast, FieldPath, IntField, IntKind, MEMBERS_MAX, MemberPath,
 };
 use crate::spec::{ArgSpec, LABEL_BYTES_MAX, SourceName, TypeName};
 
@@ -148,7 +148,9 @@ fn structures(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &mut Repor
         ),
     };
     let allowed = "arguments of kernel functions, LSM hooks and raw tracepoints";
-    for (name, given) in [("resolve", &spec.resolve), ("btfType", &spec.btf_type)] {
+    for (name, given) in
+        [("resolve", &spec.resolve), ("btfType", &spec.btf_type), ("btfTypeModule", &spec.btf_type_module)]
+    {
         if given.is_some() {
             report.refuse_with(&at.member(name), format!("`{name}` {found}"), allowed, hint);
         }
@@ -167,15 +169,38 @@ fn path(spec: &ArgSpec, at: &FieldPath, report: &mut Report) -> Option<MemberPat
 }
 
 /// The structure that a pointer is taken to lead to.
-fn cast(spec: &ArgSpec, at: &FieldPath, report: &mut Report) -> Option<String> {
-    let name = spec.btf_type.as_ref()?;
+fn cast(spec: &ArgSpec, at: &FieldPath, report: &mut Report) -> Option<Cast> {
+    let module = spec.btf_type_module.as_ref().and_then(|name| module(name, at, report));
+    let Some(name) = &spec.btf_type else {
+        if spec.btf_type_module.is_some() {
+            let hint = "name the structure of the module in `btfType`";
+            report.refuse_with(
+                &at.member("btfTypeModule"),
+                "no `btfType` beside it",
+                "both, or neither",
+                hint,
+            );
+        }
+        return None;
+    };
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if name.is_empty() || !name.bytes().all(letter) {
         let allowed = "the name of a structure without `struct`: letters, digits and `_`";
         report.refuse(&at.member("btfType"), quoted(name), allowed);
         return None;
     }
-    Some(name.clone())
+    Some(Cast { structure: name.clone(), module })
+}
+
+/// The name of a module, as the kernel spells it.
+fn module(name: &str, at: &FieldPath, report: &mut Report) -> Option<String> {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if name.is_empty() || !name.bytes().all(letter) {
+        let allowed = "the name of a module, as `lsmod` shows it: letters, digits, `_` and `-`";
+        report.refuse(&at.member("btfTypeModule"), quoted(name), allowed);
+        return None;
+    }
+    Some(name.replace('-', "_"))
 }
 
 /// An entry of `data` at `place`.
@@ -204,9 +229,11 @@ pub(super) fn data(spec: &ArgSpec, place: usize, at: &FieldPath, report: &mut Re
         };
         report.refuse(&at.member("resolve"), "nothing", allowed);
     }
-    if spec.btf_type.is_some() {
-        let found = "`btfType` under `data`";
-        report.refuse(&at.member("btfType"), found, "`btfType` of arguments: where data begin is known");
+    for (name, given) in [("btfType", &spec.btf_type), ("btfTypeModule", &spec.btf_type_module)] {
+        if given.is_some() {
+            let allowed = format!("`{name}` of arguments: where data begin is known");
+            report.refuse(&at.member(name), format!("`{name}` under `data`"), allowed);
+        }
     }
     if spec.size_arg_index.is_some_and(|index| index != 0) {
         let found = "`sizeArgIndex` under `data`";
@@ -257,7 +284,7 @@ pub(super) fn label(label: Option<&str>, at: &FieldPath, report: &mut Report) ->
 /// The argument with the length, from 0.
 fn size(spec: &ArgSpec, kind: ArgKind, origin: Origin, at: &FieldPath, report: &mut Report) -> Option<u8> {
     let at = at.member("sizeArgIndex");
-    let sized = matches!(kind, ArgKind::CharBuf | ArgKind::CharIovec);
+    let sized = matches!(kind, ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::SockaddrUn);
     match spec.size_arg_index {
         None if kind == ArgKind::CharIovec => {
             report.refuse(&at, "nothing", "which argument holds the number of pieces, counted from 1");
@@ -275,7 +302,7 @@ fn size(spec: &ArgSpec, kind: ArgKind, origin: Origin, at: &FieldPath, report: &
             report.warn(
                 &at,
                 "`sizeArgIndex` on a type without length",
-                "it has no effect: only char_buf and char_iovec use it",
+                "it has no effect: only char_buf, char_iovec and sockaddr_un use it",
             );
             None
         }
@@ -372,6 +399,7 @@ fn kind(name: TypeName) -> ArgKind {
         TypeName::Socket => ArgKind::Socket,
         TypeName::Skb => ArgKind::Skb,
         TypeName::Sockaddr => ArgKind::Sockaddr,
+        TypeName::SockaddrUn => ArgKind::SockaddrUn,
         TypeName::Cred => ArgKind::Cred,
         TypeName::UserNamespace => ArgKind::UserNamespace,
         TypeName::Module => ArgKind::Module,

@@ -3,12 +3,18 @@
 use super::letters;
 use super::report::{Report, quoted};
 use crate::model::{FieldPath, TextMatch, TextTest};
+use lictor_node_worker_ebpf::LICTOR_MAX_UNIX_PATH;
+
+/// Longest address of a Unix socket, bytes.
+const UNIX_ADDRESS_MAX: usize = LICTOR_MAX_UNIX_PATH as usize;
 
 /// What a text is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// The path of a file, as the kernel sees it: begins with `/`, or is empty.
     Path,
+    /// The address of a Unix socket: a path as programs write it, or `@` and an abstract name.
+    UnixAddress,
     /// Any text.
     Text,
 }
@@ -29,7 +35,7 @@ pub(crate) fn test(
         .enumerate()
         .filter_map(|(number, text)| value(text, part, &at.index(number), report))
         .collect();
-    if subject == Subject::Path {
+    if subject != Subject::Text {
         for (number, text) in values.iter().enumerate() {
             as_it_looks(text, &at.index(number), report);
         }
@@ -38,6 +44,15 @@ pub(crate) fn test(
         for (number, text) in values.iter().enumerate().filter(|(_, text)| !text.starts_with('/')) {
             let hint = "paths begin with `/`, so this can never be there";
             report.warn(&at.index(number), quoted(text), hint);
+        }
+    }
+    if subject == Subject::UnixAddress {
+        for (number, text) in values.iter().enumerate().filter(|(_, text)| text.len() > UNIX_ADDRESS_MAX) {
+            let found = format!("{}, which has {} bytes", quoted(text), text.len());
+            let hint = format!(
+                "addresses of Unix sockets have at most {UNIX_ADDRESS_MAX}, so this can never be there"
+            );
+            report.warn(&at.index(number), found, hint);
         }
     }
     (report.refused == before && !values.is_empty()).then_some(TextTest { part, values, negated })

@@ -197,6 +197,7 @@ fn comparable(kind: ArgKind) -> Comparable {
         | ArgKind::NetDevice
         | ArgKind::DataLoc
         | ArgKind::ConstBuf => Comparable::Text(Subject::Text),
+        ArgKind::SockaddrUn => Comparable::Text(Subject::UnixAddress),
         ArgKind::File
         | ArgKind::Fd
         | ArgKind::Path
@@ -295,6 +296,9 @@ fn refuse_operator(
 ) {
     let (what, allowed) = match comparable {
         Comparable::Text(_) if arg.kind.is_file() => ("a text", FILE_OPERATORS.to_owned()),
+        Comparable::Text(Subject::UnixAddress) => {
+            ("a text", format!("{TEXT_OPERATORS}, {}", endpoints::operators(arg.kind)))
+        }
         Comparable::Text(_) => ("a text", TEXT_OPERATORS.to_owned()),
         Comparable::Endpoints => (endpoints::noun(arg.kind), endpoints::operators(arg.kind)),
         Comparable::Number(_) | Comparable::Either | Comparable::Nothing => {

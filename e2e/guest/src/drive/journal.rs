@@ -106,7 +106,8 @@ fn shown(field: &Field<'_>) -> String {
         | FieldValue::Module(_, text)
         | FieldValue::BpfAttr(_, text)
         | FieldValue::BpfMap(_, text)
-        | FieldValue::PerfEvent(_, text) => text.escape_ascii().to_string(),
+        | FieldValue::PerfEvent(_, text)
+        | FieldValue::UnixAddress(_, text) => text.escape_ascii().to_string(),
         FieldValue::Credentials(found) => format!("{}:{}", found.euid, found.egid),
         FieldValue::UserNamespace(found) => found.level.to_string(),
         FieldValue::Endpoints(ends) => format!("{}:{}", ends.source_port, ends.destination_port),

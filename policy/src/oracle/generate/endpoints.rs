@@ -2,7 +2,8 @@
 
 use super::Random;
 use crate::model::{ArgKind, EndpointsPart, EndpointsTest, EndpointsValues, Network};
-use crate::oracle::Endpoints;
+use crate::oracle::{Endpoints, Reading};
+use lictor_node_worker_ebpf::LICTOR_MAX_UNIX_PATH;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses that begin alike, and the ends of both kinds.
@@ -28,6 +29,7 @@ const PROTOCOLS: [u16; 5] = [0, 6, 17, 58, 262];
 const FAMILIES: [u16; 5] = [0, 1, 2, 10, 17];
 const STATES: [u16; 4] = [1, 2, 7, 10];
 
+const UNIX: u16 = 1;
 const INET: u16 = 2;
 const INET6: u16 = 10;
 
@@ -87,6 +89,24 @@ pub(super) fn test(random: &mut Random, kind: ArgKind) -> EndpointsTest {
     EndpointsTest { part, values, negated: random.chance(40) }
 }
 
+/// The family of an address that may be a Unix socket's.
+fn unix(random: &mut Random) -> Endpoints {
+    let family = if random.chance(80) { UNIX } else { random.pick(&FAMILIES) };
+    Endpoints { family: Some(family), ..Endpoints::default() }
+}
+
+/// What an address of that family has for a path: other families have none, and no path is longer than the address.
+pub(super) fn unix_path(text: Reading, family: Option<u16>) -> Reading {
+    match text {
+        Reading::Text(_) if family != Some(UNIX) => Reading::Text(Vec::new()),
+        Reading::Text(mut path) => {
+            path.truncate(LICTOR_MAX_UNIX_PATH as usize);
+            Reading::Text(path)
+        }
+        Reading::Absent | Reading::Unresolved => text,
+    }
+}
+
 /// What a pointer to a structure of this name leads to.
 pub(super) fn endpoints(random: &mut Random, structure: &str) -> Endpoints {
     let kind = match structure {
@@ -94,6 +114,7 @@ pub(super) fn endpoints(random: &mut Random, structure: &str) -> Endpoints {
         "socket" => ArgKind::Socket,
         "sk_buff" => ArgKind::Skb,
         "sockaddr" => ArgKind::Sockaddr,
+        "sockaddr_un" => return unix(random),
         _ => return Endpoints::default(),
     };
     let parts = kind.endpoints();

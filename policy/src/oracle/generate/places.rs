@@ -49,7 +49,7 @@ fn functions() -> Vec<Place> {
         ),
         place(
             function("sendmsg_of"),
-            vec![pointer("sock"), pointer("sk_buff"), pointer("sockaddr"), pointer("socket")],
+            ["sock", "sk_buff", "sockaddr", "socket", "sockaddr_un"].map(pointer).to_vec(),
             Some(int(4, true)),
             false,
         ),

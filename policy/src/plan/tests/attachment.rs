@@ -1,10 +1,11 @@
 //! Which program a hook gets on which node.
 
 use super::policy;
-use crate::plan::testing::facts;
+use crate::plan::testing::{FakeSymbols, facts};
 use crate::plan::*;
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::lictor_field_kind as kind;
+use std::sync::Arc;
 
 /// A kprobe with one `file` argument, `more` lines and one action.
 fn kprobe(call: &str, more: &str, action: &str) -> crate::model::Policy {
@@ -271,6 +272,32 @@ fn a_system_call_reads_the_registers_of_its_caller() {
     assert_eq!((count.source, count.width, count.flags), (2, 8, 0));
     let named = policy("q", "  kprobes:\n  - {call: __x64_sys_write, syscall: false}\n");
     assert_eq!(compile(&[named], &facts()).plan.hooks[0].shape.flags, hook.shape.flags);
+}
+
+/// What the length of the address at `index` of `call` is taken from, and its width.
+fn length_of_address(facts: &NodeFacts, call: &str, index: u8, more: &str) -> (u32, u8) {
+    let text = format!(
+        "  kprobes:\n  - call: {call}\n    syscall: false\n    args: [{{index: {index}, type: sockaddr_un{more}}}]\n"
+    );
+    let hook = hook(&policy("p", &text), facts);
+    assert_eq!(u32::from(hook.shape.flags) & wire::LICTOR_SHAPE_UNIX, wire::LICTOR_SHAPE_UNIX);
+    let [address] = hook.shape.fields.as_slice() else { panic!("{hook:?}") };
+    assert_eq!(u32::from(address.kind), kind::LICTOR_FIELD_SOCKADDR_UN);
+    (address.size_source.into(), address.width)
+}
+
+#[test]
+fn an_address_is_as_long_as_the_argument_behind_it_says() {
+    let symbols = FakeSymbols::default()
+        .with_function("int unix_bind(struct socket *sock, struct sockaddr *uaddr, int addr_len)")
+        .with_function("int unix_flags(struct sockaddr_un *addr, int flags, int length)")
+        .with_function("int unix_last(struct sockaddr_un *addr)");
+    let facts = NodeFacts { symbols: Arc::new(symbols), ..facts() };
+    let none = (wire::LICTOR_SOURCE_NONE, 0);
+    assert_eq!(length_of_address(&facts, "unix_bind", 1, ""), (2, 4));
+    assert_eq!(length_of_address(&facts, "unix_flags", 0, ""), none, "what follows is no length");
+    assert_eq!(length_of_address(&facts, "unix_flags", 0, ", sizeArgIndex: 3"), (2, 4));
+    assert_eq!(length_of_address(&facts, "unix_last", 0, ""), none);
 }
 
 #[test]

@@ -132,6 +132,27 @@ fn a_cast_names_the_structure() {
 }
 
 #[test]
+fn a_cast_to_a_structure_of_a_module() {
+    let spec =
+        |arg: &str| format!("kprobes:\n- call: vfs_read\n  syscall: false\n  args: [{{index: 1, {arg}}}]\n");
+    let field = fields(&spec(
+        "type: string, btfType: net_bridge_port, btfTypeModule: bridge, resolve: br.owner.comm",
+    ))[0];
+    assert_eq!((field.source, field.step_count, &field.steps[..3]), (1, 3, &[0, 0, 32][..]));
+    for (arg, parts) in [
+        (
+            "btfType: net_bridge, btfTypeModule: brigde",
+            &["btfTypeModule brigde, which is not loaded", "`bridge`"],
+        ),
+        ("btfType: net_brige, btfTypeModule: bridge", &["structures of the module bridge", "`net_bridge`"]),
+        ("btfType: net_bridge", &["struct net_bridge; allowed: structures of this kernel", ""]),
+    ] {
+        let text = refused(&spec(&format!("type: int, {arg}, resolve: ageing")));
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_reached_is_named() {
     for (arg, parts) in [
         ("type: string, resolve: mm.owner.com", &["the member com of struct task_struct", "`comm`"][..]),

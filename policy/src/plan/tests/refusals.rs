@@ -205,7 +205,7 @@ fn arguments_of_system_calls() {
         "  kprobes:\n  - {call: sys_unshare, syscall: true, args: [{index: 0, type: file}]}\n",
         &facts(),
         &["spec.kprobes[0].args[0]: found type file for index 0 of sys_unshare; allowed: \
-           integers, fd, string, char_buf, char_iovec, sockaddr, nop: a system call gets no kernel structures"],
+           integers, fd, string, char_buf, char_iovec, sockaddr, sockaddr_un, nop: a system call gets no kernel structures"],
     );
 }
 

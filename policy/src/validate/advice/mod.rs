@@ -147,9 +147,12 @@ fn in_memory<'a>(hook: &Hook, predicate: &'a Predicate) -> Option<(&'a FieldPath
     let Predicate::Arg { at, arg, test } = predicate else { return None };
     let described = hook.args.get(*arg)?;
     let text = match described.kind {
-        ArgKind::String | ArgKind::CharBuf | ArgKind::CharIovec | ArgKind::Filename | ArgKind::Sockaddr => {
-            true
-        }
+        ArgKind::String
+        | ArgKind::CharBuf
+        | ArgKind::CharIovec
+        | ArgKind::Filename
+        | ArgKind::Sockaddr
+        | ArgKind::SockaddrUn => true,
         ArgKind::Auto => matches!(test, ValueTest::Text(_)),
         ArgKind::Int(_)
         | ArgKind::File
