@@ -73,12 +73,12 @@ const SECTIONS: [Section; 29] = [
     Section {
         path: "spec.uprobes[]",
         title: "spec.uprobes",
-        example: "spec:\n  uprobes:\n  - path: /bin/bash\n    symbols: [readline]\n    return: true\n    returnArg: {index: 0, type: string}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: Prefix, values: ['curl ']}\n    message: somebody types curl\n    tags: [shell]\n    ignore: {callNotFound: true}\n  - path: /usr/lib/x86_64-linux-gnu/libc.so.6\n    symbols: [setenv]\n    args:\n    - {index: 0, type: string, label: name}\n  - path: /opt/app/server\n    offsets: [0x4c0]\n    refCtrOffsets: [0x4020]\n  - path: /opt/app/server\n    addrs: [0x401000]\n",
+        example: "spec:\n  uprobes:\n  - path: /bin/bash\n    symbols: [readline]\n    return: true\n    returnArg: {index: 0, type: string}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: Prefix, values: ['curl ']}\n    message: somebody types curl\n    tags: [shell]\n    ignore: {callNotFound: true}\n  - path: /usr/lib/x86_64-linux-gnu/libc.so.6\n    symbols: [setenv]\n    binaryDigests: [\"build-id:0f1e2d3c4b5a69788796a5b4c3d2e1f000112233\"]\n    args:\n    - {index: 0, type: string, label: name}\n  - path: /opt/app/server\n    offsets: [0x4c0]\n    refCtrOffsets: [0x4020]\n  - path: /opt/app/server\n    addrs: [0x401000]\n",
     },
     Section {
         path: "spec.uprobes[].ignore",
         title: "spec.uprobes.ignore",
-        example: "spec:\n  uprobes:\n  - path: /opt/only-on-some-nodes\n    symbols: [main]\n    ignore: {callNotFound: true}\n",
+        example: "spec:\n  uprobes:\n  - path: /opt/only-on-some-nodes\n    symbols: [main]\n    binaryDigests:\n    - sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n    ignore: {callNotFound: true, digestVerificationFailure: true}\n",
     },
     Section {
         path: "spec.usdts[]",

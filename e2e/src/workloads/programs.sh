@@ -54,6 +54,34 @@ places_in_programs() {
 }
 workload places_in_programs
 
+# A file that is one of those meant is hooked until it is written to; one that is not is passed over, or refuses its policy.
+cp /usr/bin/probed $W/bin/versioned
+digest_of() { "$1"sum <$2 | cut -d ' ' -f 1; }
+VERSION=$(digest_of sha256 $W/bin/versioned)
+policy uprobe-digest <<-END
+	  uprobes:
+	  - path: $W/bin/versioned
+	    symbols: [lab_function, main]
+	    args: [{index: 0, type: int}]
+	    binaryDigests: [sha1:$(digest_of sha1 /bin/sh), sha512:$(digest_of sha512 $W/bin/versioned)]
+	    ignore: {digestVerificationFailure: true}
+	    selectors: [{matchActions: [{action: Post, rateLimit: 1h}]}]
+	  - path: $W/bin/versioned
+	    symbols: [lab_function]
+	    binaryDigests: [sha256:$(digest_of sha256 /bin/sh), build-id:0123]
+	    ignore: {digestVerificationFailure: true}
+END
+other_version() {
+	cat >$WORK/other.yaml <<-END
+		apiVersion: lictor.io/v1alpha1
+		kind: TracingPolicy
+		metadata: {name: other}
+		spec: {uprobes: [{path: $W/bin/versioned, symbols: [main], binaryDigests: ["sha256:${VERSION%??}00"]}]}
+	END
+	lictor policy explain $WORK/other.yaml 2>&1 | grep "binaryDigests: found the file \`$W/bin/versioned\` with \`sha256:$VERSION\`"
+}
+check another-version-is-refused-by-name other_version
+
 # Stacks: of them are compared the functions that every kernel has.
 STACKS='matchActions: [{action: Post, kernelStackTrace: true, userStackTrace: true}]'
 policy stacks <<-END
@@ -101,8 +129,18 @@ stacks() {
 }
 workload stacks
 
-# Another file of the same name is another program, and one that comes later is watched from then on.
 is_hooked() { lictor node status -o json | grep -q "/$1:"; }
+versions_of_programs() {
+	$W/bin/versioned one
+	# The same file with another content: what a program does may be another thing now.
+	printf 'x' >>$W/bin/versioned
+	not_hooked() { ! is_hooked versioned; }
+	check a-file-that-is-written-to-is-let-go eventually 30 not_hooked
+	$W/bin/versioned two
+}
+workload versions_of_programs
+
+# Another file of the same name is another program, and one that comes later is watched from then on.
 replaced_programs() {
 	$W/bin/replaced one
 	cp /usr/bin/probed $W/bin/new

@@ -57,7 +57,7 @@ impl std::fmt::Display for FieldPath {
     }
 }
 
-pub use user::{FunctionName, UserPlace};
+pub use user::{DigestKind, FileDigest, FileVersions, FunctionName, UserPlace};
 
 /// Name of a policy: unique among the cluster-wide policies, or within its namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -191,6 +191,8 @@ pub enum HookTarget {
         path: String,
         /// Where in it.
         place: UserPlace,
+        /// Which versions of the file are meant.
+        versions: FileVersions,
     },
     /// A file that is mapped as code (`spec.loader`): the LSM hook `mmap_file`, whose events tell of the file.
     Mapping,

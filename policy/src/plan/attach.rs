@@ -160,7 +160,7 @@ pub(super) fn sites(
         }
         HookTarget::Lsm(hook) => lsm(hook, "as the policy names it", wants, facts),
         HookTarget::Mapping => mapping(wants, facts),
-        HookTarget::User { path, place } => {
+        HookTarget::User { path, place, .. } => {
             return user::sites(path, place, wants, facts).map_err(|problem| (problem, None));
         }
     };

@@ -96,7 +96,7 @@ pub use facts::{
 pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
 pub use refusal::Refusal;
 pub use scope::{ScopeSet, scope_entry};
-pub use user::{AskedFiles, FileIdentity, FoundPlace, UserSite};
+pub use user::{AskedFiles, FileIdentity, FoundDigest, FoundPlace, UserSite};
 
 use crate::model::{ArgKind, Call, FieldPath, Mode, PolicyKey, Scope, ShownAction};
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};

@@ -2,23 +2,23 @@
 
 use super::attach::{SIGKILL, Site, Wants, sites};
 use super::columns::{Test, network_keys, text_key};
-use super::facts::NodeFacts;
+use super::facts::{NodeFacts, UserProblem};
 use super::fields::{Field, Resolved};
 use super::numbers;
 use super::reach::Ground;
 use super::refusal::{Problem, Refusal};
-use super::user::AskedFiles;
+use super::user::{self, AskedFiles, FoundDigest, Recognised};
 use super::{ArgPlan, EventKind, HookPoint, RulePlan, UserSite, process};
 use crate::expression::Code;
 use crate::model::{
-    Actions, Arg, ArgKind, EndpointsPart, EndpointsTest, EndpointsValues, FieldPath, Hook, HookTarget,
-    IntField, IntKind, Mode, NumberTest, OnUnresolved, Policy, PolicyKey, Predicate, RateLimitScope, Rule,
-    TextMatch, TextTest, ValueTest,
+    Actions, Arg, ArgKind, DigestKind, EndpointsPart, EndpointsTest, EndpointsValues, FieldPath, Hook,
+    HookTarget, IntField, IntKind, Mode, NumberTest, OnUnresolved, Policy, PolicyKey, Predicate,
+    RateLimitScope, Rule, TextMatch, TextTest, ValueTest,
 };
 use crate::violation::{Violation, Warning};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{lictor_column_kind as column, lictor_column_source as from};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// A table of a hook point, in an order that does not depend on who asked first.
@@ -79,6 +79,7 @@ type SitesResult = Rc<Result<Vec<Site>, (Problem, Option<FieldPath>)>>;
 pub(super) struct Placer<'a> {
     facts: &'a NodeFacts,
     sites: HashMap<(HookTarget, Wants), SitesResult>,
+    digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
 }
 
 /// What was found out about one policy.
@@ -89,9 +90,34 @@ pub(super) struct PlacedPolicy {
     pub(super) warnings: Vec<Warning>,
 }
 
+impl PlacedPolicy {
+    /// A hook in a file that it is not meant for. The hooks of one entry have the file in common: it is told once.
+    fn other_file(&mut self, problem: Problem, policy: &Policy, hook: &Hook) {
+        let at = hook.at.member("binaryDigests");
+        let passed_over = matches!(&hook.target, HookTarget::User { versions, .. } if versions.ignore_others);
+        if problem.other_file && passed_over {
+            let found = problem.found().to_owned();
+            let warning = warning(
+                &policy.key,
+                &at,
+                found,
+                "it is none of those that are meant: the hook is passed over",
+            );
+            if self.warnings.last() != Some(&warning) {
+                self.warnings.push(warning);
+            }
+            return;
+        }
+        let refusal = problem.at(&policy.key, &at);
+        if self.refusals.last() != Some(&refusal) {
+            self.refusals.push(refusal);
+        }
+    }
+}
+
 impl<'a> Placer<'a> {
     pub(super) fn new(facts: &'a NodeFacts) -> Self {
-        Self { facts, sites: HashMap::new() }
+        Self { facts, sites: HashMap::new(), digests: BTreeMap::new() }
     }
 
     /// The places of all hooks of a policy. A hook whose target is missing may be left out.
@@ -99,6 +125,10 @@ impl<'a> Placer<'a> {
         let mut placed = PlacedPolicy::default();
         for hook in &policy.hooks {
             let sites = self.sites(hook);
+            if let Some(problem) = self.other_file(hook, &sites) {
+                placed.other_file(problem, policy, hook);
+                continue;
+            }
             let sites = match &*sites {
                 Ok(sites) => sites,
                 Err((problem, _)) if problem.missing && hook.ignore_missing => {
@@ -132,7 +162,7 @@ impl<'a> Placer<'a> {
     /// What the policies so far have asked about files of the node. Asked once more: the answers are at hand.
     pub(super) fn asked_files(&self) -> AskedFiles {
         let asked = self.sites.keys().filter_map(|(target, _)| match target {
-            HookTarget::User { path, place } => Some((path.as_str(), place)),
+            HookTarget::User { path, place, .. } => Some((path.as_str(), place)),
             HookTarget::Function(_)
             | HookTarget::Functions(_)
             | HookTarget::Syscalls
@@ -142,7 +172,36 @@ impl<'a> Placer<'a> {
             | HookTarget::Lsm(_)
             | HookTarget::Mapping => None,
         });
-        AskedFiles::ask(asked, &*self.facts.symbols)
+        AskedFiles::ask(asked, self.digests.clone(), &*self.facts.symbols)
+    }
+
+    /// What is wrong with the file of a hook that is not meant for any file.
+    fn other_file(
+        &mut self,
+        hook: &Hook,
+        sites: &Result<Vec<Site>, (Problem, Option<FieldPath>)>,
+    ) -> Option<Problem> {
+        let HookTarget::User { path, versions, .. } = &hook.target else { return None };
+        if versions.digests.is_empty() {
+            return None;
+        }
+        let symbols = &*self.facts.symbols;
+        let answer = |kind| {
+            let known = self.digests.entry((path.clone(), kind));
+            known.or_insert_with(|| symbols.file_digest(path, kind)).clone()
+        };
+        let file = match user::recognise(path, &versions.digests, answer) {
+            Recognised::Yes(file) => Some(file),
+            Recognised::Unknown => None,
+            Recognised::Other(problem) => return Some(problem),
+        };
+        let mut places = sites.iter().flatten().filter_map(|site| site.user.as_ref());
+        // Its next version is asked about soon: what was asked has changed.
+        let replaced = places.any(|place| Some(place.file) != file);
+        replaced.then(|| {
+            let found = format!("the file `{path}`, which was replaced while it was read");
+            Problem::new(found, "a file that stays the same")
+        })
     }
 
     fn sites(&mut self, hook: &Hook) -> SitesResult {

@@ -5,8 +5,8 @@ use super::facts::{NodeFacts, Symbols, UserProblem};
 use super::fields::Reader;
 use super::refusal::Problem;
 use super::{Attach, EventKind, HookPoint, probe};
-use crate::model::{FunctionName, UserPlace};
-use std::collections::BTreeMap;
+use crate::model::{DigestKind, FileDigest, FunctionName, UserPlace};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -35,29 +35,44 @@ pub struct FoundPlace {
     pub arguments: String,
 }
 
+/// What a file is recognised by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundDigest {
+    /// Which file it was.
+    pub file: FileIdentity,
+    /// What was found; `None` = there is no such note in the file.
+    pub digest: Option<FileDigest>,
+}
+
 /// What was asked about files of the node, and the answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AskedFiles(BTreeMap<(String, UserPlace), Result<Vec<FoundPlace>, UserProblem>>);
+pub struct AskedFiles {
+    places: BTreeMap<(String, UserPlace), Result<Vec<FoundPlace>, UserProblem>>,
+    digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
+}
 
 impl AskedFiles {
     pub(super) fn ask<'a>(
-        asked: impl Iterator<Item = (&'a str, &'a UserPlace)>,
+        places: impl Iterator<Item = (&'a str, &'a UserPlace)>,
+        digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
         symbols: &dyn Symbols,
     ) -> Self {
         let answer = |(path, place): (&str, &UserPlace)| {
             ((path.to_owned(), place.clone()), symbols.user_places(path, place))
         };
-        Self(asked.map(answer).collect())
+        Self { places: places.map(answer).collect(), digests }
     }
 
     /// Adds what was asked elsewhere.
     pub fn add(&mut self, other: &Self) {
-        self.0.extend(other.0.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
+        self.places.extend(other.places.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
+        self.digests.extend(other.digests.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
     }
 
-    /// Whether some answer is another one by now: a file is there, or gone, or replaced.
+    /// Whether some answer is another one by now: a file is there, or gone, or replaced, or has another content.
     pub fn have_changed(&self, symbols: &dyn Symbols) -> bool {
-        self.0.iter().any(|((path, place), answer)| symbols.user_places(path, place) != *answer)
+        self.places.iter().any(|((path, place), answer)| symbols.user_places(path, place) != *answer)
+            || self.digests.iter().any(|((path, kind), answer)| symbols.file_digest(path, *kind) != *answer)
     }
 }
 
@@ -163,6 +178,59 @@ pub(super) fn sites(
     Ok(found.into_iter().map(site).collect())
 }
 
+/// Whether a file is one of those that a policy is meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Recognised {
+    /// It is, and is this file.
+    Yes(FileIdentity),
+    /// It is another one.
+    Other(Problem),
+    /// It cannot be read; asking for a place in it tells why.
+    Unknown,
+}
+
+/// Looks for a digest of the file at `path` among those `allowed`. `answer` tells what the file has of a kind.
+pub(super) fn recognise(
+    path: &str,
+    allowed: &[FileDigest],
+    mut answer: impl FnMut(DigestKind) -> Result<FoundDigest, UserProblem>,
+) -> Recognised {
+    let kinds: BTreeSet<DigestKind> = allowed.iter().map(|digest| digest.kind).collect();
+    let mut found = Vec::with_capacity(kinds.len());
+    for kind in kinds {
+        match answer(kind) {
+            Ok(FoundDigest { file, digest: Some(digest) }) if allowed.contains(&digest) => {
+                return Recognised::Yes(file);
+            }
+            Ok(FoundDigest { digest: Some(digest), .. }) => found.push(format!("`{digest}`")),
+            Ok(FoundDigest { digest: None, .. }) => found.push(format!("no {}", kind.name())),
+            Err(UserProblem::Unreadable(why)) => {
+                return Recognised::Other(Problem::new(format!("the file `{path}`, which {why}"), A_PROGRAM));
+            }
+            Err(UserProblem::Untold | UserProblem::NoFile | UserProblem::NoPlace(_)) => {
+                return Recognised::Unknown;
+            }
+        }
+    }
+    let mut shown: Vec<String> =
+        allowed.iter().take(DIGESTS_SHOWN).map(|digest| format!("`{digest}`")).collect();
+    if allowed.len() > DIGESTS_SHOWN {
+        shown.push(format!("{} more", allowed.len() - DIGESTS_SHOWN));
+    }
+    Recognised::Other(
+        Problem::new(format!("the file `{path}` with {}", found.join(" and ")), shown.join(", "))
+            .other_file()
+            .hint(
+                "`ignore.digestVerificationFailure: true` leaves the hook out where the file is another one",
+            ),
+    )
+}
+
+/// Digests that a refusal names.
+const DIGESTS_SHOWN: usize = 3;
+
+const A_PROGRAM: &str = "programs and libraries in the format ELF for this machine";
+
 fn missing(path: &str, place: &UserPlace, problem: UserProblem) -> Problem {
     let what = match place {
         UserPlace::Function { .. } => "place",
@@ -175,10 +243,7 @@ fn missing(path: &str, place: &UserPlace, problem: UserProblem) -> Problem {
         ),
         UserProblem::NoFile => Problem::missing(format!("the file `{path}`"), "files of the node")
             .hint("paths are those of the node, not of a container"),
-        UserProblem::Unreadable(why) => Problem::new(
-            format!("the file `{path}`, which {why}"),
-            "programs and libraries in the format ELF for this machine",
-        ),
+        UserProblem::Unreadable(why) => Problem::new(format!("the file `{path}`, which {why}"), A_PROGRAM),
         UserProblem::NoPlace(near) => {
             let allowed = match place {
                 UserPlace::Function { name: FunctionName::Symbol { .. }, .. } => {

@@ -32,7 +32,7 @@ pub use filter::{
     NamespaceChangeFilter, NamespaceFilter, NamespaceName, Operator, PidFilter, ValueFilter,
 };
 pub(crate) use hook::{
-    ARGS_MAX, BINARY_BYTES_MAX, MESSAGE_CHARS_MIN, PLACES_MAX, SYMBOL_BYTES_MAX, TAGS_MAX,
+    ARGS_MAX, BINARY_BYTES_MAX, DIGESTS_MAX, MESSAGE_CHARS_MIN, PLACES_MAX, SYMBOL_BYTES_MAX, TAGS_MAX,
 };
 pub use hook::{IgnoreSpec, KprobeSpec, LsmHookSpec, TracepointSpec, UprobeIgnoreSpec, UprobeSpec, UsdtSpec};
 pub use label_selector::{LabelOperator, LabelRequirement, LabelSelector};

@@ -162,7 +162,8 @@ pub(super) fn uprobe(
     at: &FieldPath,
     report: &mut Report,
 ) -> Vec<Option<Hook>> {
-    let targets = user::functions(spec, at, report);
+    let versions = user::versions(spec, at, report);
+    let targets = user::functions(spec, &versions, at, report);
     if spec.on_return && !spec.args.is_empty() {
         let hint = "give the beginning of the function a hook of its own";
         let found = "arguments besides `return: true`";

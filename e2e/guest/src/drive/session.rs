@@ -4,9 +4,10 @@ use super::journal::Journal;
 use anyhow::{Context as _, Result, anyhow, bail};
 use lictor_node_worker::kernel::{self, Engine, facts};
 use lictor_node_worker::port::{Applied, ApplyError, KernelPort, RecordSource, RevisionDecoder, error_chain};
-use lictor_policy::model::{FunctionPattern, MemberPath, Policy, UserPlace};
+use lictor_policy::model::{DigestKind, FunctionPattern, MemberPath, Policy, UserPlace};
 use lictor_policy::plan::{
-    FoundPlace, NoWay, NodeFacts, Plan, Signature, Symbols, TracepointField, UserProblem, Way, compile,
+    FoundDigest, FoundPlace, NoWay, NodeFacts, Plan, Signature, Symbols, TracepointField, UserProblem, Way,
+    compile,
 };
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +54,10 @@ impl Symbols for Hidden {
 
     fn user_places(&self, path: &str, place: &UserPlace) -> Result<Vec<FoundPlace>, UserProblem> {
         self.symbols.user_places(path, place)
+    }
+
+    fn file_digest(&self, path: &str, kind: DigestKind) -> Result<FoundDigest, UserProblem> {
+        self.symbols.file_digest(path, kind)
     }
 
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {

@@ -1,12 +1,15 @@
 //! Programs and libraries of the node: where their functions and probes are.
 
-use lictor_policy::model::{FunctionName, UserPlace};
-use lictor_policy::plan::{FileIdentity, FoundPlace, UserProblem, UserSite};
+mod digest;
+
+use lictor_policy::model::{DigestKind, FunctionName, UserPlace};
+use lictor_policy::plan::{FileIdentity, FoundDigest, FoundPlace, UserProblem, UserSite};
 use object::read::elf::{ElfFile64, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, SymbolKind, elf};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
+use std::hash::Hash;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 /// Names to suggest for one that does not exist.
 const SUGGESTIONS_MAX: usize = 3;
 
-/// Answers that are kept.
+/// Answers that are kept, of each kind.
 const ANSWERS_MAX: usize = 4096;
 
 /// A file as it was when something was found in it.
@@ -24,6 +27,20 @@ struct Version {
     identity: FileIdentity,
     bytes: u64,
     modified: (i64, i64),
+    /// Unlike the time before, nobody can set it back.
+    changed: (i64, i64),
+}
+
+impl Version {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            identity: FileIdentity { device: metadata.dev(), inode: metadata.ino() },
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
 }
 
 type Answer = Result<Vec<FoundPlace>, UserProblem>;
@@ -32,30 +49,56 @@ type Answer = Result<Vec<FoundPlace>, UserProblem>;
 #[derive(Debug)]
 pub(super) struct Binaries {
     root: PathBuf,
-    answers: Mutex<HashMap<(String, UserPlace), (Version, Answer)>>,
+    places: Answers<UserPlace, Answer>,
+    digests: Answers<DigestKind, Result<FoundDigest, UserProblem>>,
 }
 
 impl Binaries {
     /// Those of the machine whose file system is at `root`.
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), answers: Mutex::default() }
+        Self { root: root.to_owned(), places: Answers::default(), digests: Answers::default() }
     }
 
     /// Where a place is.
     pub(super) fn places(&self, path: &str, place: &UserPlace) -> Answer {
-        let (file, identity) = open(&self.root, path).map_err(|error| unreadable(&error))?;
-        let metadata = file.metadata().map_err(|error| unreadable(&error))?;
-        if !metadata.is_file() {
+        let (file, version) = self.open(path)?;
+        self.places.get(path, place, version, || read(file, path, version.identity, place))
+    }
+
+    /// What a file is recognised by.
+    pub(super) fn digest(&self, path: &str, kind: DigestKind) -> Result<FoundDigest, UserProblem> {
+        let (file, version) = self.open(path)?;
+        self.digests.get(path, &kind, version, || digest::found(&file, version, kind))
+    }
+
+    fn open(&self, path: &str) -> Result<(File, Version), UserProblem> {
+        let (file, _) = open(&self.root, path).map_err(|error| unreadable(&error))?;
+        if !file.metadata().map_err(|error| unreadable(&error))?.is_file() {
             return Err(UserProblem::Unreadable("is no regular file".to_owned()));
         }
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        let version = Version { identity, bytes: metadata.len(), modified };
-        let key = (path.to_owned(), place.clone());
-        let known = || self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = Version::of(&file).map_err(|error| unreadable(&error))?;
+        Ok((file, version))
+    }
+}
+
+/// What was found out about files, by path and question, each as long as the file is the same.
+#[derive(Debug)]
+struct Answers<Q, A>(Mutex<HashMap<(String, Q), (Version, A)>>);
+
+impl<Q, A> Default for Answers<Q, A> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<Q: Clone + Eq + Hash, A: Clone> Answers<Q, A> {
+    fn get(&self, path: &str, question: &Q, version: Version, find: impl FnOnce() -> A) -> A {
+        let key = (path.to_owned(), question.clone());
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, answer)) = known().get(&key).filter(|(found, _)| *found == version) {
             return answer.clone();
         }
-        let answer = read(file, path, identity, place);
+        let answer = find();
         let mut answers = known();
         if answers.len() >= ANSWERS_MAX {
             answers.clear();
