@@ -73,7 +73,7 @@ const SECTIONS: [Section; 29] = [
     Section {
         path: "spec.uprobes[]",
         title: "spec.uprobes",
-        example: "spec:\n  uprobes:\n  - path: /bin/bash\n    symbols: [readline]\n    return: true\n    returnArg: {index: 0, type: string}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: Prefix, values: ['curl ']}\n    message: somebody types curl\n    tags: [shell]\n    ignore: {callNotFound: true}\n  - path: /usr/lib/x86_64-linux-gnu/libc.so.6\n    symbols: [setenv]\n    binaryDigests: [\"build-id:0f1e2d3c4b5a69788796a5b4c3d2e1f000112233\"]\n    args:\n    - {index: 0, type: string, label: name}\n  - path: /opt/app/server\n    offsets: [0x4c0]\n    refCtrOffsets: [0x4020]\n  - path: /opt/app/server\n    addrs: [0x401000]\n",
+        example: "spec:\n  uprobes:\n  - path: /bin/bash\n    symbols: [readline]\n    return: true\n    returnArg: {index: 0, type: string}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: Prefix, values: ['curl ']}\n    message: somebody types curl\n    tags: [shell]\n    ignore: {callNotFound: true}\n  - path: /usr/lib/x86_64-linux-gnu/libc.so.6\n    symbols: [setenv]\n    binaryDigests: [\"build-id:0f1e2d3c4b5a69788796a5b4c3d2e1f000112233\"]\n    args:\n    - {index: 0, type: string, label: name}\n  - path: /opt/app/server\n    offsets: [0x4c0]\n    refCtrOffsets: [0x4020]\n  - path: /opt/app/server\n    addrs: [0x401000]\n    data:\n    - {index: 0, type: uint32, source: pt_regs, resolve: eax}\n",
     },
     Section {
         path: "spec.uprobes[].ignore",
@@ -362,6 +362,7 @@ fn every_object_has_a_section() {
             .replace("usdts[].args", "lsmhooks[].args")
             .replace("tracepoints[].args", "lsmhooks[].args")
             .replace("kprobes[].data", "lsmhooks[].args")
+            .replace("uprobes[].data", "lsmhooks[].args")
             .replace("tracepoints[].data", "lsmhooks[].args");
         let common = common
             .replace("kprobes[].selectors", "lsmhooks[].selectors")

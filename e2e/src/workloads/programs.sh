@@ -43,6 +43,18 @@ policy uprobe-replaced <<-END
 	  - {path: $W/bin/replaced, symbols: [lab_function, no_such_function], ignore: {callNotFound: true}}
 	  - {path: $W/bin/comes-later, symbols: [lab_function], ignore: {callNotFound: true}}
 END
+on_program uprobe-data "symbols: [lab_function]
+    args: [{index: 2, type: size_t}]
+    data:
+    - {index: 0, type: string, source: current_task, resolve: comm, label: name}
+    - {index: 1, type: string, source: pt_regs, resolve: rsi}
+    - {index: 2, type: auto, source: pt_regs, resolve: edi}
+    - {index: 3, type: uint8, source: pt_regs, resolve: dx}" \
+	"matchData: [{index: 1, operator: Prefix, values: [up]}, {index: 2, operator: Equal, values: ['4']}, {index: 0, operator: Equal, values: [probed]}]"
+on_program uprobe-data-returned "symbols: [lab_function]
+    return: true
+    returnArg: {index: 0, type: int}
+    data: [{index: 0, type: int, source: pt_regs, resolve: rax}]" "matchData: [{index: 0, operator: Equal, values: ['9']}], matchBinaries: [{operator: In, values: [$W/bin/probed]}], matchActions: [{action: Post, rateLimit: 1h, rateLimitScope: global}]"
 places_in_programs() {
 	$W/bin/probed up
 	$W/bin/probed up two

@@ -95,6 +95,14 @@ fn register(name: &str) -> Option<i32> {
     REGISTERS.iter().find(|(_, names)| names.contains(&name)).map(|(offset, _)| *offset)
 }
 
+/// The 64-bit register that a name of the assembler is part of, and how many of its low bytes it is.
+pub(super) fn part_of_register(name: &str) -> Option<(&'static str, u8)> {
+    REGISTERS.iter().find_map(|(_, names)| {
+        let place = names.iter().position(|one| *one == name)?;
+        Some((names[0], 8 >> place))
+    })
+}
+
 fn number_of(text: &str) -> Option<i64> {
     let (digits, negative) = text.strip_prefix('-').map_or((text, false), |digits| (digits, true));
     let number = match digits.strip_prefix("0x") {

@@ -1,9 +1,9 @@
 //! From where a value begins to where it stands: through the kernel's structures.
 
-use super::Attach;
 use super::facts::{NoWay, Parameter, Symbols, TypeClass, Way};
 use super::fields::{Place, Reader};
 use super::refusal::Problem;
+use super::{Attach, probe};
 use crate::model::{Arg, ArgKind, ArgSource, MEMBERS_MAX, MemberPath};
 use lictor_node_worker_ebpf as wire;
 use std::borrow::Cow;
@@ -130,11 +130,11 @@ impl Ground<'_> {
 
     /// The registers, where programs get them.
     pub(super) fn registers(self, reader: &Reader) -> Result<Place<'static>, Problem> {
-        if !matches!(reader, Reader::Syscall { .. } | Reader::Syscall32 { .. })
+        if !matches!(reader, Reader::Syscall { .. } | Reader::Syscall32 { .. } | Reader::User { .. })
             && self.attach != Attach::Kprobe
         {
             let found = format!("source pt_regs of a program that is attached as {}", self.attach.name());
-            let allowed = "system calls, and functions that only a kprobe can attach to: \
+            let allowed = "system calls, functions of programs, and those that only a kprobe can attach to: \
                            other programs are handed arguments and no registers";
             return Err(Problem::new(found, allowed)
                 .hint("read an argument under `args` instead, or the system call"));
@@ -157,14 +157,20 @@ impl Ground<'_> {
             check_kernel_memory(field, reader)?;
         }
         let begins = start(place.parameter.as_deref(), arg.cast.as_deref(), field)?;
+        let mut narrow = None;
         let path = match (&arg.path, arg.source) {
-            (Some(path), ArgSource::Registers) => register(path),
+            (Some(path), ArgSource::Registers) => {
+                let (path, width) = register(path);
+                narrow = width;
+                path
+            }
             (Some(path), ArgSource::Argument | ArgSource::CurrentTask) => path.clone(),
             (None, _) => MemberPath::default(),
         };
         let way = self.symbols.member(&begins, &path).map_err(|none| no_way(none, arg))?;
         place.steps = Steps::of(&way);
         place.parameter = match arg.source {
+            ArgSource::Registers if let Some(width) = narrow => Some(Cow::Owned(low_bytes(width))),
             // A register holds anything.
             ArgSource::Registers if arg.kind != ArgKind::Auto => None,
             ArgSource::Argument | ArgSource::CurrentTask | ArgSource::Registers => {
@@ -263,11 +269,26 @@ fn start(parameter: Option<&Parameter>, cast: Option<&str>, field: &str) -> Resu
     }
 }
 
-/// A register as `struct pt_regs` names it.
-fn register(path: &MemberPath) -> MemberPath {
+/// A register as `struct pt_regs` names it, and how many of its low bytes are meant; `None` = all of them.
+fn register(path: &MemberPath) -> (MemberPath, Option<u8>) {
     let named = path.to_string();
-    let other = REGISTERS.iter().find(|(name, _)| *name == named);
-    other.and_then(|(_, member)| MemberPath::parse(member).ok()).unwrap_or_else(|| path.clone())
+    let (whole, width) = match probe::part_of_register(&named) {
+        // The kernel has the whole registers by these names.
+        Some((_, 8 | 2)) if named.len() == 2 && !named.starts_with('r') => (named.as_str(), None),
+        Some((whole, width)) if width < 8 => (whole, Some(width)),
+        Some(_) | None => (named.as_str(), None),
+    };
+    let other = REGISTERS.iter().find(|(name, _)| *name == whole).map_or(whole, |(_, member)| *member);
+    (MemberPath::parse(other).unwrap_or_else(|_| path.clone()), width)
+}
+
+/// What the low bytes of a register are.
+fn low_bytes(width: u8) -> Parameter {
+    Parameter {
+        name: String::new(),
+        type_name: format!("uint{}_t", 8 * u32::from(width)),
+        class: TypeClass::Integer { width, signed: false },
+    }
 }
 
 /// Why a value cannot be reached, for people.

@@ -150,7 +150,7 @@ pub struct LsmHookSpec {
 /// A function, or any other place, in a program or library of the node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["btfPath", "data"]))]
+#[schemars(extend("x-lictor-later" = ["btfPath"]))]
 pub struct UprobeSpec {
     /// Path of the program or library, as the node itself sees it, at most 255 bytes. `/procRoot/` at its beginning is the
     /// node's `/proc/`.
@@ -186,6 +186,11 @@ pub struct UprobeSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = ARGS_MAX))]
     pub args: Vec<ArgSpec>,
+    /// Values to read and report besides the arguments, from what `source` names: of the thread that runs, or the program's
+    /// registers. With the arguments at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = ARGS_MAX))]
+    pub data: Vec<ArgSpec>,
     /// Which calls matter and what to do about them, in order: the first selector that matches decides. Without
     /// selectors every call is reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -177,7 +177,7 @@ pub(super) fn uprobe(
     let parts = Parts {
         target: targets.first().cloned(),
         args: &spec.args,
-        data: &[],
+        data: &spec.data,
         return_arg: return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Program, at, report),
         on_return: spec.on_return,
         origin: Origin::Program,

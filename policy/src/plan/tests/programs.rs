@@ -3,6 +3,7 @@
 use super::policy;
 use crate::plan::testing::facts;
 use crate::plan::*;
+use lictor_node_worker_ebpf as wire;
 
 /// What came of a policy with these uprobes: refusals, warnings, hook points.
 fn outcome(spec: &str) -> (Vec<String>, Vec<String>, Vec<String>) {
@@ -114,4 +115,58 @@ fn a_file_with_another_content_is_asked_about_again() {
     let compiled = compile(&[policy("p", &meant_for(&[&seven], ""))], &facts());
     assert!(!compiled.files.have_changed(&*facts().symbols));
     assert!(compiled.files.have_changed(&Changed));
+}
+
+/// The fields of an uprobe with these data.
+fn data(entries: &str) -> Result<Vec<(u32, i32, u8)>, String> {
+    let spec = format!("  uprobes:\n  - {{path: /bin/program, symbols: [run], data: [{entries}]}}\n");
+    let compiled = compile(&[policy("p", &spec)], &facts());
+    if let Some(refusal) = compiled.refusals.first() {
+        return Err(refusal.to_string());
+    }
+    let fields = &compiled.plan.hooks[0].shape.fields;
+    Ok(fields.iter().map(|field| (field.source.into(), field.steps[0], field.width)).collect())
+}
+
+#[test]
+fn data_are_registers_or_parts_of_them_and_members_of_the_task() {
+    let registers = wire::LICTOR_SOURCE_REGISTERS;
+    let of = |name: &str, kind: &str| {
+        data(&format!("{{index: 0, type: {kind}, source: pt_regs, resolve: {name}}}"))
+    };
+    for (name, kind, offset, width) in [
+        ("rdi", "auto", 112, 8),
+        ("di", "uint64", 112, 8),
+        ("ax", "int", 80, 4),
+        ("eax", "auto", 80, 4),
+        ("eax", "uint64", 80, 4),
+        ("r8d", "auto", 72, 4),
+        ("al", "auto", 80, 1),
+        ("r8w", "int", 72, 2),
+    ] {
+        assert_eq!(of(name, kind), Ok(vec![(registers, offset, width)]), "{name} {kind}");
+    }
+    assert_eq!(of("rdi", "string").map(|fields| fields.len()), Ok(1));
+    assert!(of("edi", "string").is_err_and(|text| text.contains("uint32_t")));
+    assert!(of("xmm0", "int").is_err_and(|text| text.contains("register xmm0")));
+    assert!(of("rdi", "file").is_err_and(|text| text.contains("no structures of the kernel")));
+    let task = data("{index: 0, type: string, source: current_task, resolve: comm}");
+    assert_eq!(task.map(|fields| fields[0].0), Ok(wire::LICTOR_SOURCE_TASK));
+}
+
+#[test]
+fn data_are_compared_and_shown_beside_the_arguments() {
+    let spec = "  uprobes:
+  - path: /bin/program
+    symbols: [run]
+    args: [{index: 0, type: int}]
+    data: [{index: 0, type: string, source: current_task, resolve: comm, label: name}]
+    selectors:
+    - matchArgs: [{index: 0, operator: Equal, values: ['3']}]
+      matchData: [{index: 0, operator: Prefix, values: [a]}]
+";
+    let compiled = compile(&[policy("p", spec)], &facts());
+    assert_eq!(compiled.refusals, []);
+    let hook = &compiled.plan.hooks[0];
+    assert_eq!((hook.groups[0].args.len(), hook.groups[0].data.len(), hook.columns.len()), (1, 1, 2));
 }
