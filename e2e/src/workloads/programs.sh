@@ -141,6 +141,25 @@ stacks() {
 }
 workload stacks
 
+# Go programs without symbols keep the names of their functions. Go passes the first argument in `ax`.
+for program in watched watched-anywhere; do
+	cp /usr/bin/$program $W/bin/$program
+	policy go-$program <<-END
+		  uprobes:
+		  - path: $W/bin/$program
+		    symbols: [main.watched, main.(*counter).add]
+		    data: [{index: 0, type: string, source: current_task, resolve: comm}]
+		  - path: $W/bin/$program
+		    symbols: [main.watched]
+		    data: [{index: 0, type: int, source: pt_regs, resolve: rax}]
+	END
+done
+go_programs() {
+	expect go-program-runs '9 9' $W/bin/watched
+	expect go-program-runs-anywhere '9 9' $W/bin/watched-anywhere
+}
+workload go_programs
+
 is_hooked() { lictor node status -o json | grep -q "/$1:"; }
 versions_of_programs() {
 	$W/bin/versioned one

@@ -255,7 +255,7 @@ fn missing(path: &str, place: &UserPlace, problem: UserProblem) -> Problem {
             let problem = Problem::missing(format!("{what} `{place}` of the file `{path}`"), allowed);
             match place {
                 UserPlace::Function { name: FunctionName::Symbol { .. }, .. } if near.is_empty() => {
-                    problem.hint("a stripped file has no symbols: name the place by `offsets` or `addrs`")
+                    problem.hint("a stripped file has no symbols, unless it is a Go program: name the place by `offsets` or `addrs`")
                 }
                 UserPlace::Probe { .. } if near.is_empty() => problem.hint("this file has none"),
                 UserPlace::Function { .. } | UserPlace::Probe { .. } => problem.nearest(&near),

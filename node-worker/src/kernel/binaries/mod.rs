@@ -1,11 +1,14 @@
 //! Programs and libraries of the node: where their functions and probes are.
 
 mod digest;
+mod go;
+mod pclntab;
 
 use lictor_policy::model::{DigestKind, FunctionName, UserPlace};
 use lictor_policy::plan::{FileIdentity, FoundDigest, FoundPlace, UserProblem, UserSite};
-use object::read::elf::{ElfFile64, ProgramHeader as _, SectionHeader as _};
+use object::read::elf::{ElfFile64, ElfSymbol64, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, SymbolKind, elf};
+use pclntab::Function;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -186,6 +189,12 @@ const MACHINE: u16 = elf::EM_X86_64;
 #[cfg(target_arch = "aarch64")]
 const MACHINE: u16 = elf::EM_AARCH64;
 
+/// A relocation that is an address of the file, moved by as much as the file is.
+#[cfg(target_arch = "x86_64")]
+const RELATIVE: u32 = elf::R_X86_64_RELATIVE;
+#[cfg(target_arch = "aarch64")]
+const RELATIVE: u32 = elf::R_AARCH64_RELATIVE;
+
 fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> UserProblem {
     let names = lictor_policy::nearest(wanted, names, SUGGESTIONS_MAX);
     UserProblem::NoPlace(names.into_iter().map(str::to_owned).collect())
@@ -197,17 +206,15 @@ fn offsets(elf: &Elf<'_>, name: &FunctionName) -> Result<BTreeSet<u64>, UserProb
     let nowhere = || UserProblem::NoPlace(Vec::new());
     match name {
         FunctionName::Symbol { name, plus } => {
-            let symbols = || elf.symbols().chain(elf.dynamic_symbols());
-            let functions =
-                || symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition());
-            let here =
-                functions().filter(|symbol| symbol.name_bytes().is_ok_and(|found| found == name.as_bytes()));
+            let functions = functions(elf);
+            let here = functions.iter().filter(|function| function.name == name.as_bytes());
             let found: BTreeSet<u64> = here
-                .filter(|symbol| *plus == 0 || *plus < symbol.size())
-                .filter_map(|symbol| code(symbol.address().checked_add(*plus)?))
+                .filter(|function| *plus == 0 || *plus < function.bytes)
+                .filter_map(|function| code(function.address.checked_add(*plus)?))
                 .collect();
             if found.is_empty() {
-                return Err(near(name, functions().filter_map(|symbol| symbol.name().ok())));
+                let names = functions.iter().filter_map(|function| str::from_utf8(function.name).ok());
+                return Err(near(name, names));
             }
             Ok(found)
         }
@@ -225,6 +232,18 @@ fn offsets(elf: &Elf<'_>, name: &FunctionName) -> Result<BTreeSet<u64>, UserProb
                 .ok_or_else(nowhere)
         }
     }
+}
+
+/// The functions that a file has names of: by its symbols, or by the table of a Go program that was stripped of them.
+fn functions<'a>(elf: &Elf<'a>) -> Vec<Function<'a>> {
+    let symbols = elf.symbols().chain(elf.dynamic_symbols());
+    let defined = symbols.filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition());
+    let function = |symbol: ElfSymbol64<'a, '_, Endianness, &'a ReadCache<File>>| {
+        let name = symbol.name_bytes().ok()?;
+        Some(Function { name, address: symbol.address(), bytes: symbol.size() })
+    };
+    let named = defined.filter_map(function);
+    if elf.symbols().next().is_none() { named.chain(go::functions(elf)).collect() } else { named.collect() }
 }
 
 fn is_code(header: &elf::ProgramHeader64<Endianness>, endian: Endianness) -> bool {
