@@ -5,8 +5,18 @@ use std::process::Command;
 use std::{env, fs};
 
 /// One object per program type.
-const PROGRAMS: &[&str] =
-    &["lsm", "tracing", "kprobe", "tracepoint", "raw_tracepoint", "process", "cgroup", "invalidate", "empty"];
+const PROGRAMS: &[&str] = &[
+    "lsm",
+    "tracing",
+    "kprobe",
+    "uprobe",
+    "tracepoint",
+    "raw_tracepoint",
+    "process",
+    "cgroup",
+    "invalidate",
+    "empty",
+];
 
 /// Names under which distributions install the tools; the plain one first.
 const CLANG: &[&str] = &["clang", "clang-19", "clang-18", "clang-17", "clang-16", "clang-15", "clang-14"];

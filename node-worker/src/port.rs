@@ -231,6 +231,7 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "stack",
     "data_lost",
     "set",
+    "registers",
 ];
 
 /// Names of `enum lictor_stat`.

@@ -27,7 +27,7 @@ pub(crate) const TESTS: &[LabTest] =
 /// policy whose line has no event reports nothing.
 const EXPECTED: &str = include_str!("expected.txt");
 
-const SCRIPT: [&str; 11] = [
+const SCRIPT: [&str; 12] = [
     include_str!("policies.sh"),
     include_str!("process.sh"),
     include_str!("lineage.sh"),
@@ -38,6 +38,7 @@ const SCRIPT: [&str; 11] = [
     include_str!("programs.sh"),
     include_str!("members.sh"),
     include_str!("loader.sh"),
+    include_str!("registers.sh"),
     include_str!("main.sh"),
 ];
 

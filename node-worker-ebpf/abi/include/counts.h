@@ -60,6 +60,8 @@ enum lictor_site {
 	LICTOR_SITE_DATA_LOST,
 	/* A value could not be written into a program. */
 	LICTOR_SITE_SET,
+	/* Registers of a program could not be written: what is written could not be read. */
+	LICTOR_SITE_REGISTERS,
 	LICTOR_SITE_COUNT,
 };
 

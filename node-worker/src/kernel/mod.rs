@@ -123,10 +123,11 @@ pub enum OpenError {
 }
 
 /// The objects, by name.
-const OBJECTS: [(&str, &[u8]); 8] = [
+const OBJECTS: [(&str, &[u8]); 9] = [
     ("lsm", objects::LSM),
     ("tracing", objects::TRACING),
     ("kprobe", objects::KPROBE),
+    ("uprobe", objects::UPROBE),
     ("tracepoint", objects::TRACEPOINT),
     ("raw_tracepoint", objects::RAW_TRACEPOINT),
     ("process", objects::PROCESS),

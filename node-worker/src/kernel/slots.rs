@@ -21,7 +21,7 @@ pub(super) const MAX_PROGRAMS: usize = 8;
 /// The last entry holds the counters.
 const COUNTERS: u32 = LICTOR_MAX_HOOKS;
 
-const ATTACHMENTS: [Attach; 9] = [
+const ATTACHMENTS: [Attach; 10] = [
     Attach::Lsm,
     Attach::FmodRet,
     Attach::Fentry,
@@ -31,6 +31,7 @@ const ATTACHMENTS: [Attach; 9] = [
     Attach::RawTracepoint,
     Attach::Uprobe,
     Attach::Uretprobe,
+    Attach::UprobeRegisters,
 ];
 
 /// A program of one shape, loaded for a slot.

@@ -8,6 +8,7 @@ mod endpoints;
 mod member;
 mod pattern;
 mod predicate;
+mod register;
 mod scope;
 mod user;
 
@@ -19,6 +20,7 @@ pub use predicate::{
     NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest, Operand, PidTest, Predicate, TextMatch,
     TextTest, ValueTest,
 };
+pub use register::{AssignedValue, Assignment, Register, RegistersAction};
 pub use scope::{
     LabelTest, NAMESPACE_LABEL, NodeSelector, PodLabels, PodSelector, Requirement, Scope, Workload,
 };
@@ -525,7 +527,7 @@ pub struct Actions {
     /// What is done with a socket.
     pub socket: Option<SocketAction>,
     /// What is written into the program.
-    pub set: Option<SetAction>,
+    pub set: Option<ProgramWrite>,
     /// The signal is sent for what the function returned (`matchReturnActions`): never before its end.
     pub late: bool,
     /// The last action as the document names it: `KPROBE_ACTION_*` of the event.
@@ -541,6 +543,13 @@ impl Actions {
     }
 }
 
+impl Actions {
+    /// Whether registers of a program are written.
+    pub fn writes_registers(&self) -> bool {
+        matches!(self.set, Some(ProgramWrite::Registers(_)))
+    }
+}
+
 /// What is done with a socket that a hook reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SocketAction {
@@ -548,6 +557,15 @@ pub struct SocketAction {
     pub arg: Option<usize>,
     /// It is remembered whose it is; otherwise that is forgotten.
     pub track: bool,
+}
+
+/// What is written into a program.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ProgramWrite {
+    /// An argument of a probe.
+    Argument(SetAction),
+    /// The registers.
+    Registers(RegistersAction),
 }
 
 /// A number that is written over an argument of a probe.

@@ -54,15 +54,21 @@ impl UserPlace {
     }
 }
 
+impl fmt::Display for FunctionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Symbol { name, plus: 0 } => f.write_str(name),
+            Self::Symbol { name, plus } => write!(f, "{name}+{plus:#x}"),
+            Self::Offset(number) | Self::Address(number) => write!(f, "{number:#x}"),
+        }
+    }
+}
+
 /// As events and messages show it: `main`, `main+0x10`, `0x4c0`; a probe as `provider:name`.
 impl fmt::Display for UserPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Function { name: FunctionName::Symbol { name, plus: 0 }, .. } => f.write_str(name),
-            Self::Function { name: FunctionName::Symbol { name, plus }, .. } => write!(f, "{name}+{plus:#x}"),
-            Self::Function { name: FunctionName::Offset(number) | FunctionName::Address(number), .. } => {
-                write!(f, "{number:#x}")
-            }
+            Self::Function { name, .. } => name.fmt(f),
             Self::Probe { provider, name } => write!(f, "{provider}:{name}"),
         }
     }

@@ -69,6 +69,8 @@ pub(super) struct Wants {
     pub(super) action: Strongest,
     /// The hook sees the function's end.
     pub(super) on_return: bool,
+    /// Rules write registers of a program.
+    pub(super) registers: bool,
     /// What only the end of the function can tell, if the rules need that: where that is written.
     pub(super) needs_end: Option<FieldPath>,
 }
@@ -88,6 +90,7 @@ impl Wants {
         });
         Self {
             action: strongest.max().unwrap_or(Strongest::Report),
+            registers: hook.rules.iter().any(|rule| rule.actions.writes_registers()),
             on_return: hook.on_return || copied.is_some(),
             needs_end: tested.or(copied).or(late),
         }

@@ -75,6 +75,7 @@ mod probe;
 mod process;
 mod reach;
 mod refusal;
+mod registers;
 mod scope;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulate;
@@ -168,6 +169,9 @@ pub enum Attach {
     Uprobe,
     /// The end of a function of a program or library.
     Uretprobe,
+    /// A place in a program or library where registers are written. Kernels load it as another kind of program, which
+    /// takes no turns with those that only read.
+    UprobeRegisters,
 }
 
 impl Attach {
@@ -183,6 +187,7 @@ impl Attach {
             Self::RawTracepoint => "raw_tracepoint",
             Self::Uprobe => "uprobe",
             Self::Uretprobe => "uretprobe",
+            Self::UprobeRegisters => "uprobe_registers",
         }
     }
 
@@ -198,12 +203,13 @@ impl Attach {
             Self::RawTracepoint => 7,
             Self::Uprobe => 8,
             Self::Uretprobe => 9,
+            Self::UprobeRegisters => 10,
         }
     }
 
     /// Whether what it attaches to is in a program or library.
     pub fn is_in_user_space(self) -> bool {
-        matches!(self, Self::Uprobe | Self::Uretprobe)
+        matches!(self, Self::Uprobe | Self::Uretprobe | Self::UprobeRegisters)
     }
 
     /// Whether a program attached like this can deny the operation.
@@ -271,6 +277,8 @@ pub struct RulePlan {
     pub limit_id: u32,
     /// What SET writes.
     pub set_value: u32,
+    /// What REGISTERS writes, each as the words of a `lictor_assignment`.
+    pub assignments: Vec<[u64; 2]>,
     /// The event is reported (else the record only carries actions for user space).
     pub post: bool,
     /// URLs to call.

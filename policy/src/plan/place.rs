@@ -13,7 +13,7 @@ use crate::expression::Code;
 use crate::model::{
     Actions, Arg, ArgKind, DigestKind, EndpointsPart, EndpointsTest, EndpointsValues, FieldPath, Hook,
     HookTarget, IntField, IntKind, Mode, NumberTest, OnUnresolved, Policy, PolicyKey, Predicate,
-    RateLimitScope, Rule, TextMatch, TextTest, ValueTest,
+    ProgramWrite, RateLimitScope, Rule, TextMatch, TextTest, UserPlace, ValueTest,
 };
 use crate::violation::{Violation, Warning};
 use lictor_node_worker_ebpf as wire;
@@ -80,6 +80,8 @@ pub(super) struct Placer<'a> {
     facts: &'a NodeFacts,
     sites: HashMap<(HookTarget, Wants), SitesResult>,
     digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
+    /// Places of files that were asked about besides those of the hooks.
+    places: BTreeSet<(String, UserPlace)>,
 }
 
 /// What was found out about one policy.
@@ -117,7 +119,7 @@ impl PlacedPolicy {
 
 impl<'a> Placer<'a> {
     pub(super) fn new(facts: &'a NodeFacts) -> Self {
-        Self { facts, sites: HashMap::new(), digests: BTreeMap::new() }
+        Self { facts, sites: HashMap::new(), digests: BTreeMap::new(), places: BTreeSet::new() }
     }
 
     /// The places of all hooks of a policy. A hook whose target is missing may be left out.
@@ -149,9 +151,11 @@ impl<'a> Placer<'a> {
                     site,
                     facts: self.facts,
                     expressions: BTreeSet::new(),
+                    asked: Vec::new(),
                     refusals: Vec::new(),
                 };
                 let done = placing.hook();
+                self.places.extend(placing.asked.drain(..));
                 placed.refusals.append(&mut placing.refusals);
                 placed.hooks.push(done);
             }
@@ -172,6 +176,7 @@ impl<'a> Placer<'a> {
             | HookTarget::Lsm(_)
             | HookTarget::Mapping => None,
         });
+        let asked = asked.chain(self.places.iter().map(|(path, place)| (path.as_str(), place)));
         AskedFiles::ask(asked, self.digests.clone(), &*self.facts.symbols)
     }
 
@@ -196,12 +201,7 @@ impl<'a> Placer<'a> {
             Recognised::Other(problem) => return Some(problem),
         };
         let mut places = sites.iter().flatten().filter_map(|site| site.user.as_ref());
-        // Its next version is asked about soon: what was asked has changed.
-        let replaced = places.any(|place| Some(place.file) != file);
-        replaced.then(|| {
-            let found = format!("the file `{path}`, which was replaced while it was read");
-            Problem::new(found, "a file that stays the same")
-        })
+        places.any(|place| Some(place.file) != file).then(|| user::replaced(path))
     }
 
     fn sites(&mut self, hook: &Hook) -> SitesResult {
@@ -221,10 +221,12 @@ fn warning(policy: &PolicyKey, at: &FieldPath, found: String, advice: &str) -> W
 pub(super) struct Placing<'a> {
     policy: &'a Policy,
     pub(super) hook: &'a Hook,
-    site: &'a Site,
+    pub(super) site: &'a Site,
     pub(super) facts: &'a NodeFacts,
     /// Many rules may ask the same.
     pub(super) expressions: BTreeSet<Rc<Code<Field>>>,
+    /// Other places of the file that were asked about.
+    pub(super) asked: Vec<(String, UserPlace)>,
     refusals: Vec<Refusal>,
 }
 
@@ -412,8 +414,19 @@ impl Placing<'_> {
             };
             Some((resolved?.field?, action.track))
         });
-        let set = rule.actions.set.and_then(|action| self.set(&rule.at, args.get(action.arg).copied()??));
-        PlacedRule { plan: self.plan(number, rule), match_unresolved, tests: tests.0, socket, set }
+        let (mut plan, mut set) = (self.plan(number, rule), None);
+        match &rule.actions.set {
+            Some(ProgramWrite::Argument(action)) => {
+                let resolved = args.get(action.arg).copied().flatten();
+                set = resolved.and_then(|resolved| self.set(&rule.at, resolved));
+            }
+            Some(ProgramWrite::Registers(action)) => {
+                plan.flags |= wire::LICTOR_RULE_REGISTERS;
+                plan.assignments = self.assignments(&rule.at, action);
+            }
+            None => {}
+        }
+        PlacedRule { plan, match_unresolved, tests: tests.0, socket, set }
     }
 
     /// The field that is written over; says so when there is no place for 4 bytes.
@@ -475,7 +488,11 @@ impl Placing<'_> {
             limit_interval_ns: rate_limit.map_or(0, |limit| limit.interval_ns),
             limit_scope,
             limit_id: limit_id(&self.policy.key, &self.hook.at, &self.site.point.symbol, number),
-            set_value: set.map_or(0, |set| set.value),
+            set_value: match set {
+                Some(ProgramWrite::Argument(set)) => set.value,
+                Some(ProgramWrite::Registers(_)) | None => 0,
+            },
+            assignments: Vec::new(),
             post: *post,
             calls: calls.clone(),
             shown: actions.shown,

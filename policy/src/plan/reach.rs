@@ -1,10 +1,10 @@
 //! From where a value begins to where it stands: through the kernel's structures.
 
+use super::Attach;
 use super::facts::{NoWay, Parameter, Symbols, TypeClass, Way};
 use super::fields::{Place, Reader};
 use super::refusal::Problem;
-use super::{Attach, probe};
-use crate::model::{Arg, ArgKind, ArgSource, MEMBERS_MAX, MemberPath};
+use crate::model::{Arg, ArgKind, ArgSource, MEMBERS_MAX, MemberPath, Register};
 use lictor_node_worker_ebpf as wire;
 use std::borrow::Cow;
 
@@ -272,14 +272,13 @@ fn start(parameter: Option<&Parameter>, cast: Option<&str>, field: &str) -> Resu
 /// A register as `struct pt_regs` names it, and how many of its low bytes are meant; `None` = all of them.
 fn register(path: &MemberPath) -> (MemberPath, Option<u8>) {
     let named = path.to_string();
-    let (whole, width) = match probe::part_of_register(&named) {
-        // The kernel has the whole registers by these names.
-        Some((_, 8 | 2)) if named.len() == 2 && !named.starts_with('r') => (named.as_str(), None),
-        Some((whole, width)) if width < 8 => (whole, Some(width)),
-        Some(_) | None => (named.as_str(), None),
-    };
-    let other = REGISTERS.iter().find(|(name, _)| *name == whole).map_or(whole, |(_, member)| *member);
-    (MemberPath::parse(other).unwrap_or_else(|_| path.clone()), width)
+    // The kernel has the names of 16 bits for whole registers; those of the newer ones end in `w`.
+    let part = Register::named(&named)
+        .filter(|part| part.width() < 8 && (part.width() != 2 || named.ends_with('w')));
+    let whole = part.map_or(named, |part| part.whole().to_string());
+    let other =
+        REGISTERS.iter().find(|(name, _)| *name == whole).map_or(whole.as_str(), |(_, member)| *member);
+    (MemberPath::parse(other).unwrap_or_else(|_| path.clone()), part.map(Register::width))
 }
 
 /// What the low bytes of a register are.

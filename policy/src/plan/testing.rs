@@ -164,6 +164,7 @@ impl Symbols for FakeSymbols {
         }
         let file = PROGRAM;
         let found = |offset, ref_counter, arguments: &str| FoundPlace {
+            address: 0x40_0000 + offset,
             site: UserSite { path: path.to_owned(), offset, ref_counter, file },
             arguments: arguments.to_owned(),
         };

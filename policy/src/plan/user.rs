@@ -4,7 +4,7 @@ use super::attach::{Site, Strongest, Wants};
 use super::facts::{NodeFacts, Symbols, UserProblem};
 use super::fields::Reader;
 use super::refusal::Problem;
-use super::{Attach, EventKind, HookPoint, probe};
+use super::{Attach, EventKind, HookPoint, probe, registers};
 use crate::model::{DigestKind, FileDigest, FunctionName, UserPlace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -31,6 +31,8 @@ pub struct UserSite {
 pub struct FoundPlace {
     /// Where it is.
     pub site: UserSite,
+    /// The address that the file gives it.
+    pub address: u64,
     /// Where the arguments of a probe stand, as the file says it (`-4@%edi 8@-16(%rbp)`); empty for functions.
     pub arguments: String,
 }
@@ -141,11 +143,17 @@ pub(super) fn sites(
 ) -> Result<Vec<Site>, Problem> {
     let found = facts.symbols.user_places(path, place).map_err(|problem| missing(path, place, problem))?;
     let (attach, event) = match place {
+        UserPlace::Function { at_end: false, .. } if wants.registers => {
+            registers::check_kernel(facts)?;
+            (Attach::UprobeRegisters, EventKind::Uprobe)
+        }
         UserPlace::Function { at_end: false, .. } => (Attach::Uprobe, EventKind::Uprobe),
         UserPlace::Function { at_end: true, .. } => (Attach::Uretprobe, EventKind::Uprobe),
         UserPlace::Probe { .. } => (Attach::Uprobe, EventKind::Usdt),
     };
-    let wish = if wants.action >= Strongest::Signal {
+    let wish = if wants.registers {
+        "a rule writes registers"
+    } else if wants.action >= Strongest::Signal {
         "rules report or signal, and nothing here can be denied"
     } else {
         "rules only report"
@@ -163,7 +171,7 @@ pub(super) fn sites(
             }
         }
     };
-    let site = |FoundPlace { site: user, arguments }: FoundPlace| Site {
+    let site = |FoundPlace { site: user, arguments, .. }: FoundPlace| Site {
         point: HookPoint { attach, symbol: user.to_string() },
         reason: format!("{} on {}, {place} of {path}: {wish}", attach.name(), shown(&user.to_string())),
         flags: 0,
@@ -231,7 +239,13 @@ const DIGESTS_SHOWN: usize = 3;
 
 const A_PROGRAM: &str = "programs and libraries in the format ELF for this machine";
 
-fn missing(path: &str, place: &UserPlace, problem: UserProblem) -> Problem {
+/// Its next version is asked about soon: what was asked has changed.
+pub(super) fn replaced(path: &str) -> Problem {
+    let found = format!("the file `{path}`, which was replaced while it was read");
+    Problem::new(found, "a file that stays the same")
+}
+
+pub(super) fn missing(path: &str, place: &UserPlace, problem: UserProblem) -> Problem {
     let what = match place {
         UserPlace::Function { .. } => "place",
         UserPlace::Probe { .. } => "probe",

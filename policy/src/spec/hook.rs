@@ -15,7 +15,7 @@ pub(crate) const PLACES_MAX: usize = lictor_node_worker_ebpf::LICTOR_MAX_HOOKS a
 /// A path without control characters.
 const PATH: &str = r"^/[^\x00-\x1f\x7f]*$";
 /// A symbol, and maybe how many bytes behind it; as long as a symbol can be.
-const PLACE: &str = r"^[!-*,-~]{1,511}(\+(0x[0-9A-Fa-f]{1,16}|[0-9]{1,19}))?$";
+pub(super) const PLACE: &str = r"^[!-*,-~]{1,511}(\+(0x[0-9A-Fa-f]{1,16}|[0-9]{1,19}))?$";
 /// What a file is recognised by: an algorithm and what it makes of the file, in hexadecimal.
 const DIGEST: &str = r"^(sha1:[0-9A-Fa-f]{40}|sha256:[0-9A-Fa-f]{64}|sha384:[0-9A-Fa-f]{96}|sha512:[0-9A-Fa-f]{128}|build-id:([0-9A-Fa-f]{2}){1,64})$";
 /// Most digests of one uprobe: each is a version of a program, and policies travel in documents of limited size.

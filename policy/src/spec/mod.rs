@@ -21,8 +21,8 @@ mod policy;
 mod selector;
 mod shape;
 
+pub(crate) use action::{ASSIGNMENTS_MAX, DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, URL_BYTES_MAX};
 pub use action::{ActionName, ActionSpec, RateLimitScopeName, SocketActionName};
-pub(crate) use action::{DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, URL_BYTES_MAX};
 pub(crate) use argument::LABEL_BYTES_MAX;
 pub use argument::{ArgSpec, SourceName, TypeName};
 pub(crate) use decode::{decode, decode_as};

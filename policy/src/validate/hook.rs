@@ -53,7 +53,7 @@ pub(super) fn kprobe(
         return_arg,
         on_return: spec.on_return,
         origin,
-        abilities: Abilities { deny, signal: !watches, within: Within::Kernel, reason },
+        abilities: Abilities { deny, signal: !watches, registers: false, within: Within::Kernel, reason },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -125,6 +125,7 @@ pub(super) fn tracepoint(
         abilities: Abilities {
             deny: false,
             signal: true,
+            registers: false,
             within: Within::Kernel,
             reason: "a tracepoint only watches: it cannot make the operation fail",
         },
@@ -145,7 +146,13 @@ pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &
         return_arg: None,
         on_return: false,
         origin: Origin::Lsm,
-        abilities: Abilities { deny: true, signal: true, within: Within::Kernel, reason: "" },
+        abilities: Abilities {
+            deny: true,
+            signal: true,
+            registers: false,
+            within: Within::Kernel,
+            reason: "",
+        },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -181,7 +188,7 @@ pub(super) fn uprobe(
         return_arg: return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Program, at, report),
         on_return: spec.on_return,
         origin: Origin::Program,
-        abilities: IN_PROGRAMS,
+        abilities: Abilities { registers: !spec.on_return, ..IN_PROGRAMS },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -216,8 +223,9 @@ pub(super) fn usdt(spec: &UsdtSpec, shared: &Shared, at: &FieldPath, report: &mu
 const IN_PROGRAMS: Abilities = Abilities {
     deny: false,
     signal: true,
+    registers: false,
     within: Within::Program,
-    reason: "a function of a program cannot be made to fail; `Sigkill` ends the program before it runs",
+    reason: "this place of a program cannot be made to fail; `Sigkill` ends the program before it goes on",
 };
 
 /// What all kinds of hooks have.

@@ -149,7 +149,7 @@ fn counters(spec: &UprobeSpec, places: usize, at: &FieldPath, report: &mut Repor
 }
 
 /// `NAME` or `NAME+OFFSET`, the offset in decimal or, after `0x`, in hexadecimal.
-fn symbol(text: &str, at: &FieldPath, report: &mut Report) -> Option<FunctionName> {
+pub(super) fn symbol(text: &str, at: &FieldPath, report: &mut Report) -> Option<FunctionName> {
     let (name, plus) = match text.rsplit_once('+') {
         Some((name, plus)) => {
             let number = match plus.strip_prefix("0x") {

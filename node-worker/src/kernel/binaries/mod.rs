@@ -163,14 +163,18 @@ fn read(file: File, path: &str, identity: FileIdentity, place: &UserPlace) -> An
     match place {
         UserPlace::Function { name, ref_counter, .. } => {
             let offsets = offsets(&elf, name)?;
-            let found = |offset| FoundPlace { site: site(offset, *ref_counter), arguments: String::new() };
-            Ok(offsets.into_iter().map(found).collect())
+            let found = |offset| {
+                let address = address_of(&elf, offset)?;
+                Some(FoundPlace { site: site(offset, *ref_counter), address, arguments: String::new() })
+            };
+            Ok(offsets.into_iter().filter_map(found).collect())
         }
         UserPlace::Probe { provider, name } => {
             let probes = probes(&elf).map_err(damaged)?;
             let wanted = |probe: &&Probe| probe.provider == *provider && probe.name == *name;
             let found = |probe: &Probe| FoundPlace {
                 site: site(probe.offset, probe.ref_counter),
+                address: probe.address,
                 arguments: probe.arguments.clone(),
             };
             let places: Vec<FoundPlace> = probes.iter().filter(wanted).map(found).collect();
@@ -261,12 +265,23 @@ fn offset_of(elf: &Elf<'_>, address: u64, code: bool) -> Option<u64> {
     })
 }
 
+/// The address that the file gives code of it.
+fn address_of(elf: &Elf<'_>, offset: u64) -> Option<u64> {
+    let endian = elf.endian();
+    elf.elf_program_headers().iter().find_map(|header| {
+        let (begin, bytes) = header.file_range(endian);
+        let within = offset.checked_sub(begin).filter(|within| *within < bytes && is_code(header, endian))?;
+        header.p_vaddr(endian).checked_add(within)
+    })
+}
+
 /// A probe of the file.
 #[derive(Debug)]
 struct Probe {
     provider: String,
     name: String,
     arguments: String,
+    address: u64,
     offset: u64,
     ref_counter: u32,
 }
@@ -300,12 +315,13 @@ fn probe(elf: &Elf<'_>, description: &[u8], base: Option<u64>) -> Option<Probe> 
     let moved = base.map_or(0, |base| base.wrapping_sub(number(8)));
     let mut texts = texts.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
     let (provider, name, arguments) = (texts.next()?, texts.next()?, texts.next()?);
-    let offset = offset_of(elf, number(0).wrapping_add(moved), true)?;
+    let address = number(0).wrapping_add(moved);
+    let offset = offset_of(elf, address, true)?;
     let ref_counter = match number(16) {
         0 => 0,
         address => u32::try_from(offset_of(elf, address, false)?).ok()?,
     };
-    Some(Probe { provider, name, arguments, offset, ref_counter })
+    Some(Probe { provider, name, arguments, address, offset, ref_counter })
 }
 
 #[cfg(test)]
@@ -330,7 +346,7 @@ mod tests {
     fn a_function_is_found_by_symbol_address_and_offset() {
         let (_root, binaries, program) = machine();
         let main = binaries.places("/program", &UserPlace::function("main")).unwrap();
-        let [FoundPlace { site, arguments }] = &main[..] else { panic!("{main:?}") };
+        let [FoundPlace { site, arguments, .. }] = &main[..] else { panic!("{main:?}") };
         assert_eq!((site.path.as_str(), arguments.as_str()), ("/program", ""));
         assert_eq!(site.file.inode, fs::metadata(&program).unwrap().ino());
         let by_offset = binaries.places("/program", &function(FunctionName::Offset(site.offset))).unwrap();

@@ -1,7 +1,7 @@
 //! Hooks in programs and libraries.
 
 use super::policy;
-use crate::plan::testing::facts;
+use crate::plan::testing::{FakeSymbols, facts};
 use crate::plan::*;
 use lictor_node_worker_ebpf as wire;
 
@@ -69,9 +69,15 @@ fn another_file_may_be_passed_over() {
     assert!(outcome(&no_place).0[0].contains("place `runn`"), "{:?}", outcome(&no_place));
 }
 
-/// The made-up node, whose files have no digests any more.
+/// The made-up node after its files have changed.
 #[derive(Debug)]
-struct Changed;
+enum Changed {
+    /// They have no digests any more.
+    Digests,
+    /// They have no places any more but those of `run` itself.
+    Places,
+}
+
 impl Symbols for Changed {
     fn function(&self, _: &str) -> Option<Signature> {
         None
@@ -99,10 +105,12 @@ impl Symbols for Changed {
         path: &str,
         place: &crate::model::UserPlace,
     ) -> Result<Vec<FoundPlace>, UserProblem> {
-        facts().symbols.user_places(path, place)
+        let stays = matches!(self, Self::Digests) || place.to_string() == "run";
+        if stays { facts().symbols.user_places(path, place) } else { Err(UserProblem::NoPlace(Vec::new())) }
     }
     fn file_digest(&self, path: &str, kind: crate::model::DigestKind) -> Result<FoundDigest, UserProblem> {
-        facts().symbols.file_digest(path, kind).map(|found| FoundDigest { digest: None, ..found })
+        let found = facts().symbols.file_digest(path, kind)?;
+        Ok(if matches!(self, Self::Digests) { FoundDigest { digest: None, ..found } } else { found })
     }
     fn member(&self, structure: &str, path: &crate::model::MemberPath) -> Result<Way, NoWay> {
         facts().symbols.member(structure, path)
@@ -114,7 +122,7 @@ fn a_file_with_another_content_is_asked_about_again() {
     let seven = format!("'sha1:{}'", "07".repeat(20));
     let compiled = compile(&[policy("p", &meant_for(&[&seven], ""))], &facts());
     assert!(!compiled.files.have_changed(&*facts().symbols));
-    assert!(compiled.files.have_changed(&Changed));
+    assert!(compiled.files.have_changed(&Changed::Digests));
 }
 
 /// The fields of an uprobe with these data.
@@ -169,4 +177,81 @@ fn data_are_compared_and_shown_beside_the_arguments() {
     assert_eq!(compiled.refusals, []);
     let hook = &compiled.plan.hooks[0];
     assert_eq!((hook.groups[0].args.len(), hook.groups[0].data.len(), hook.columns.len()), (1, 1, 2));
+}
+
+/// An uprobe at the made-up program that does this.
+fn overriding(place: &str, action: &str) -> String {
+    format!(
+        "  uprobes:\n  - {{path: /bin/program, {place}, selectors: [{{matchActions: [{{action: Override, {action}}}]}}]}}\n"
+    )
+}
+
+#[test]
+fn registers_are_written_by_a_program_of_another_kind() {
+    let spec = overriding("symbols: [run]", "argRegs: [rax=11, \"rdi=8(%rsp)\"]");
+    let reports = "  uprobes:\n  - {path: /bin/program, symbols: [run]}\n";
+    let compiled = compile(&[policy("p", &spec), policy("q", reports)], &facts());
+    assert_eq!(compiled.refusals, []);
+    let points: Vec<String> = compiled.plan.hooks.iter().map(|hook| hook.point.to_string()).collect();
+    assert_eq!(points, ["uprobe//bin/program:0x1000", "uprobe_registers//bin/program:0x1000"]);
+    let hook = &compiled.plan.hooks[1];
+    assert_eq!(
+        hook.reason,
+        "uprobe_registers on /bin/program:0x1000, run of /bin/program: a rule writes registers"
+    );
+    assert_eq!(hook.rules[0].flags, wire::LICTOR_RULE_RECORD | wire::LICTOR_RULE_REGISTERS);
+    assert_eq!(hook.rules[0].assignments.len(), 2);
+    let point = hook.point.clone();
+    let slots = compiled.plan.hooks.iter().map(|hook| hook.point.clone()).zip(0..).collect();
+    let shapes = compiled.plan.hooks.iter().map(|hook| hook.point.clone()).zip(1..).collect();
+    let tables = layout(&compiled.plan, &slots, &shapes, &[0, 1]).unwrap();
+    let rule = tables.hooks[usize::from(slots[&point])].rule_base as usize;
+    let at = tables.rules[rule].set_value as usize;
+    assert_eq!(tables.words[at..at + 4], *hook.rules[0].assignments.as_flattened());
+}
+
+#[test]
+fn another_function_is_as_far_away_as_in_the_file() {
+    for (function, distance) in
+        [("argNewSymbol: run+0x20", 0x20), ("argNewOffset: 0x10", -0xff0), ("argNewAddr: 4112", 16)]
+    {
+        let compiled = compile(&[policy("p", &overriding("symbols: [run]", function))], &facts());
+        assert_eq!(compiled.refusals, []);
+        let rule = &compiled.plan.hooks[0].rules[0];
+        let [[_, number]] = rule.assignments[..] else { panic!("{rule:?}") };
+        assert_eq!(number.cast_signed(), distance, "{function}");
+        // It may be elsewhere in the next version of the file.
+        assert!(!compiled.files.have_changed(&*facts().symbols));
+        assert!(compiled.files.have_changed(&Changed::Places));
+    }
+    let (refusals, ..) = outcome(&overriding("symbols: [run]", "argNewSymbol: walk"));
+    assert!(refusals[0].contains("place `walk` of the file `/bin/program`"), "{refusals:?}");
+    let (refusals, ..) = outcome(&overriding("symbols: [run+4]", "argError: 1"));
+    assert_eq!(
+        refusals,
+        ["policy p: spec.uprobes[0].selectors[0]: found `argError` within a function; \
+          allowed: the beginning of a function; only there it can return at once"]
+    );
+}
+
+#[test]
+fn kernels_that_let_nobody_write_registers_are_told_by_name() {
+    let old = NodeFacts { symbols: std::sync::Arc::new(FakeSymbols::default()), ..facts() };
+    let spec = overriding("symbols: [run]", "argError: 1");
+    let compiled = compile(&[policy("p", &spec)], &old);
+    let refusals: Vec<String> = compiled.refusals.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        refusals,
+        ["policy p: spec.uprobes[0]: found Override at a function of a program, on kernel 6.12.95-test; \
+          allowed: kernels that let BPF programs write a program's registers: Linux 6.18 and newer; \
+          `Sigkill` ends the program before the function runs"]
+    );
+}
+
+#[test]
+fn monitor_mode_writes_no_registers() {
+    let spec = format!("  mode: monitor\n{}", overriding("symbols: [run]", "argError: 1"));
+    let compiled = compile(&[policy("p", &spec)], &facts());
+    let flags = compiled.plan.hooks[0].rules[0].flags;
+    assert_eq!(flags, wire::LICTOR_RULE_RECORD | wire::LICTOR_RULE_REGISTERS | wire::LICTOR_RULE_MONITOR);
 }
