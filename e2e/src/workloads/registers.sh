@@ -20,14 +20,18 @@ on_number() {
 	printf '%s' "{matchArgs: [{index: 0, operator: Equal, values: ['$1']}], matchActions: [{action: Override, $2}]}"
 }
 registers() {
-	local other
+	local other selectors
 	cp /usr/bin/probed $W/bin/chosen
 	chosen_policy elsewhere enforce '{}'
 	sed -i 's/lab_chosen/lab_other/' "$WORK/elsewhere.yaml"
 	other=$(lictor policy explain "$WORK/elsewhere.yaml" | sed -n 's/^uprobe.*chosen:\(0x[0-9a-f]*\):.*/\1/p')
-	chosen_policy chosen enforce "$(on_number 1 'argError: 7'), $(on_number 2 'argRegs: [rdi=40]'),
-	    $(on_number 3 'argNewSymbol: lab_other'), $(on_number 4 'argRegs: [rax=-5, "rip=(%rsp)", "rsp=8%rsp"]'),
-	    $(on_number 5 "argNewOffset: $other, argRegs: ['edi=8%edi']"), $(on_number 6 'argRegs: [rsi=1, "rdi=(%rdi)"]')"
+	selectors=$(on_number 1 'argError: 7')
+	selectors+=", $(on_number 2 'argRegs: [rdi=40]')"
+	selectors+=", $(on_number 3 'argNewSymbol: lab_other')"
+	selectors+=", $(on_number 4 'argRegs: [rax=-5, "rip=(%rsp)", "rsp=8%rsp"]')"
+	selectors+=", $(on_number 5 "argNewOffset: $other, argRegs: ['edi=8%edi']")"
+	selectors+=", $(on_number 6 'argRegs: [rsi=1, "rdi=(%rdi)"]')"
+	chosen_policy chosen enforce "$selectors"
 	chosen_policy watched monitor "$(on_number 8 'argError: 1')"
 	case $(uname -r) in
 	6.1.* | 6.12.*)
