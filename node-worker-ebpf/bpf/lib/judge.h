@@ -6,7 +6,7 @@
 #ifndef LICTOR_JUDGE_H
 #define LICTOR_JUDGE_H
 
-#include "registers.h"
+#include "writes.h"
 
 #define HAS_PATH (shape.path_field != LICTOR_SOURCE_NONE)
 #define HAS_MEMO (shape.flags & LICTOR_SHAPE_MEMO && HAS_PATH)
@@ -256,20 +256,6 @@ static __always_inline void rule_enforces(struct outcome *o, const struct lictor
 		if (!o->signal || rule->signal == 9)
 			o->signal = rule->signal;
 	}
-}
-
-/* Writes over a field of a program. A function of its own: kernels warn of whoever has it. */
-__noinline int set_field(struct event *e, const struct lictor_rule *rule)
-{
-	__u32 value;
-
-	if (!e || !rule)
-		return 0;
-	value = rule->set_value;
-	if (bpf_probe_write_user((void *)e->size[rule->flags >> LICTOR_RULE_FIELD_SHIFT & 7], &value,
-				 sizeof(value)))
-		count_site(LICTOR_SITE_SET);
-	return 0;
 }
 
 static __always_inline void rule_reports(struct scratch *s, const struct lictor_rule *rule, __u32 number,

@@ -75,7 +75,6 @@ mod probe;
 mod process;
 mod reach;
 mod refusal;
-mod registers;
 mod scope;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulate;
@@ -86,6 +85,7 @@ mod tests;
 mod trie;
 mod user;
 mod vectors;
+mod writes;
 
 pub use automaton::{Automaton, AutomatonState};
 pub use compile::{Compiled, compile};

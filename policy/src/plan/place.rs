@@ -414,32 +414,9 @@ impl Placing<'_> {
             };
             Some((resolved?.field?, action.track))
         });
-        let (mut plan, mut set) = (self.plan(number, rule), None);
-        match &rule.actions.set {
-            Some(ProgramWrite::Argument(action)) => {
-                let resolved = args.get(action.arg).copied().flatten();
-                set = resolved.and_then(|resolved| self.set(&rule.at, resolved));
-            }
-            Some(ProgramWrite::Registers(action)) => {
-                plan.flags |= wire::LICTOR_RULE_REGISTERS;
-                plan.assignments = self.assignments(&rule.at, action);
-            }
-            None => {}
-        }
+        let mut plan = self.plan(number, rule);
+        let set = self.writes(rule, args, &mut plan);
         PlacedRule { plan, match_unresolved, tests: tests.0, socket, set }
-    }
-
-    /// The field that is written over; says so when there is no place for 4 bytes.
-    fn set(&mut self, at: &FieldPath, resolved: Resolved) -> Option<Field> {
-        let field = resolved.field.filter(|field| field.is_number() && field.int().0 == 4);
-        let found = match field {
-            Some(field) if field.is_behind_register() => return Some(field),
-            Some(_) => "Set on an argument that is no memory, but a register or a constant",
-            None => "Set on an argument that is no integer of 4 bytes",
-        };
-        let allowed = "arguments that the program's note has as 4 bytes in memory, as `-4@-20(%rbp)`";
-        self.refuse(at, Problem::new(found, allowed));
-        None
     }
 
     /// What the rule does.

@@ -4,7 +4,7 @@ use super::attach::{Site, Strongest, Wants};
 use super::facts::{NodeFacts, Symbols, UserProblem};
 use super::fields::Reader;
 use super::refusal::Problem;
-use super::{Attach, EventKind, HookPoint, probe, registers};
+use super::{Attach, EventKind, HookPoint, probe, writes};
 use crate::model::{DigestKind, FileDigest, FunctionName, UserPlace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -144,7 +144,7 @@ pub(super) fn sites(
     let found = facts.symbols.user_places(path, place).map_err(|problem| missing(path, place, problem))?;
     let (attach, event) = match place {
         UserPlace::Function { at_end: false, .. } if wants.registers => {
-            registers::check_kernel(facts)?;
+            writes::check_kernel(facts)?;
             (Attach::UprobeRegisters, EventKind::Uprobe)
         }
         UserPlace::Function { at_end: false, .. } => (Attach::Uprobe, EventKind::Uprobe),

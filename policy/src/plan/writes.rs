@@ -1,13 +1,15 @@
-//! What rules write to the registers of programs.
+//! What rules write into programs: over arguments of probes, and to registers.
 
+use super::RulePlan;
 use super::attach::Site;
 use super::facts::{NoWay, NodeFacts, Symbols};
+use super::fields::{Field, Resolved};
 use super::place::Placing;
 use super::refusal::Problem;
 use super::user::{self, FoundPlace};
 use crate::model::{
-    AssignedValue, Assignment, FieldPath, FunctionName, HookTarget, MemberPath, Register, RegistersAction,
-    UserPlace,
+    AssignedValue, Assignment, FieldPath, FunctionName, HookTarget, MemberPath, ProgramWrite, Register,
+    RegistersAction, Rule, UserPlace,
 };
 use lictor_node_worker_ebpf as wire;
 
@@ -29,8 +31,38 @@ pub(super) fn check_kernel(facts: &NodeFacts) -> Result<(), Problem> {
 }
 
 impl Placing<'_> {
+    /// Adds to `plan` what the rule writes to registers. Gives the field that it writes over.
+    pub(super) fn writes(
+        &mut self,
+        rule: &Rule,
+        args: &[Option<Resolved>],
+        plan: &mut RulePlan,
+    ) -> Option<Field> {
+        match rule.actions.set.as_ref()? {
+            ProgramWrite::Argument(action) => self.set(&rule.at, args.get(action.arg).copied()??),
+            ProgramWrite::Registers(action) => {
+                plan.flags |= wire::LICTOR_RULE_REGISTERS;
+                plan.assignments = self.assignments(&rule.at, action);
+                None
+            }
+        }
+    }
+
+    /// The field that is written over; says so when there is no place for 4 bytes.
+    fn set(&mut self, at: &FieldPath, resolved: Resolved) -> Option<Field> {
+        let field = resolved.field.filter(|field| field.is_number() && field.int().0 == 4);
+        let found = match field {
+            Some(field) if field.is_behind_register() => return Some(field),
+            Some(_) => "Set on an argument that is no memory, but a register or a constant",
+            None => "Set on an argument that is no integer of 4 bytes",
+        };
+        let allowed = "arguments that the program's note has as 4 bytes in memory, as `-4@-20(%rbp)`";
+        self.refuse(at, Problem::new(found, allowed));
+        None
+    }
+
     /// The assignments of an action, each as the words of a `lictor_assignment`.
-    pub(super) fn assignments(&mut self, at: &FieldPath, action: &RegistersAction) -> Vec<[u64; 2]> {
+    fn assignments(&mut self, at: &FieldPath, action: &RegistersAction) -> Vec<[u64; 2]> {
         let mut assignments = action.assignments.clone();
         if action.returns
             && let Err(problem) = is_beginning(&self.hook.target)
