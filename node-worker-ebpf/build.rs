@@ -9,6 +9,7 @@ const PROGRAMS: &[&str] = &[
     "lsm",
     "tracing",
     "kprobe",
+    "uprobe",
     "tracepoint",
     "raw_tracepoint",
     "process",

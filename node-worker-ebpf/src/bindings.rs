@@ -43,10 +43,15 @@ pub const LICTOR_RULE_KERNEL_STACK: u32 = 128;
 pub const LICTOR_RULE_USER_STACK: u32 = 256;
 pub const LICTOR_RULE_SET: u32 = 512;
 pub const LICTOR_RULE_HASH: u32 = 1024;
+pub const LICTOR_RULE_REGISTERS: u32 = 2048;
 pub const LICTOR_RULE_FIELD_SHIFT: u32 = 24;
 pub const LICTOR_LIMIT_THREAD: u32 = 0;
 pub const LICTOR_LIMIT_PROCESS: u32 = 1;
 pub const LICTOR_LIMIT_GLOBAL: u32 = 2;
+pub const LICTOR_ASSIGN_NUMBER: u32 = 0;
+pub const LICTOR_ASSIGN_REGISTER: u32 = 1;
+pub const LICTOR_ASSIGN_MEMORY: u32 = 2;
+pub const LICTOR_MAX_ASSIGNMENTS: u32 = 32;
 pub const LICTOR_STATE_PATH_PREFIX: u32 = 1;
 pub const LICTOR_STATE_PATH_SUFFIX: u32 = 2;
 pub const LICTOR_STATE_FIRST_FREE: u32 = 3;
@@ -269,6 +274,32 @@ const _: () = {
     ["Offset of field: lictor_rule::pad"][::core::mem::offset_of!(lictor_rule, pad) - 36usize];
 };
 #[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_assignment {
+    pub to: __u16,
+    pub to_width: __u8,
+    pub kind: __u8,
+    pub from: __u16,
+    pub from_width: __u8,
+    pub more: __u8,
+    pub number: __s64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_assignment"][::core::mem::size_of::<lictor_assignment>() - 16usize];
+    ["Alignment of lictor_assignment"][::core::mem::align_of::<lictor_assignment>() - 8usize];
+    ["Offset of field: lictor_assignment::to"][::core::mem::offset_of!(lictor_assignment, to) - 0usize];
+    ["Offset of field: lictor_assignment::to_width"]
+        [::core::mem::offset_of!(lictor_assignment, to_width) - 2usize];
+    ["Offset of field: lictor_assignment::kind"][::core::mem::offset_of!(lictor_assignment, kind) - 3usize];
+    ["Offset of field: lictor_assignment::from"][::core::mem::offset_of!(lictor_assignment, from) - 4usize];
+    ["Offset of field: lictor_assignment::from_width"]
+        [::core::mem::offset_of!(lictor_assignment, from_width) - 6usize];
+    ["Offset of field: lictor_assignment::more"][::core::mem::offset_of!(lictor_assignment, more) - 7usize];
+    ["Offset of field: lictor_assignment::number"]
+        [::core::mem::offset_of!(lictor_assignment, number) - 8usize];
+};
+#[repr(C)]
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct lictor_lpm_key {
     pub prefix_length: __u32,
@@ -437,6 +468,7 @@ pub mod lictor_attach {
     pub const LICTOR_ATTACH_UPROBE: Type = 8;
     pub const LICTOR_ATTACH_URETPROBE: Type = 9;
     pub const LICTOR_ATTACH_LSM_HASH: Type = 10;
+    pub const LICTOR_ATTACH_UPROBE_REGISTERS: Type = 11;
 }
 pub mod lictor_field_kind {
     #[allow(unused_imports)]
@@ -717,7 +749,8 @@ pub mod lictor_site {
     pub const LICTOR_SITE_DATA_LOST: Type = 17;
     pub const LICTOR_SITE_SET: Type = 18;
     pub const LICTOR_SITE_HASH: Type = 19;
-    pub const LICTOR_SITE_COUNT: Type = 20;
+    pub const LICTOR_SITE_REGISTERS: Type = 20;
+    pub const LICTOR_SITE_COUNT: Type = 21;
 }
 pub mod lictor_stat {
     #[allow(unused_imports)]

@@ -64,6 +64,7 @@ wire!(
     lictor_user_namespace,
     lictor_credentials,
     lictor_module,
+    lictor_assignment,
     lictor_bpf_attr,
     lictor_bpf_map,
     lictor_data,

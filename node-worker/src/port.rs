@@ -268,6 +268,7 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "data_lost",
     "set",
     "hash",
+    "registers",
 ];
 
 /// Names of `enum lictor_stat`.

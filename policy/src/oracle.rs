@@ -234,7 +234,7 @@ pub(crate) fn same_place(hook: &HookTarget, event: &HookTarget) -> bool {
     };
     // Nor how a place in a program was named.
     let user = |target: &HookTarget| match target {
-        HookTarget::User { path, place } => Some((path.clone(), place.to_string())),
+        HookTarget::User { path, place, .. } => Some((path.clone(), place.to_string())),
         HookTarget::Function(_)
         | HookTarget::Functions(_)
         | HookTarget::Syscall(_)

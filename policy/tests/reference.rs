@@ -73,12 +73,12 @@ const SECTIONS: [Section; 31] = [
     Section {
         path: "spec.uprobes[]",
         title: "spec.uprobes",
-        example: "spec:\n  uprobes:\n  - path: /bin/bash\n    symbols: [readline]\n    return: true\n    returnArg: {index: 0, type: string}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: Prefix, values: ['curl ']}\n    message: somebody types curl\n    tags: [shell]\n    ignore: {callNotFound: true}\n  - path: /usr/lib/x86_64-linux-gnu/libc.so.6\n    symbols: [setenv]\n    args:\n    - {index: 0, type: string, label: name}\n  - path: /opt/app/server\n    offsets: [0x4c0]\n    refCtrOffsets: [0x4020]\n  - path: /opt/app/server\n    addrs: [0x401000]\n",
+        example: "spec:\n  uprobes:\n  - path: /bin/bash\n    symbols: [readline]\n    return: true\n    returnArg: {index: 0, type: string}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: Prefix, values: ['curl ']}\n    message: somebody types curl\n    tags: [shell]\n    ignore: {callNotFound: true}\n  - path: /usr/lib/x86_64-linux-gnu/libc.so.6\n    symbols: [setenv]\n    binaryDigests: [\"build-id:0f1e2d3c4b5a69788796a5b4c3d2e1f000112233\"]\n    args:\n    - {index: 0, type: string, label: name}\n  - path: /opt/app/server\n    offsets: [0x4c0]\n    refCtrOffsets: [0x4020]\n  - path: /opt/app/server\n    addrs: [0x401000]\n    data:\n    - {index: 0, type: uint32, source: pt_regs, resolve: eax}\n",
     },
     Section {
         path: "spec.uprobes[].ignore",
         title: "spec.uprobes.ignore",
-        example: "spec:\n  uprobes:\n  - path: /opt/only-on-some-nodes\n    symbols: [main]\n    ignore: {callNotFound: true}\n",
+        example: "spec:\n  uprobes:\n  - path: /opt/only-on-some-nodes\n    symbols: [main]\n    binaryDigests:\n    - sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n    ignore: {callNotFound: true, digestVerificationFailure: true}\n",
     },
     Section {
         path: "spec.usdts[]",
@@ -138,7 +138,7 @@ const SECTIONS: [Section; 31] = [
     Section {
         path: "spec.lsmhooks[].selectors[].matchActions[]",
         title: "matchActions, matchReturnActions",
-        example: "spec:\n  lsmhooks:\n  - hook: mmap_file\n    args:\n    - {index: 0, type: file}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Prefix, values: [/usr/local/]}\n      matchActions:\n      - {action: Post, imaHash: true}\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: DnsLookup, argFqdn: canary.example.org}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global, kernelStackTrace: true, userStackTrace: true}\n  kprobes:\n  - call: sk_free\n    syscall: false\n    args:\n    - {index: 0, type: sock}\n    selectors:\n    - matchActions:\n      - {action: UntrackSock, argSock: 0}\n      - {action: NoPost}\n  usdts:\n  - path: /usr/bin/server\n    provider: server\n    name: answer\n    args:\n    - {index: 0, type: int32}\n    selectors:\n    - matchActions:\n      - {action: Set, argIndex: 0, argValue: 403}\n",
+        example: "spec:\n  lsmhooks:\n  - hook: mmap_file\n    args:\n    - {index: 0, type: file}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Prefix, values: [/usr/local/]}\n      matchActions:\n      - {action: Post, imaHash: true}\n  - hook: sb_mount\n    selectors:\n    - matchPIDs:\n      - {operator: In, values: [1]}\n      matchActions:\n      - {action: Override, argError: -1}\n      - {action: Signal, argSig: 15}\n      - {action: GetUrl, argUrl: 'http://127.0.0.1/alarm'}\n      - {action: DnsLookup, argFqdn: canary.example.org}\n      - {action: Post, rateLimit: 1m, rateLimitScope: global, kernelStackTrace: true, userStackTrace: true}\n  kprobes:\n  - call: sk_free\n    syscall: false\n    args:\n    - {index: 0, type: sock}\n    selectors:\n    - matchActions:\n      - {action: UntrackSock, argSock: 0}\n      - {action: NoPost}\n  usdts:\n  - path: /usr/bin/server\n    provider: server\n    name: answer\n    args:\n    - {index: 0, type: int32}\n    selectors:\n    - matchActions:\n      - {action: Set, argIndex: 0, argValue: 403}\n  uprobes:\n  - path: /usr/bin/server\n    symbols: [is_allowed]\n    args:\n    - {index: 0, type: int}\n    selectors:\n    - matchArgs: [{index: 0, operator: Equal, values: [1]}]\n      matchActions:\n      - {action: Override, argNewSymbol: is_allowed_slowly, argRegs: [rsi=0]}\n    - matchArgs: [{index: 0, operator: Equal, values: [2]}]\n      matchActions:\n      - {action: Override, argNewAddr: 0x401180}\n    - matchActions:\n      - {action: Override, argNewOffset: 0x1180}\n",
     },
     Section {
         path: "spec.nodeSelector",
@@ -372,6 +372,7 @@ fn every_object_has_a_section() {
             .replace("usdts[].args", "lsmhooks[].args")
             .replace("tracepoints[].args", "lsmhooks[].args")
             .replace("kprobes[].data", "lsmhooks[].args")
+            .replace("uprobes[].data", "lsmhooks[].args")
             .replace("tracepoints[].data", "lsmhooks[].args");
         let common = common
             .replace("kprobes[].selectors", "lsmhooks[].selectors")

@@ -8,8 +8,8 @@ use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
 use lictor_policy::CAPABILITIES;
 use lictor_policy::model::{
     Actions, Arg, BinaryOf, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues,
-    ExpressionTest, Hook, HookTarget, NamespaceValue, NumberTest, Operand, Predicate, RateLimitScope,
-    TextMatch, TextTest, ValueTest,
+    ExpressionTest, Hook, HookTarget, NamespaceValue, NumberTest, Operand, Predicate, ProgramWrite,
+    RateLimitScope, RegistersAction, TextMatch, TextTest, ValueTest,
 };
 use lictor_policy::plan::{Attach, ColumnTable, HookPlan};
 
@@ -26,6 +26,7 @@ pub(super) fn attachment(attach: Attach) -> &'static str {
         Attach::RawTracepoint => "raw tracepoint program",
         Attach::Uprobe => "uprobe program",
         Attach::Uretprobe => "uretprobe program",
+        Attach::UprobeRegisters => "uprobe program that writes registers",
     }
 }
 
@@ -365,6 +366,15 @@ fn list(values: impl ExactSizeIterator<Item = impl ToString>) -> String {
     }
 }
 
+/// What is done to a program's registers.
+fn registers(write: &RegistersAction) -> String {
+    let mut parts: Vec<String> = write.assignments.iter().map(|one| format!("write {one}")).collect();
+    if let Some(function) = &write.function {
+        parts.push(format!("go on at {function} instead"));
+    }
+    parts.join(", ")
+}
+
 /// What a rule of a hook does.
 pub(super) fn actions(actions: &Actions, hook: &Hook) -> String {
     let mut parts = Vec::new();
@@ -374,6 +384,13 @@ pub(super) fn actions(actions: &Actions, hook: &Hook) -> String {
     match actions.signal {
         Some(9) => parts.push("kill".to_owned()),
         Some(signal) => parts.push(format!("send signal {signal}")),
+        None => {}
+    }
+    match &actions.set {
+        Some(ProgramWrite::Argument(set)) => {
+            parts.push(format!("write {} over place {} of the arguments", set.value, set.arg));
+        }
+        Some(ProgramWrite::Registers(write)) => parts.push(registers(write)),
         None => {}
     }
     parts.extend(actions.calls.iter().map(|call| match call {

@@ -457,9 +457,12 @@ fn at_raw_tracepoints(mut plan: Plan) -> (Plan, Vec<(usize, Moment)>) {
         moments.push(match hook.point.attach {
             Attach::Lsm | Attach::LsmHash | Attach::FmodRet => (0, Moment::Asked),
             Attach::Fexit | Attach::Uretprobe => (1, Moment::End),
-            Attach::Fentry | Attach::Kprobe | Attach::Tracepoint | Attach::RawTracepoint | Attach::Uprobe => {
-                (1, Moment::Begin)
-            }
+            Attach::Fentry
+            | Attach::Kprobe
+            | Attach::Tracepoint
+            | Attach::RawTracepoint
+            | Attach::Uprobe
+            | Attach::UprobeRegisters => (1, Moment::Begin),
         });
         hook.point = HookPoint { attach: Attach::RawTracepoint, symbol: name.to_owned() };
     }

@@ -21,7 +21,7 @@ pub fn available() -> bool {
 }
 
 /// The `go` program of a toolchain that is recent enough, fetched when there is none.
-pub(super) fn obtain(report: Report) -> Result<PathBuf> {
+pub(crate) fn obtain(report: Report) -> Result<PathBuf> {
     match installed() {
         Some(go) => Ok(go),
         None => fetch(report),

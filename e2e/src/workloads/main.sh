@@ -21,6 +21,7 @@ lictor node status >"$WORK/status"
 check only-the-signal-failed grep -x 'Failures  signal 1' "$WORK/status"
 grep -A 3 Failures "$WORK/status"
 loads
+registers
 hashes
 kill $OLD $APART $SERVER
 lictor node release >/dev/null

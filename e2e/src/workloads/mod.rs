@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::lab::{CASE_FUNCTIONS, CaseResult, KernelName, Lab, LabContext, LabTest, Options, recorded_cases};
+use crate::cluster;
+use crate::lab::{
+    CASE_FUNCTIONS, CaseResult, KernelName, Lab, LabContext, LabTest, Options, process, recorded_cases,
+};
 use crate::tour::FUNCTIONS;
 
 mod normal;
@@ -24,7 +27,7 @@ pub(crate) const TESTS: &[LabTest] =
 /// policy whose line has no event reports nothing.
 const EXPECTED: &str = include_str!("expected.txt");
 
-const SCRIPT: [&str; 13] = [
+const SCRIPT: [&str; 14] = [
     include_str!("policies.sh"),
     include_str!("process.sh"),
     include_str!("lineage.sh"),
@@ -36,6 +39,7 @@ const SCRIPT: [&str; 13] = [
     include_str!("programs.sh"),
     include_str!("members.sh"),
     include_str!("loader.sh"),
+    include_str!("registers.sh"),
     include_str!("hashes.sh"),
     include_str!("main.sh"),
 ];
@@ -54,6 +58,20 @@ pub(crate) fn probed(context: &LabContext, test: &str) -> Result<PathBuf> {
     if !output.status.success() {
         bail!("cc {PROBED}: {}", String::from_utf8_lossy(&output.stderr));
     }
+    Ok(program)
+}
+
+/// A program in Go, for a test to watch.
+const WATCHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/workloads/watched.go");
+
+/// Compiles [`WATCHED`] without symbols: as most programs are, and as those that can be loaded anywhere.
+fn watched(context: &LabContext, kind: &str) -> Result<PathBuf> {
+    let go = cluster::go::obtain(context.options.report)?;
+    let program = context.programs.join(format!("watched-{kind}-{}", context.kernel));
+    let mut command = Command::new(go);
+    command.args(["build", "-ldflags=-s -w", "-buildmode", kind, "-o"]).arg(&program).arg(WATCHED);
+    command.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GO111MODULE", "off");
+    process::capture(&mut command).context("compiling a Go program")?;
     Ok(program)
 }
 
@@ -79,7 +97,10 @@ pub(crate) fn lab(context: &LabContext, options: Options) -> Lab {
 
 fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {
     let options = Options { timeout: Duration::from_mins(10), turns: true, ..context.options.clone() };
-    let lab = lab(context, options).file(probed(context, "workloads")?, "/usr/bin/probed");
+    let lab = lab(context, options)
+        .file(probed(context, "workloads")?, "/usr/bin/probed")
+        .file(watched(context, "exe")?, "/usr/bin/watched")
+        .file(watched(context, "pie")?, "/usr/bin/watched-anywhere");
     let outcome = lab.run(&script(&SCRIPT))?;
     let mut cases = recorded_cases(&outcome);
     let file = |name: &str| {

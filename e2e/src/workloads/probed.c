@@ -43,10 +43,11 @@ __attribute__((noinline)) int lab_function(int number, const char *text, unsigne
 
 __attribute__((noinline)) static void lab_step(int number, const char *text, long *from, long index)
 {
-	PROBE("lab", "step", "lab_step_counter", "-4@%0 8@%1 8@8(%2,%3,8) -8@16(%2) 4@$7", "r"(number), "r"(text),
-	      "r"(from), "r"(index));
+	PROBE("lab", "step", "lab_step_counter", "-4@%0 8@%1 8@8(%2,%3,8) -8@16(%2) 4@$7", "r"(number),
+	      "r"(text), "r"(from), "r"(index));
 	if (number == 2)
-		PROBE("lab", "step", "lab_step_counter", "-4@%0 8@%1 8@$1 -8@$-2 4@$8", "r"(number), "r"(text));
+		PROBE("lab", "step", "lab_step_counter", "-4@%0 8@%1 8@$1 -8@$-2 4@$8", "r"(number),
+		      "r"(text));
 	PROBE("lab", "plain", "0", "-1@$-3");
 }
 
@@ -72,6 +73,19 @@ __attribute__((noinline)) static int lab_override(void)
 __attribute__((noinline)) static void lab_usdt(int number, long answer)
 {
 	PROBE("test", "usdt3", "0", "-4@%0 -8@%1", "r"(number), "r"(answer));
+}
+
+/* What is called instead of each other. */
+__attribute__((noinline)) int lab_chosen(int number)
+{
+	asm volatile("" ::: "memory");
+	return 100 + number;
+}
+
+__attribute__((noinline)) int lab_other(int number)
+{
+	asm volatile("" ::: "memory");
+	return 200 + number;
 }
 
 /* Calls the kernel itself: libraries have no frame pointers, and stacks end there. */
@@ -108,6 +122,12 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(text, "usdt")) {
 		lab_usdt(argc - 1, 42);
+		return 0;
+	}
+	if (!strcmp(text, "chosen") && argc == 3) {
+		int (*volatile chosen)(int) = argc == 3 ? lab_chosen : lab_other;
+
+		printf("%d\n", chosen(atoi(argv[2])));
 		return 0;
 	}
 	if (!strcmp(text, "answer") && argc == 3) {

@@ -43,6 +43,18 @@ policy uprobe-replaced <<-END
 	  - {path: $W/bin/replaced, symbols: [lab_function, no_such_function], ignore: {callNotFound: true}}
 	  - {path: $W/bin/comes-later, symbols: [lab_function], ignore: {callNotFound: true}}
 END
+on_program uprobe-data "symbols: [lab_function]
+    args: [{index: 2, type: size_t}]
+    data:
+    - {index: 0, type: string, source: current_task, resolve: comm, label: name}
+    - {index: 1, type: string, source: pt_regs, resolve: rsi}
+    - {index: 2, type: auto, source: pt_regs, resolve: edi}
+    - {index: 3, type: uint8, source: pt_regs, resolve: dx}" \
+	"matchData: [{index: 1, operator: Prefix, values: [up]}, {index: 2, operator: Equal, values: ['4']}, {index: 0, operator: Equal, values: [probed]}]"
+on_program uprobe-data-returned "symbols: [lab_function]
+    return: true
+    returnArg: {index: 0, type: int}
+    data: [{index: 0, type: int, source: pt_regs, resolve: rax}]" "matchData: [{index: 0, operator: Equal, values: ['9']}], matchBinaries: [{operator: In, values: [$W/bin/probed]}], matchActions: [{action: Post, rateLimit: 1h, rateLimitScope: global}]"
 places_in_programs() {
 	$W/bin/probed up
 	$W/bin/probed up two
@@ -53,6 +65,34 @@ places_in_programs() {
 	$W/bin/local -c :
 }
 workload places_in_programs
+
+# A file that is one of those meant is hooked until it is written to; one that is not is passed over, or refuses its policy.
+cp /usr/bin/probed $W/bin/versioned
+digest_of() { "$1"sum <$2 | cut -d ' ' -f 1; }
+VERSION=$(digest_of sha256 $W/bin/versioned)
+policy uprobe-digest <<-END
+	  uprobes:
+	  - path: $W/bin/versioned
+	    symbols: [lab_function, main]
+	    args: [{index: 0, type: int}]
+	    binaryDigests: [sha1:$(digest_of sha1 /bin/sh), sha512:$(digest_of sha512 $W/bin/versioned)]
+	    ignore: {digestVerificationFailure: true}
+	    selectors: [{matchActions: [{action: Post, rateLimit: 1h}]}]
+	  - path: $W/bin/versioned
+	    symbols: [lab_function]
+	    binaryDigests: [sha256:$(digest_of sha256 /bin/sh), build-id:0123]
+	    ignore: {digestVerificationFailure: true}
+END
+other_version() {
+	cat >$WORK/other.yaml <<-END
+		apiVersion: lictor.io/v1alpha1
+		kind: TracingPolicy
+		metadata: {name: other}
+		spec: {uprobes: [{path: $W/bin/versioned, symbols: [main], binaryDigests: ["sha256:${VERSION%??}00"]}]}
+	END
+	lictor policy explain $WORK/other.yaml 2>&1 | grep "binaryDigests: found the file \`$W/bin/versioned\` with \`sha256:$VERSION\`"
+}
+check another-version-is-refused-by-name other_version
 
 # Stacks: of them are compared the functions that every kernel has.
 STACKS='matchActions: [{action: Post, kernelStackTrace: true, userStackTrace: true}]'
@@ -101,8 +141,37 @@ stacks() {
 }
 workload stacks
 
-# Another file of the same name is another program, and one that comes later is watched from then on.
+# Go programs without symbols keep the names of their functions. Go passes the first argument in `ax`.
+for program in watched watched-anywhere; do
+	cp /usr/bin/$program $W/bin/$program
+	policy go-$program <<-END
+		  uprobes:
+		  - path: $W/bin/$program
+		    symbols: [main.watched, main.(*counter).add]
+		    data: [{index: 0, type: string, source: current_task, resolve: comm}]
+		  - path: $W/bin/$program
+		    symbols: [main.watched]
+		    data: [{index: 0, type: int, source: pt_regs, resolve: rax}]
+	END
+done
+go_programs() {
+	expect go-program-runs '9 9' $W/bin/watched
+	expect go-program-runs-anywhere '9 9' $W/bin/watched-anywhere
+}
+workload go_programs
+
 is_hooked() { lictor node status -o json | grep -q "/$1:"; }
+versions_of_programs() {
+	$W/bin/versioned one
+	# The same file with another content: what a program does may be another thing now.
+	printf 'x' >>$W/bin/versioned
+	not_hooked() { ! is_hooked versioned; }
+	check a-file-that-is-written-to-is-let-go eventually 30 not_hooked
+	$W/bin/versioned two
+}
+workload versions_of_programs
+
+# Another file of the same name is another program, and one that comes later is watched from then on.
 replaced_programs() {
 	$W/bin/replaced one
 	cp /usr/bin/probed $W/bin/new

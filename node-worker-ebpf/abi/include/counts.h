@@ -62,6 +62,8 @@ enum lictor_site {
 	LICTOR_SITE_SET,
 	/* A file's hash could not be asked for, or did not fit into the ring: the event has none. */
 	LICTOR_SITE_HASH,
+	/* Registers of a program could not be written: what is written could not be read. */
+	LICTOR_SITE_REGISTERS,
 	LICTOR_SITE_COUNT,
 };
 

@@ -169,6 +169,8 @@ struct lictor_hook {
 #define LICTOR_RULE_SET 512
 /* The hash of the file that the hook is asked about follows the record, when the operation is not denied. */
 #define LICTOR_RULE_HASH 1024
+/* Write to the program's registers: `set_value` is the base of the assignments in the words. */
+#define LICTOR_RULE_REGISTERS 2048
 /* TRACK, UNTRACK, SET: the highest byte is the index of the field. */
 #define LICTOR_RULE_FIELD_SHIFT 24
 
@@ -192,10 +194,35 @@ struct lictor_rule {
 	__u32 limit_scope;
 	/* Identifies the rule across revisions for rate limits (a hash of policy, hook and position). */
 	__u32 limit_id;
-	/* SET: what is written. */
+	/* SET: what is written. REGISTERS: where that stands. */
 	__u32 set_value;
 	__u32 pad;
 };
+
+/*
+ * One register that a rule writes, as two words. Assignments of a rule stand behind each other and are carried out in order.
+ * Registers are named by their offset in `struct pt_regs`, bytes.
+ */
+struct lictor_assignment {
+	__u16 to;
+	/* Bytes that are written: 8, 4 (the rest becomes zero), 2, 1. */
+	__u8 to_width;
+	/* LICTOR_ASSIGN_* */
+	__u8 kind;
+	__u16 from;
+	/* Bytes of `from` that count. */
+	__u8 from_width;
+	/* 1 when another one follows. */
+	__u8 more;
+	/* NUMBER: the value; else what is added to the register. */
+	__s64 number;
+};
+#define LICTOR_ASSIGN_NUMBER 0
+#define LICTOR_ASSIGN_REGISTER 1
+/* Eight bytes of the program's memory. */
+#define LICTOR_ASSIGN_MEMORY 2
+/* Each of the 16 registers and the address of the instruction once, rounded up to a power of two. */
+#define LICTOR_MAX_ASSIGNMENTS 32
 
 /* Key of the prefix trie. `prefix_length` counts bits of `state` (32) and of the bytes in use. */
 struct lictor_lpm_key {
@@ -291,6 +318,7 @@ enum lictor_attach {
 	LICTOR_ATTACH_URETPROBE,
 	/* An LSM program with one behind it that computes hashes. */
 	LICTOR_ATTACH_LSM_HASH,
+	LICTOR_ATTACH_UPROBE_REGISTERS,
 };
 
 enum lictor_field_kind {

@@ -7,6 +7,7 @@
 #define LICTOR_JUDGE_H
 
 #include "limits.h"
+#include "writes.h"
 
 #define HAS_PATH (shape.path_field != LICTOR_SOURCE_NONE)
 #define HAS_MEMO (shape.flags & LICTOR_SHAPE_MEMO && HAS_PATH)
@@ -75,7 +76,7 @@ static __always_inline void rule_enforces(struct outcome *o, const struct lictor
 {
 	__u32 flags = rule->flags;
 
-	if (flags & (LICTOR_RULE_DENY | LICTOR_RULE_SIGNAL | LICTOR_RULE_SET) &&
+	if (flags & (LICTOR_RULE_DENY | LICTOR_RULE_SIGNAL | LICTOR_RULE_SET | LICTOR_RULE_REGISTERS) &&
 	    flags & LICTOR_RULE_MONITOR) {
 		ADD(counts->monitored);
 		return;
@@ -85,26 +86,17 @@ static __always_inline void rule_enforces(struct outcome *o, const struct lictor
 		if (!o->verdict)
 			o->verdict = rule->verdict;
 	}
+#ifdef LICTOR_WRITES_REGISTERS
+	/* One of them, as with verdicts: what two rules write need not fit together. */
+	if (flags & LICTOR_RULE_REGISTERS && !o->assignments)
+		o->assignments = rule->set_value + 1;
+#endif
 	if (flags & LICTOR_RULE_SIGNAL) {
 		ADD(counts->signalled);
 		/* SIGKILL outdoes every other signal. */
 		if (!o->signal || rule->signal == 9)
 			o->signal = rule->signal;
 	}
-}
-
-/* Writes over a field of a program. A function of its own: kernels warn of whoever has it. */
-__noinline int set_field(struct event *e, const struct lictor_rule *rule)
-{
-	__u32 value;
-
-	if (!e || !rule)
-		return 0;
-	value = rule->set_value;
-	if (bpf_probe_write_user((void *)e->size[rule->flags >> LICTOR_RULE_FIELD_SHIFT & 7], &value,
-				 sizeof(value)))
-		count_site(LICTOR_SITE_SET);
-	return 0;
 }
 
 static __always_inline void rule_reports(struct scratch *s, const struct lictor_rule *rule, __u32 number,
@@ -225,6 +217,9 @@ static __always_inline __s32 act(void *ctx, struct event *e, struct scratch *s,
 	s->outcome.verdict = 0;
 	s->outcome.signal = 0;
 	s->outcome.fired_count = 0;
+#ifdef LICTOR_WRITES_REGISTERS
+	s->outcome.assignments = 0;
+#endif
 	if (shape.flags & (LICTOR_SHAPE_STACKS | LICTOR_SHAPE_HASH))
 		s->outcome.flags = 0;
 	rules_match(s);
@@ -241,6 +236,11 @@ static __always_inline __s32 act(void *ctx, struct event *e, struct scratch *s,
 	}
 	if (s->outcome.fired_count)
 		emit(ctx, e, s, counts);
+#ifdef LICTOR_WRITES_REGISTERS
+	/* Last: the record shows what was there, and the text in scratch memory is not needed any more. */
+	if (s->outcome.assignments)
+		write_registers(ctx, s);
+#endif
 	return s->outcome.verdict;
 }
 

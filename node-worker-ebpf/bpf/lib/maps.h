@@ -318,7 +318,8 @@ struct outcome {
 	__u32 fired_count;
 	/* LICTOR_RULE_* of the rules that have a record. */
 	__u32 flags;
-	__u32 pad;
+	/* Where the assignments of the first rule stand that writes registers, and 1; 0 = none does. */
+	__u32 assignments;
 };
 
 /*

@@ -33,6 +33,7 @@ pub(super) fn program_name(attach: Attach) -> &'static str {
         Attach::Fexit => "lictor_fexit",
         // The kernel knows one type of program for all of them.
         Attach::Kprobe | Attach::Uprobe | Attach::Uretprobe => "lictor_kprobe",
+        Attach::UprobeRegisters => "lictor_uprobe_registers",
         Attach::Tracepoint => "lictor_tracepoint",
         Attach::RawTracepoint => "lictor_raw_tracepoint",
     }
@@ -43,9 +44,12 @@ pub(super) fn btf_function(point: &HookPoint) -> Option<String> {
     match point.attach {
         Attach::Lsm | Attach::LsmHash => Some(format!("bpf_lsm_{}", point.symbol)),
         Attach::FmodRet | Attach::Fentry | Attach::Fexit => Some(point.symbol.clone()),
-        Attach::Kprobe | Attach::Tracepoint | Attach::RawTracepoint | Attach::Uprobe | Attach::Uretprobe => {
-            None
-        }
+        Attach::Kprobe
+        | Attach::Tracepoint
+        | Attach::RawTracepoint
+        | Attach::Uprobe
+        | Attach::Uretprobe
+        | Attach::UprobeRegisters => None,
     }
 }
 
@@ -56,7 +60,7 @@ pub(super) fn load_as(point: &HookPoint, attach_btf_id: u32) -> LoadAs<'_> {
         Attach::FmodRet => (PROGRAM_TRACING, ATTACH_MODIFY_RETURN),
         Attach::Fentry => (PROGRAM_TRACING, ATTACH_FENTRY),
         Attach::Fexit => (PROGRAM_TRACING, ATTACH_FEXIT),
-        Attach::Kprobe | Attach::Uprobe | Attach::Uretprobe => (PROGRAM_KPROBE, 0),
+        Attach::Kprobe | Attach::Uprobe | Attach::Uretprobe | Attach::UprobeRegisters => (PROGRAM_KPROBE, 0),
         Attach::Tracepoint => (PROGRAM_TRACEPOINT, 0),
         Attach::RawTracepoint => (PROGRAM_RAW_TRACEPOINT, 0),
     };
@@ -107,7 +111,7 @@ pub(super) fn attach(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<O
             // Tests run their programs themselves, and name no tracepoint: the program stands for its link.
             None => program.try_clone_to_owned(),
         },
-        Attach::Uprobe => attach_uprobe(program, &point.symbol, false),
+        Attach::Uprobe | Attach::UprobeRegisters => attach_uprobe(program, &point.symbol, false),
         Attach::Uretprobe => attach_uprobe(program, &point.symbol, true),
     }
 }

@@ -4,9 +4,9 @@ use super::binaries::Binaries;
 use super::modules::Modules;
 use lictor_policy::btf::{Btf, BtfError};
 use lictor_policy::format::parse_format;
-use lictor_policy::model::{FunctionPattern, MemberPath, Namespace, UserPlace};
+use lictor_policy::model::{DigestKind, FunctionPattern, MemberPath, Namespace, UserPlace};
 use lictor_policy::plan::{
-    FoundPlace, NoWay, NodeFacts, Signature, Symbols, TracepointField, UserProblem, Way,
+    FoundDigest, FoundPlace, NoWay, NodeFacts, Signature, Symbols, TracepointField, UserProblem, Way,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -342,6 +342,10 @@ impl Symbols for SystemSymbols {
 
     fn user_places(&self, path: &str, place: &UserPlace) -> Result<Vec<FoundPlace>, UserProblem> {
         self.binaries.places(path, place)
+    }
+
+    fn file_digest(&self, path: &str, kind: DigestKind) -> Result<FoundDigest, UserProblem> {
+        self.binaries.digest(path, kind)
     }
 
     fn raw_tracepoint(&self, event: &str) -> Option<Signature> {

@@ -24,7 +24,8 @@ pub fn attach_empty(types: &dyn Types, point: &HookPoint) -> Result<OwnedFd, Ope
         | Attach::Tracepoint
         | Attach::RawTracepoint
         | Attach::Uprobe
-        | Attach::Uretprobe => {
+        | Attach::Uretprobe
+        | Attach::UprobeRegisters => {
             return Err(missing("find an empty program for").into());
         }
     };

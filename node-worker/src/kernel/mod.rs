@@ -124,10 +124,11 @@ pub enum OpenError {
 }
 
 /// The objects, by name.
-const OBJECTS: [(&str, &[u8]); 9] = [
+const OBJECTS: [(&str, &[u8]); 10] = [
     ("lsm", objects::LSM),
     ("tracing", objects::TRACING),
     ("kprobe", objects::KPROBE),
+    ("uprobe", objects::UPROBE),
     ("tracepoint", objects::TRACEPOINT),
     ("raw_tracepoint", objects::RAW_TRACEPOINT),
     ("process", objects::PROCESS),

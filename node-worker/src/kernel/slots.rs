@@ -21,7 +21,7 @@ pub(super) const MAX_PROGRAMS: usize = 8;
 /// The last entry holds the counters.
 const COUNTERS: u32 = LICTOR_MAX_HOOKS;
 
-const ATTACHMENTS: [Attach; 10] = [
+const ATTACHMENTS: [Attach; 11] = [
     Attach::Lsm,
     Attach::FmodRet,
     Attach::Fentry,
@@ -32,6 +32,7 @@ const ATTACHMENTS: [Attach; 10] = [
     Attach::Uprobe,
     Attach::Uretprobe,
     Attach::LsmHash,
+    Attach::UprobeRegisters,
 ];
 
 /// A program of one shape, loaded for a slot.

@@ -233,7 +233,7 @@ impl EventWriter {
             Some(Attach::Tracepoint | Attach::RawTracepoint) => EventType::Tracepoint,
             Some(Attach::Fentry | Attach::Fexit | Attach::Kprobe) | None => EventType::Kprobe,
             // Nothing tells any more whether it was a probe that the program brought along.
-            Some(Attach::Uprobe | Attach::Uretprobe) => EventType::Uprobe,
+            Some(Attach::Uprobe | Attach::Uretprobe | Attach::UprobeRegisters) => EventType::Uprobe,
         };
         let fixed = &record.fixed;
         begin(out, kind);
@@ -636,7 +636,7 @@ fn push_verdict(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
     let denies = flags & wire::LICTOR_RULE_DENY != 0;
     let signals = flags & wire::LICTOR_RULE_SIGNAL != 0;
     let monitor = flags & wire::LICTOR_RULE_MONITOR != 0;
-    let monitored_set = monitor && flags & wire::LICTOR_RULE_SET != 0;
+    let monitored_set = monitor && flags & (wire::LICTOR_RULE_SET | wire::LICTOR_RULE_REGISTERS) != 0;
     let unresolved = u32::from(event.fired.flags) & wire::LICTOR_FIRED_UNRESOLVED != 0;
     let stacks = stacks::beside_the_event(event);
     if !(denies || signals || unresolved || monitored_set || !stacks.is_empty()) {

@@ -75,7 +75,7 @@ pub(super) fn functions(
 }
 
 /// The file's build id; `None` = its linker gave it none.
-pub(super) fn build_id(file: &File) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn build_id(file: &File) -> io::Result<Option<Vec<u8>>> {
     let header: [u8; FILE_HEADER_BYTES] = read(file, 0)?;
     let wide = header.starts_with(&MAGIC);
     if !wide && !header.starts_with(&MAGIC_32) {
@@ -252,7 +252,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::io::Write as _;
@@ -387,7 +387,7 @@ pub(super) mod tests {
     }
 
     /// A file with this build id and nothing else.
-    pub(in crate::symbols) fn with_build_id(id: &[u8]) -> Vec<u8> {
+    pub(crate) fn with_build_id(id: &[u8]) -> Vec<u8> {
         with_notes(true, &[(note(GNU, NT_GNU_BUILD_ID, id, 4), 4)])
     }
 

@@ -13,6 +13,9 @@ mod program;
 use crate::events::decode::{FieldValue, HookRecord, StackRecord};
 use crate::port::ImageTable;
 use allowance::Allowance;
+pub(crate) use elf::build_id;
+#[cfg(test)]
+pub(crate) use elf::tests::with_build_id as tests_with_build_id;
 use kernel::KernelSymbols;
 use lictor_policy::plan::{EventKind, GroupPlan};
 use mapped::BuildIds;

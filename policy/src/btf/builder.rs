@@ -153,6 +153,8 @@ pub(crate) fn kernel_and_module() -> (Vec<u8>, Vec<u8>) {
     b.members(("linux_binprm", STRUCT, false, 24), &binprm);
     let registers = [("r8", word, bits(72)), ("ax", word, bits(80)), ("di", word, bits(112))];
     b.members(("pt_regs", STRUCT, false, 168), &registers);
+    let flag = b.int("bool", 1, false);
+    b.members(("bpf_prog_aux", STRUCT, false, 1), &[("kprobe_write_ctx", flag, 0)]);
     add_task(&mut b, [int, unsigned, long, short], [task, mm, cred, file]);
     let module = bridge(&b, [int, task, file]);
     (b.build(), module)

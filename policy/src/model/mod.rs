@@ -8,6 +8,7 @@ mod endpoints;
 mod member;
 mod pattern;
 mod predicate;
+mod register;
 mod scope;
 mod user;
 
@@ -19,6 +20,7 @@ pub use predicate::{
     NamespaceChangeTest, NamespaceTest, NamespaceValue, NumberTest, Operand, PidTest, Predicate, TextMatch,
     TextTest, ValueTest, WorkloadTest,
 };
+pub use register::{AssignedValue, Assignment, Register, RegistersAction};
 pub use scope::{
     CONTAINER_NAME, CONTAINER_REPO, ContainerLabels, LabelTest, NAMESPACE_LABEL, NodeSelector, PodLabels,
     PodSelector, Requirement, Scope, Workload, image_repository,
@@ -58,7 +60,7 @@ impl std::fmt::Display for FieldPath {
     }
 }
 
-pub use user::{FunctionName, UserPlace};
+pub use user::{DigestKind, FileDigest, FileVersions, FunctionName, UserPlace};
 
 /// Name of a policy: unique among the cluster-wide policies, or within its namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -199,6 +201,8 @@ pub enum HookTarget {
         path: String,
         /// Where in it.
         place: UserPlace,
+        /// Which versions of the file are meant.
+        versions: FileVersions,
     },
     /// A file that is mapped as code (`spec.loader`): the LSM hook `mmap_file`, whose events tell of the file.
     Mapping,
@@ -546,7 +550,7 @@ pub struct Actions {
     /// What is done with a socket.
     pub socket: Option<SocketAction>,
     /// What is written into the program.
-    pub set: Option<SetAction>,
+    pub set: Option<ProgramWrite>,
     /// The signal is sent for what the function returned (`matchReturnActions`): never before its end.
     pub late: bool,
     /// The last action as the document names it: `KPROBE_ACTION_*` of the event.
@@ -562,6 +566,13 @@ impl Actions {
     }
 }
 
+impl Actions {
+    /// Whether registers of a program are written.
+    pub fn writes_registers(&self) -> bool {
+        matches!(self.set, Some(ProgramWrite::Registers(_)))
+    }
+}
+
 /// What is done with a socket that a hook reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SocketAction {
@@ -569,6 +580,15 @@ pub struct SocketAction {
     pub arg: Option<usize>,
     /// It is remembered whose it is; otherwise that is forgotten.
     pub track: bool,
+}
+
+/// What is written into a program.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ProgramWrite {
+    /// An argument of a probe.
+    Argument(SetAction),
+    /// The registers.
+    Registers(RegistersAction),
 }
 
 /// A number that is written over an argument of a probe.

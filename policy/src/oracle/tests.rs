@@ -122,7 +122,9 @@ fn place_of<'a>(point: &HookPoint, places: &'a [Place]) -> (&'a Place, Moment) {
             (named("bprm_committed_creds"), Moment::Asked)
         }
         Attach::Fentry | Attach::Kprobe => (exactly(point, places, &named), Moment::Begin),
-        Attach::Tracepoint | Attach::RawTracepoint | Attach::Uprobe => (named(&point.symbol), Moment::Begin),
+        Attach::Tracepoint | Attach::RawTracepoint | Attach::Uprobe | Attach::UprobeRegisters => {
+            (named(&point.symbol), Moment::Begin)
+        }
         Attach::Uretprobe => (named(&point.symbol), Moment::End),
     }
 }

@@ -138,7 +138,11 @@ fn cached_path(attach: Attach, columns: &BTreeSet<ColumnKey>) -> Option<Field> {
             let paths = columns.iter().filter(|column| u32::from(column.source) == from::LICTOR_FROM_FIELD);
             paths.filter_map(|column| column.field).find(|field| field.is_file_argument())
         }
-        Attach::Tracepoint | Attach::RawTracepoint | Attach::Uprobe | Attach::Uretprobe => None,
+        Attach::Tracepoint
+        | Attach::RawTracepoint
+        | Attach::Uprobe
+        | Attach::Uretprobe
+        | Attach::UprobeRegisters => None,
     }
 }
 

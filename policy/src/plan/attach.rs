@@ -71,6 +71,8 @@ pub(super) struct Wants {
     pub(super) hash: bool,
     /// The hook sees the function's end.
     pub(super) on_return: bool,
+    /// Rules write registers of a program.
+    pub(super) registers: bool,
     /// What only the end of the function can tell, if the rules need that: where that is written.
     pub(super) needs_end: Option<FieldPath>,
 }
@@ -91,6 +93,7 @@ impl Wants {
         Self {
             action: strongest.max().unwrap_or(Strongest::Report),
             hash: hook.rules.iter().any(|rule| rule.actions.hash),
+            registers: hook.rules.iter().any(|rule| rule.actions.writes_registers()),
             on_return: hook.on_return || copied.is_some(),
             needs_end: tested.or(copied).or(late),
         }
@@ -163,7 +166,7 @@ pub(super) fn sites(
         }
         HookTarget::Lsm(hook) => lsm(hook, "as the policy names it", wants, facts),
         HookTarget::Mapping => mapping(wants, facts),
-        HookTarget::User { path, place } => {
+        HookTarget::User { path, place, .. } => {
             return user::sites(path, place, wants, facts).map_err(|problem| (problem, None));
         }
     };

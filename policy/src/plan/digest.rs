@@ -286,6 +286,10 @@ fn write_rule(canonical: &mut Canonical, rule: &RulePlan) {
     canonical.number(rule.limit_scope);
     canonical.number(rule.limit_id);
     canonical.number(rule.set_value);
+    canonical.length(rule.assignments.len());
+    for word in rule.assignments.iter().flatten() {
+        canonical.number(*word);
+    }
     canonical.number(u8::from(rule.post));
     canonical.length(rule.calls.len());
     for call in &rule.calls {

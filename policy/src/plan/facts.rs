@@ -1,7 +1,7 @@
 //! What a node's kernel can do, as far as a plan depends on it.
 
-use super::user::FoundPlace;
-use crate::model::{ArgKind, FunctionPattern, MemberPath, Namespace, UserPlace};
+use super::user::{FoundDigest, FoundPlace};
+use crate::model::{ArgKind, DigestKind, FunctionPattern, MemberPath, Namespace, UserPlace};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,6 +52,14 @@ pub trait Symbols: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// See [`UserProblem`].
     fn user_places(&self, _path: &str, _place: &UserPlace) -> Result<Vec<FoundPlace>, UserProblem> {
+        Err(UserProblem::Untold)
+    }
+
+    /// What a program or library of the node is recognised by. By itself it says that nobody can tell.
+    ///
+    /// # Errors
+    /// See [`UserProblem`]; that something is not in the file is none of them.
+    fn file_digest(&self, _path: &str, _kind: DigestKind) -> Result<FoundDigest, UserProblem> {
         Err(UserProblem::Untold)
     }
 

@@ -356,6 +356,8 @@ impl<'a> Writer<'a> {
     fn rules(&mut self, hook: &HookPlan) {
         for rule in &hook.rules {
             let group = hook.groups.get(rule.group as usize);
+            let assignments = self.tables.words.len() as u32;
+            self.tables.words.extend(rule.assignments.iter().flatten());
             let counter = group.and_then(|group| self.counters.get(group.policy as usize));
             self.tables.rules.push(lictor_rule {
                 group: rule.group,
@@ -366,7 +368,7 @@ impl<'a> Writer<'a> {
                 limit_interval_ns: rule.limit_interval_ns,
                 limit_scope: rule.limit_scope,
                 limit_id: rule.limit_id,
-                set_value: rule.set_value,
+                set_value: if rule.assignments.is_empty() { rule.set_value } else { assignments },
                 pad: 0,
             });
         }

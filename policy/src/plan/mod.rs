@@ -85,6 +85,7 @@ mod tests;
 mod trie;
 mod user;
 mod vectors;
+mod writes;
 
 pub use automaton::{Automaton, AutomatonState};
 pub use compile::{Compiled, compile};
@@ -96,7 +97,7 @@ pub use facts::{
 pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
 pub use refusal::Refusal;
 pub use scope::{ScopeSet, scope_entry};
-pub use user::{AskedFiles, FileIdentity, FoundPlace, UserSite};
+pub use user::{AskedFiles, FileIdentity, FoundDigest, FoundPlace, UserSite};
 
 use crate::model::{ArgKind, Call, FieldPath, Mode, PolicyKey, Scope, ShownAction};
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
@@ -170,6 +171,9 @@ pub enum Attach {
     Uretprobe,
     /// BPF LSM program, with one behind it that computes the hash of the file in question.
     LsmHash,
+    /// A place in a program or library where registers are written. Kernels load it as another kind of program, which
+    /// takes no turns with those that only read.
+    UprobeRegisters,
 }
 
 impl Attach {
@@ -186,6 +190,7 @@ impl Attach {
             Self::Uprobe => "uprobe",
             Self::Uretprobe => "uretprobe",
             Self::LsmHash => "lsm+hash",
+            Self::UprobeRegisters => "uprobe_registers",
         }
     }
 
@@ -202,12 +207,13 @@ impl Attach {
             Self::Uprobe => 8,
             Self::Uretprobe => 9,
             Self::LsmHash => 10,
+            Self::UprobeRegisters => 11,
         }
     }
 
     /// Whether what it attaches to is in a program or library.
     pub fn is_in_user_space(self) -> bool {
-        matches!(self, Self::Uprobe | Self::Uretprobe)
+        matches!(self, Self::Uprobe | Self::Uretprobe | Self::UprobeRegisters)
     }
 
     /// Whether a program attached like this can deny the operation.
@@ -277,6 +283,8 @@ pub struct RulePlan {
     pub limit_id: u32,
     /// What SET writes.
     pub set_value: u32,
+    /// What REGISTERS writes, each as the words of a `lictor_assignment`.
+    pub assignments: Vec<[u64; 2]>,
     /// The event is reported (else the record only carries actions for user space).
     pub post: bool,
     /// URLs to call.

@@ -2,23 +2,23 @@
 
 use super::attach::{SIGKILL, Site, Wants, can_hash, hashed_hook, sites};
 use super::columns::{Test, network_keys, text_key};
-use super::facts::NodeFacts;
+use super::facts::{NodeFacts, UserProblem};
 use super::fields::{Field, Resolved};
 use super::numbers;
 use super::reach::Ground;
 use super::refusal::{Problem, Refusal};
-use super::user::AskedFiles;
+use super::user::{self, AskedFiles, FoundDigest, Recognised};
 use super::{ArgPlan, Attach, EventKind, HookPoint, RulePlan, UserSite, process};
 use crate::expression::Code;
 use crate::model::{
-    Actions, Arg, ArgKind, EndpointsPart, EndpointsTest, EndpointsValues, FieldPath, Hook, HookTarget,
-    IntField, IntKind, Mode, NumberTest, OnUnresolved, Policy, PolicyKey, Predicate, RateLimitScope, Rule,
-    Scope, TextMatch, TextTest, ValueTest,
+    Actions, Arg, ArgKind, DigestKind, EndpointsPart, EndpointsTest, EndpointsValues, FieldPath, Hook,
+    HookTarget, IntField, IntKind, Mode, NumberTest, OnUnresolved, Policy, PolicyKey, Predicate,
+    ProgramWrite, RateLimitScope, Rule, Scope, TextMatch, TextTest, UserPlace, ValueTest,
 };
 use crate::violation::{Violation, Warning};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{lictor_column_kind as column, lictor_column_source as from};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// A table of a hook point, in an order that does not depend on who asked first.
@@ -83,6 +83,9 @@ pub(super) struct Placer<'a> {
     /// LSM hooks at which some policy wants the file's hash.
     hashed: BTreeSet<&'a str>,
     sites: HashMap<(HookTarget, Wants), SitesResult>,
+    digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
+    /// Places of files that were asked about besides those of the hooks.
+    places: BTreeSet<(String, UserPlace)>,
 }
 
 /// What was found out about one policy.
@@ -93,11 +96,42 @@ pub(super) struct PlacedPolicy {
     pub(super) warnings: Vec<Warning>,
 }
 
+impl PlacedPolicy {
+    /// A hook in a file that it is not meant for. The hooks of one entry have the file in common: it is told once.
+    fn other_file(&mut self, problem: Problem, policy: &Policy, hook: &Hook) {
+        let at = hook.at.member("binaryDigests");
+        let passed_over = matches!(&hook.target, HookTarget::User { versions, .. } if versions.ignore_others);
+        if problem.other_file && passed_over {
+            let found = problem.found().to_owned();
+            let warning = warning(
+                &policy.key,
+                &at,
+                found,
+                "it is none of those that are meant: the hook is passed over",
+            );
+            if self.warnings.last() != Some(&warning) {
+                self.warnings.push(warning);
+            }
+            return;
+        }
+        let refusal = problem.at(&policy.key, &at);
+        if self.refusals.last() != Some(&refusal) {
+            self.refusals.push(refusal);
+        }
+    }
+}
+
 impl<'a> Placer<'a> {
     pub(super) fn new(facts: &'a NodeFacts, policies: &[&'a Policy]) -> Self {
         let hooks = policies.iter().flat_map(|policy| &policy.hooks);
         let hashed = hooks.filter_map(hashed_hook).filter(|_| can_hash(facts));
-        Self { facts, hashed: hashed.collect(), sites: HashMap::new() }
+        Self {
+            facts,
+            hashed: hashed.collect(),
+            sites: HashMap::new(),
+            digests: BTreeMap::new(),
+            places: BTreeSet::new(),
+        }
     }
 
     /// The places of all hooks of a policy. A hook whose target is missing may be left out.
@@ -105,6 +139,10 @@ impl<'a> Placer<'a> {
         let mut placed = PlacedPolicy::default();
         for hook in &policy.hooks {
             let sites = self.sites(hook);
+            if let Some(problem) = self.other_file(hook, &sites) {
+                placed.other_file(problem, policy, hook);
+                continue;
+            }
             let sites = match &*sites {
                 Ok(sites) => sites,
                 Err((problem, _)) if problem.missing && hook.ignore_missing => {
@@ -125,9 +163,11 @@ impl<'a> Placer<'a> {
                     site,
                     facts: self.facts,
                     expressions: BTreeSet::new(),
+                    asked: Vec::new(),
                     refusals: Vec::new(),
                 };
                 let done = placing.hook();
+                self.places.extend(placing.asked.drain(..));
                 placed.refusals.append(&mut placing.refusals);
                 placed.hooks.push(done);
             }
@@ -138,7 +178,7 @@ impl<'a> Placer<'a> {
     /// What the policies so far have asked about files of the node. Asked once more: the answers are at hand.
     pub(super) fn asked_files(&self) -> AskedFiles {
         let asked = self.sites.keys().filter_map(|(target, _)| match target {
-            HookTarget::User { path, place } => Some((path.as_str(), place)),
+            HookTarget::User { path, place, .. } => Some((path.as_str(), place)),
             HookTarget::Function(_)
             | HookTarget::Functions(_)
             | HookTarget::Syscalls
@@ -148,7 +188,32 @@ impl<'a> Placer<'a> {
             | HookTarget::Lsm(_)
             | HookTarget::Mapping => None,
         });
-        AskedFiles::ask(asked, &*self.facts.symbols)
+        let asked = asked.chain(self.places.iter().map(|(path, place)| (path.as_str(), place)));
+        AskedFiles::ask(asked, self.digests.clone(), &*self.facts.symbols)
+    }
+
+    /// What is wrong with the file of a hook that is not meant for any file.
+    fn other_file(
+        &mut self,
+        hook: &Hook,
+        sites: &Result<Vec<Site>, (Problem, Option<FieldPath>)>,
+    ) -> Option<Problem> {
+        let HookTarget::User { path, versions, .. } = &hook.target else { return None };
+        if versions.digests.is_empty() {
+            return None;
+        }
+        let symbols = &*self.facts.symbols;
+        let answer = |kind| {
+            let known = self.digests.entry((path.clone(), kind));
+            known.or_insert_with(|| symbols.file_digest(path, kind)).clone()
+        };
+        let file = match user::recognise(path, &versions.digests, answer) {
+            Recognised::Yes(file) => Some(file),
+            Recognised::Unknown => None,
+            Recognised::Other(problem) => return Some(problem),
+        };
+        let mut places = sites.iter().flatten().filter_map(|site| site.user.as_ref());
+        places.any(|place| Some(place.file) != file).then(|| user::replaced(path))
     }
 
     fn sites(&mut self, hook: &Hook) -> SitesResult {
@@ -177,10 +242,12 @@ fn warning(policy: &PolicyKey, at: &FieldPath, found: String, advice: &str) -> W
 pub(super) struct Placing<'a> {
     policy: &'a Policy,
     pub(super) hook: &'a Hook,
-    site: &'a Site,
+    pub(super) site: &'a Site,
     pub(super) facts: &'a NodeFacts,
     /// Many rules may ask the same.
     pub(super) expressions: BTreeSet<Rc<Code<Field>>>,
+    /// Other places of the file that were asked about.
+    pub(super) asked: Vec<(String, UserPlace)>,
     refusals: Vec<Refusal>,
 }
 
@@ -372,21 +439,9 @@ impl Placing<'_> {
             };
             Some((resolved?.field?, action.track))
         });
-        let set = rule.actions.set.and_then(|action| self.set(&rule.at, args.get(action.arg).copied()??));
-        PlacedRule { plan: self.plan(number, rule), match_unresolved, scope, tests: tests.0, socket, set }
-    }
-
-    /// The field that is written over; says so when there is no place for 4 bytes.
-    fn set(&mut self, at: &FieldPath, resolved: Resolved) -> Option<Field> {
-        let field = resolved.field.filter(|field| field.is_number() && field.int().0 == 4);
-        let found = match field {
-            Some(field) if field.is_behind_register() => return Some(field),
-            Some(_) => "Set on an argument that is no memory, but a register or a constant",
-            None => "Set on an argument that is no integer of 4 bytes",
-        };
-        let allowed = "arguments that the program's note has as 4 bytes in memory, as `-4@-20(%rbp)`";
-        self.refuse(at, Problem::new(found, allowed));
-        None
+        let mut plan = self.plan(number, rule);
+        let set = self.writes(rule, args, &mut plan);
+        PlacedRule { plan, match_unresolved, scope, tests: tests.0, socket, set }
     }
 
     /// What the rule does.
@@ -439,7 +494,11 @@ impl Placing<'_> {
             limit_interval_ns: rate_limit.map_or(0, |limit| limit.interval_ns),
             limit_scope,
             limit_id: limit_id(&self.policy.key, &self.hook.at, &self.site.point.symbol, number),
-            set_value: set.map_or(0, |set| set.value),
+            set_value: match set {
+                Some(ProgramWrite::Argument(set)) => set.value,
+                Some(ProgramWrite::Registers(_)) | None => 0,
+            },
+            assignments: Vec::new(),
             post: *post,
             calls: calls.clone(),
             shown: actions.shown,

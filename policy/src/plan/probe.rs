@@ -3,6 +3,8 @@
 //! The form is that of `sys/sdt.h` (`SystemTap`, <https://sourceware.org/systemtap/wiki/UserSpaceProbeImplementation>): for each
 //! argument `N@OPERAND`, where N is its size in bytes, negative when it has a sign, and the operand is one of the assembler.
 
+use crate::model::Register;
+
 /// One argument of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ProbeArgument {
@@ -31,27 +33,6 @@ pub(super) enum Operand {
         displacement: i32,
     },
 }
-
-/// The registers of x86-64 by their offset in `struct pt_regs` (arch/x86/include/uapi/asm/ptrace.h), each with the names of
-/// its lowest 64, 32, 16 and 8 bits.
-const REGISTERS: [(i32, [&str; 4]); 16] = [
-    (0, ["r15", "r15d", "r15w", "r15b"]),
-    (8, ["r14", "r14d", "r14w", "r14b"]),
-    (16, ["r13", "r13d", "r13w", "r13b"]),
-    (24, ["r12", "r12d", "r12w", "r12b"]),
-    (32, ["rbp", "ebp", "bp", "bpl"]),
-    (40, ["rbx", "ebx", "bx", "bl"]),
-    (48, ["r11", "r11d", "r11w", "r11b"]),
-    (56, ["r10", "r10d", "r10w", "r10b"]),
-    (64, ["r9", "r9d", "r9w", "r9b"]),
-    (72, ["r8", "r8d", "r8w", "r8b"]),
-    (80, ["rax", "eax", "ax", "al"]),
-    (88, ["rcx", "ecx", "cx", "cl"]),
-    (96, ["rdx", "edx", "dx", "dl"]),
-    (104, ["rsi", "esi", "si", "sil"]),
-    (112, ["rdi", "edi", "di", "dil"]),
-    (152, ["rsp", "esp", "sp", "spl"]),
-];
 
 /// The arguments of a note; one that is not understood is `Err` with its text.
 pub(super) fn arguments(text: &str) -> Vec<Result<ProbeArgument, &str>> {
@@ -91,8 +72,9 @@ fn operand(text: &str) -> Option<Operand> {
     parts.next().is_none().then_some(Operand::Memory { base, index, displacement })
 }
 
+/// A register that holds a value, by its offset in `struct pt_regs`.
 fn register(name: &str) -> Option<i32> {
-    REGISTERS.iter().find(|(_, names)| names.contains(&name)).map(|(offset, _)| *offset)
+    Register::named(name).filter(|one| *one != Register::INSTRUCTION).map(|one| one.offset().into())
 }
 
 fn number_of(text: &str) -> Option<i64> {

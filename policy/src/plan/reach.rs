@@ -4,7 +4,7 @@ use super::Attach;
 use super::facts::{ModuleProblem, NoWay, Parameter, Symbols, TypeClass, Way};
 use super::fields::{Place, Reader};
 use super::refusal::Problem;
-use crate::model::{Arg, ArgKind, ArgSource, Cast, MEMBERS_MAX, MemberPath};
+use crate::model::{Arg, ArgKind, ArgSource, Cast, MEMBERS_MAX, MemberPath, Register};
 use lictor_node_worker_ebpf as wire;
 use std::borrow::Cow;
 
@@ -130,11 +130,11 @@ impl Ground<'_> {
 
     /// The registers, where programs get them.
     pub(super) fn registers(self, reader: &Reader) -> Result<Place<'static>, Problem> {
-        if !matches!(reader, Reader::Syscall { .. } | Reader::Syscall32 { .. })
+        if !matches!(reader, Reader::Syscall { .. } | Reader::Syscall32 { .. } | Reader::User { .. })
             && self.attach != Attach::Kprobe
         {
             let found = format!("source pt_regs of a program that is attached as {}", self.attach.name());
-            let allowed = "system calls, and functions that only a kprobe can attach to: \
+            let allowed = "system calls, functions of programs, and those that only a kprobe can attach to: \
                            other programs are handed arguments and no registers";
             return Err(Problem::new(found, allowed)
                 .hint("read an argument under `args` instead, or the system call"));
@@ -157,8 +157,13 @@ impl Ground<'_> {
             check_kernel_memory(field, reader)?;
         }
         let begins = start(place.parameter.as_deref(), arg.cast.as_ref(), field)?;
+        let mut narrow = None;
         let path = match (&arg.path, arg.source) {
-            (Some(path), ArgSource::Registers) => register(path),
+            (Some(path), ArgSource::Registers) => {
+                let (path, width) = register(path);
+                narrow = width;
+                path
+            }
             (Some(path), ArgSource::Argument | ArgSource::CurrentTask) => path.clone(),
             (None, _) => MemberPath::default(),
         };
@@ -169,6 +174,7 @@ impl Ground<'_> {
         let way = way.map_err(|none| no_way(none, arg))?;
         place.steps = Steps::of(&way);
         place.parameter = match arg.source {
+            ArgSource::Registers if let Some(width) = narrow => Some(Cow::Owned(low_bytes(width))),
             // A register holds anything.
             ArgSource::Registers if arg.kind != ArgKind::Auto => None,
             ArgSource::Argument | ArgSource::CurrentTask | ArgSource::Registers => {
@@ -267,11 +273,25 @@ fn start(parameter: Option<&Parameter>, cast: Option<&Cast>, field: &str) -> Res
     }
 }
 
-/// A register as `struct pt_regs` names it.
-fn register(path: &MemberPath) -> MemberPath {
+/// A register as `struct pt_regs` names it, and how many of its low bytes are meant; `None` = all of them.
+fn register(path: &MemberPath) -> (MemberPath, Option<u8>) {
     let named = path.to_string();
-    let other = REGISTERS.iter().find(|(name, _)| *name == named);
-    other.and_then(|(_, member)| MemberPath::parse(member).ok()).unwrap_or_else(|| path.clone())
+    // The kernel has the names of 16 bits for whole registers; those of the newer ones end in `w`.
+    let part = Register::named(&named)
+        .filter(|part| part.width() < 8 && (part.width() != 2 || named.ends_with('w')));
+    let whole = part.map_or(named, |part| part.whole().to_string());
+    let other =
+        REGISTERS.iter().find(|(name, _)| *name == whole).map_or(whole.as_str(), |(_, member)| *member);
+    (MemberPath::parse(other).unwrap_or_else(|_| path.clone()), part.map(Register::width))
+}
+
+/// What the low bytes of a register are.
+fn low_bytes(width: u8) -> Parameter {
+    Parameter {
+        name: String::new(),
+        type_name: format!("uint{}_t", 8 * u32::from(width)),
+        class: TypeClass::Integer { width, signed: false },
+    }
 }
 
 /// Why nothing is known of the module that `btfTypeModule` names, for people.

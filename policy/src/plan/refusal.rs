@@ -42,15 +42,22 @@ pub(super) struct Problem {
     hint: Option<String>,
     /// What was asked for is not there, which a policy may declare to be no failure.
     pub(super) missing: bool,
+    /// The file is none of those that are meant, which a policy may declare to be no failure as well.
+    pub(super) other_file: bool,
 }
 
 impl Problem {
     pub(super) fn new(found: impl Into<String>, allowed: impl Into<String>) -> Self {
-        Self { found: found.into(), allowed: allowed.into(), hint: None, missing: false }
+        Self { found: found.into(), allowed: allowed.into(), hint: None, missing: false, other_file: false }
     }
 
     pub(super) fn missing(found: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { missing: true, ..Self::new(found, allowed) }
+    }
+
+    #[must_use]
+    pub(super) fn other_file(self) -> Self {
+        Self { other_file: true, ..self }
     }
 
     #[must_use]

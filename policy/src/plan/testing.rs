@@ -5,9 +5,9 @@ use super::facts::{
     Way,
 };
 use super::fields::c_class;
-use super::user::{FileIdentity, FoundPlace, UserSite};
+use super::user::{FileIdentity, FoundDigest, FoundPlace, UserSite};
 use crate::btf::builder::{self, MadeUp};
-use crate::model::{FunctionName, FunctionPattern, MemberPath, Namespace, UserPlace};
+use crate::model::{DigestKind, FileDigest, FunctionName, FunctionPattern, MemberPath, Namespace, UserPlace};
 use crate::violation::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -163,8 +163,9 @@ impl Symbols for FakeSymbols {
         if path != "/bin/program" {
             return Err(UserProblem::NoFile);
         }
-        let file = FileIdentity { device: 0xfe00, inode: 12 };
+        let file = PROGRAM;
         let found = |offset, ref_counter, arguments: &str| FoundPlace {
+            address: 0x40_0000 + offset,
             site: UserSite { path: path.to_owned(), offset, ref_counter, file },
             arguments: arguments.to_owned(),
         };
@@ -188,6 +189,15 @@ impl Symbols for FakeSymbols {
             ]),
             UserPlace::Probe { .. } => Err(UserProblem::NoPlace(vec!["app:step".to_owned()])),
         }
+    }
+
+    /// Of `/bin/program` each digest is as long as it can be, and of the number 7 in each byte; it has no build id.
+    fn file_digest(&self, path: &str, kind: DigestKind) -> Result<FoundDigest, UserProblem> {
+        if path != "/bin/program" {
+            return Err(UserProblem::NoFile);
+        }
+        let digest = FileDigest { kind, bytes: vec![7; *kind.bytes().end()] };
+        Ok(FoundDigest { file: PROGRAM, digest: (kind != DigestKind::BuildId).then_some(digest) })
     }
 
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {
@@ -222,6 +232,9 @@ impl Symbols for FakeSymbols {
 pub fn kernel_and_module() -> (Vec<u8>, Vec<u8>) {
     builder::kernel_and_module()
 }
+
+/// The file `/bin/program`.
+const PROGRAM: FileIdentity = FileIdentity { device: 0xfe00, inode: 12 };
 
 /// The functions and tracepoints that tests hook.
 pub fn symbols() -> FakeSymbols {

@@ -4,9 +4,9 @@ use super::attach::{Site, Strongest, Wants};
 use super::facts::{NodeFacts, Symbols, UserProblem};
 use super::fields::Reader;
 use super::refusal::Problem;
-use super::{Attach, EventKind, HookPoint, probe};
-use crate::model::{FunctionName, UserPlace};
-use std::collections::BTreeMap;
+use super::{Attach, EventKind, HookPoint, probe, writes};
+use crate::model::{DigestKind, FileDigest, FunctionName, UserPlace};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -31,33 +31,50 @@ pub struct UserSite {
 pub struct FoundPlace {
     /// Where it is.
     pub site: UserSite,
+    /// The address that the file gives it.
+    pub address: u64,
     /// Where the arguments of a probe stand, as the file says it (`-4@%edi 8@-16(%rbp)`); empty for functions.
     pub arguments: String,
 }
 
+/// What a file is recognised by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundDigest {
+    /// Which file it was.
+    pub file: FileIdentity,
+    /// What was found; `None` = there is no such note in the file.
+    pub digest: Option<FileDigest>,
+}
+
 /// What was asked about files of the node, and the answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AskedFiles(BTreeMap<(String, UserPlace), Result<Vec<FoundPlace>, UserProblem>>);
+pub struct AskedFiles {
+    places: BTreeMap<(String, UserPlace), Result<Vec<FoundPlace>, UserProblem>>,
+    digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
+}
 
 impl AskedFiles {
     pub(super) fn ask<'a>(
-        asked: impl Iterator<Item = (&'a str, &'a UserPlace)>,
+        places: impl Iterator<Item = (&'a str, &'a UserPlace)>,
+        digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
         symbols: &dyn Symbols,
     ) -> Self {
         let answer = |(path, place): (&str, &UserPlace)| {
             ((path.to_owned(), place.clone()), symbols.user_places(path, place))
         };
-        Self(asked.map(answer).collect())
+        Self { places: places.map(answer).collect(), digests }
     }
 
     /// Adds what was asked elsewhere.
     pub fn add(&mut self, other: &Self) {
-        self.0.extend(other.0.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
+        self.places.extend(other.places.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
+        self.digests.extend(other.digests.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
     }
 
-    /// Whether some answer is another one by now: a file is there, or gone, or replaced.
+    /// Whether some answer is another one by now: a file is there, or gone, or replaced, or has another content.
     pub fn have_changed(&self, symbols: &dyn Symbols) -> bool {
-        self.0.iter().any(|((path, place), answer)| symbols.user_places(path, place) != *answer)
+        self.places.iter().any(|((path, place), answer)| symbols.user_places(path, place) != *answer)
+            || self.digests.iter().any(|((path, kind), answer)| symbols.file_digest(path, *kind) != *answer)
     }
 }
 
@@ -126,11 +143,17 @@ pub(super) fn sites(
 ) -> Result<Vec<Site>, Problem> {
     let found = facts.symbols.user_places(path, place).map_err(|problem| missing(path, place, problem))?;
     let (attach, event) = match place {
+        UserPlace::Function { at_end: false, .. } if wants.registers => {
+            writes::check_kernel(facts)?;
+            (Attach::UprobeRegisters, EventKind::Uprobe)
+        }
         UserPlace::Function { at_end: false, .. } => (Attach::Uprobe, EventKind::Uprobe),
         UserPlace::Function { at_end: true, .. } => (Attach::Uretprobe, EventKind::Uprobe),
         UserPlace::Probe { .. } => (Attach::Uprobe, EventKind::Usdt),
     };
-    let wish = if wants.action >= Strongest::Signal {
+    let wish = if wants.registers {
+        "a rule writes registers"
+    } else if wants.action >= Strongest::Signal {
         "rules report or signal, and nothing here can be denied"
     } else {
         "rules only report"
@@ -148,7 +171,7 @@ pub(super) fn sites(
             }
         }
     };
-    let site = |FoundPlace { site: user, arguments }: FoundPlace| Site {
+    let site = |FoundPlace { site: user, arguments, .. }: FoundPlace| Site {
         point: HookPoint { attach, symbol: user.to_string() },
         reason: format!("{} on {}, {place} of {path}: {wish}", attach.name(), shown(&user.to_string())),
         flags: 0,
@@ -163,7 +186,66 @@ pub(super) fn sites(
     Ok(found.into_iter().map(site).collect())
 }
 
-fn missing(path: &str, place: &UserPlace, problem: UserProblem) -> Problem {
+/// Whether a file is one of those that a policy is meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Recognised {
+    /// It is, and is this file.
+    Yes(FileIdentity),
+    /// It is another one.
+    Other(Problem),
+    /// It cannot be read; asking for a place in it tells why.
+    Unknown,
+}
+
+/// Looks for a digest of the file at `path` among those `allowed`. `answer` tells what the file has of a kind.
+pub(super) fn recognise(
+    path: &str,
+    allowed: &[FileDigest],
+    mut answer: impl FnMut(DigestKind) -> Result<FoundDigest, UserProblem>,
+) -> Recognised {
+    let kinds: BTreeSet<DigestKind> = allowed.iter().map(|digest| digest.kind).collect();
+    let mut found = Vec::with_capacity(kinds.len());
+    for kind in kinds {
+        match answer(kind) {
+            Ok(FoundDigest { file, digest: Some(digest) }) if allowed.contains(&digest) => {
+                return Recognised::Yes(file);
+            }
+            Ok(FoundDigest { digest: Some(digest), .. }) => found.push(format!("`{digest}`")),
+            Ok(FoundDigest { digest: None, .. }) => found.push(format!("no {}", kind.name())),
+            Err(UserProblem::Unreadable(why)) => {
+                return Recognised::Other(Problem::new(format!("the file `{path}`, which {why}"), A_PROGRAM));
+            }
+            Err(UserProblem::Untold | UserProblem::NoFile | UserProblem::NoPlace(_)) => {
+                return Recognised::Unknown;
+            }
+        }
+    }
+    let mut shown: Vec<String> =
+        allowed.iter().take(DIGESTS_SHOWN).map(|digest| format!("`{digest}`")).collect();
+    if allowed.len() > DIGESTS_SHOWN {
+        shown.push(format!("{} more", allowed.len() - DIGESTS_SHOWN));
+    }
+    Recognised::Other(
+        Problem::new(format!("the file `{path}` with {}", found.join(" and ")), shown.join(", "))
+            .other_file()
+            .hint(
+                "`ignore.digestVerificationFailure: true` leaves the hook out where the file is another one",
+            ),
+    )
+}
+
+/// Digests that a refusal names.
+const DIGESTS_SHOWN: usize = 3;
+
+const A_PROGRAM: &str = "programs and libraries in the format ELF for this machine";
+
+/// Its next version is asked about soon: what was asked has changed.
+pub(super) fn replaced(path: &str) -> Problem {
+    let found = format!("the file `{path}`, which was replaced while it was read");
+    Problem::new(found, "a file that stays the same")
+}
+
+pub(super) fn missing(path: &str, place: &UserPlace, problem: UserProblem) -> Problem {
     let what = match place {
         UserPlace::Function { .. } => "place",
         UserPlace::Probe { .. } => "probe",
@@ -175,10 +257,7 @@ fn missing(path: &str, place: &UserPlace, problem: UserProblem) -> Problem {
         ),
         UserProblem::NoFile => Problem::missing(format!("the file `{path}`"), "files of the node")
             .hint("paths are those of the node, not of a container"),
-        UserProblem::Unreadable(why) => Problem::new(
-            format!("the file `{path}`, which {why}"),
-            "programs and libraries in the format ELF for this machine",
-        ),
+        UserProblem::Unreadable(why) => Problem::new(format!("the file `{path}`, which {why}"), A_PROGRAM),
         UserProblem::NoPlace(near) => {
             let allowed = match place {
                 UserPlace::Function { name: FunctionName::Symbol { .. }, .. } => {
@@ -190,7 +269,7 @@ fn missing(path: &str, place: &UserPlace, problem: UserProblem) -> Problem {
             let problem = Problem::missing(format!("{what} `{place}` of the file `{path}`"), allowed);
             match place {
                 UserPlace::Function { name: FunctionName::Symbol { .. }, .. } if near.is_empty() => {
-                    problem.hint("a stripped file has no symbols: name the place by `offsets` or `addrs`")
+                    problem.hint("a stripped file has no symbols, unless it is a Go program: name the place by `offsets` or `addrs`")
                 }
                 UserPlace::Probe { .. } if near.is_empty() => problem.hint("this file has none"),
                 UserPlace::Function { .. } | UserPlace::Probe { .. } => problem.nearest(&near),

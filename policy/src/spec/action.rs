@@ -1,8 +1,12 @@
 //! Actions: what is done when a selector matches.
 
+use super::hook::PLACE;
 use super::shape::TextOrInteger;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Most registers that one action writes.
+pub(crate) const ASSIGNMENTS_MAX: usize = lictor_node_worker_ebpf::LICTOR_MAX_ASSIGNMENTS as usize;
 
 /// Longest URL, bytes: what web servers take.
 pub(crate) const URL_BYTES_MAX: usize = 2048;
@@ -23,17 +27,31 @@ const NAME: &str =
 /// One action and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = [
-    "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset",
-]))]
 pub struct ActionSpec {
     /// What to do.
     pub action: ActionName,
     /// `Override`: the error to return instead of performing the operation, as a negative errno: -1 is EPERM, -13 is
-    /// EACCES.
+    /// EACCES. Under `uprobes` any number of 32 bits, which the function returns at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = -4095, max = -1))]
+    #[schemars(range(min = i32::MIN, max = i32::MAX))]
     pub arg_error: Option<i64>,
+    /// `Override` under `uprobes`: registers to write before the program goes on, as `rax=1`, `rdi=%rsi`, `rbp=8%rsp` or
+    /// `rip=8(%rsp)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = ASSIGNMENTS_MAX))]
+    pub arg_regs: Vec<String>,
+    /// `Override` under `uprobes`: a function of the same file that is executed instead, by its symbol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = PLACE))]
+    pub arg_new_symbol: Option<String>,
+    /// The same by the address that the file gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<TextOrInteger>")]
+    pub arg_new_addr: Option<String>,
+    /// The same by its number of bytes from the beginning of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<TextOrInteger>")]
+    pub arg_new_offset: Option<String>,
     /// `Signal`: number of the signal, 1 to 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
@@ -91,7 +109,7 @@ pub enum ActionName {
     Sigkill,
     /// Send a signal to the process. Signal 9 does what `Sigkill` does.
     Signal,
-    /// Return an error instead of performing the operation.
+    /// Return an error instead of performing the operation; `uprobes`: write the program's registers.
     Override,
     /// Call a URL. The process does not wait for it.
     GetUrl,

@@ -68,7 +68,7 @@ pub struct ArgSpec {
 pub enum SourceName {
     /// The kernel's description of the thread that runs: `resolve` begins at its `struct task_struct`, as `cred.uid.val`.
     CurrentTask,
-    /// The processor's registers: `resolve` names one, as `ax`. At system calls and where a kprobe is attached.
+    /// The processor's registers: `resolve` names one, as `ax`. At system calls, in programs, and where a kprobe is attached.
     PtRegs,
 }
 

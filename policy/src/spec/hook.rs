@@ -15,7 +15,11 @@ pub(crate) const PLACES_MAX: usize = lictor_node_worker_ebpf::LICTOR_MAX_HOOKS a
 /// A path without control characters.
 const PATH: &str = r"^/[^\x00-\x1f\x7f]*$";
 /// A symbol, and maybe how many bytes behind it; as long as a symbol can be.
-const PLACE: &str = r"^[!-*,-~]{1,511}(\+(0x[0-9A-Fa-f]{1,16}|[0-9]{1,19}))?$";
+pub(super) const PLACE: &str = r"^[!-*,-~]{1,511}(\+(0x[0-9A-Fa-f]{1,16}|[0-9]{1,19}))?$";
+/// What a file is recognised by: an algorithm and what it makes of the file, in hexadecimal.
+const DIGEST: &str = r"^(sha1:[0-9A-Fa-f]{40}|sha256:[0-9A-Fa-f]{64}|sha384:[0-9A-Fa-f]{96}|sha512:[0-9A-Fa-f]{128}|build-id:([0-9A-Fa-f]{2}){1,64})$";
+/// Most digests of one uprobe: each is a version of a program, and policies travel in documents of limited size.
+pub(crate) const DIGESTS_MAX: usize = 1024;
 /// A name of something in the kernel.
 const NAME: &str = "^[A-Za-z0-9_.$-]+$";
 /// Least length of a message and of a tag, characters.
@@ -146,7 +150,7 @@ pub struct LsmHookSpec {
 /// A function, or any other place, in a program or library of the node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["btfPath", "data", "binaryDigests"]))]
+#[schemars(extend("x-lictor-later" = ["btfPath"]))]
 pub struct UprobeSpec {
     /// Path of the program or library, as the node itself sees it, at most 255 bytes. `/procRoot/` at its beginning is the
     /// node's `/proc/`.
@@ -182,6 +186,11 @@ pub struct UprobeSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = ARGS_MAX))]
     pub args: Vec<ArgSpec>,
+    /// Values to read and report besides the arguments, from what `source` names: of the thread that runs, or the program's
+    /// registers. With the arguments at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = ARGS_MAX))]
+    pub data: Vec<ArgSpec>,
     /// Which calls matter and what to do about them, in order: the first selector that matches decides. Without
     /// selectors every call is reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -194,6 +203,11 @@ pub struct UprobeSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = TAGS_MAX), inner(length(min = MESSAGE_CHARS_MIN)))]
     pub tags: Vec<String>,
+    /// The versions of the file that are meant, each as `sha256:HEX`; `sha1`, `sha384`, `sha512` and `build-id` may stand
+    /// before the colon, too. The file has to be one of them. Without digests any file is meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = DIGESTS_MAX), inner(regex(pattern = DIGEST)))]
+    pub binary_digests: Vec<String>,
     /// What to pass over instead of refusing the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore: Option<UprobeIgnoreSpec>,
@@ -202,11 +216,13 @@ pub struct UprobeSpec {
 /// What to pass over instead of refusing the policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["digestVerificationFailure"]))]
 pub struct UprobeIgnoreSpec {
     /// The node has no such file, or the file no such function: leave this hook out.
     #[serde(default)]
     pub call_not_found: bool,
+    /// The file is none of those that `binaryDigests` names: leave this hook out.
+    #[serde(default)]
+    pub digest_verification_failure: bool,
 }
 
 /// A probe that the authors of a program put into it (USDT), found by its name.

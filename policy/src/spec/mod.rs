@@ -21,8 +21,8 @@ mod policy;
 mod selector;
 mod shape;
 
+pub(crate) use action::{ASSIGNMENTS_MAX, DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, URL_BYTES_MAX};
 pub use action::{ActionName, ActionSpec, RateLimitScopeName, SocketActionName};
-pub(crate) use action::{DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, URL_BYTES_MAX};
 pub(crate) use argument::LABEL_BYTES_MAX;
 pub use argument::{ArgSpec, SourceName, TypeName};
 pub(crate) use decode::{decode, decode_as};
@@ -32,7 +32,7 @@ pub use filter::{
     NamespaceChangeFilter, NamespaceFilter, NamespaceName, Operator, PidFilter, ValueFilter,
 };
 pub(crate) use hook::{
-    ARGS_MAX, BINARY_BYTES_MAX, MESSAGE_CHARS_MIN, PLACES_MAX, SYMBOL_BYTES_MAX, TAGS_MAX,
+    ARGS_MAX, BINARY_BYTES_MAX, DIGESTS_MAX, MESSAGE_CHARS_MIN, PLACES_MAX, SYMBOL_BYTES_MAX, TAGS_MAX,
 };
 pub use hook::{IgnoreSpec, KprobeSpec, LsmHookSpec, TracepointSpec, UprobeIgnoreSpec, UprobeSpec, UsdtSpec};
 pub use label_selector::{LabelOperator, LabelRequirement, LabelSelector};

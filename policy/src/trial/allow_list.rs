@@ -189,7 +189,7 @@ impl<'a> AllowList<'a> {
             HookTarget::Tracepoint { subsystem, event, .. } => {
                 ("tracepoints", format!("  - subsystem: {subsystem}\n    event: {event}\n"))
             }
-            HookTarget::User { path, place } => user_text(path, place),
+            HookTarget::User { path, place, .. } => user_text(path, place),
             // Events happen at one function. What was mapped is told, and not asked.
             HookTarget::Functions(_) | HookTarget::Syscalls | HookTarget::Mapping => return Ok(None),
         };

@@ -146,10 +146,10 @@ pub fn parse(line: &str) -> Result<Line, String> {
         (event, HookTarget::Tracepoint { subsystem, event: name, raw: false })
     } else if let Some(event) = known("process_uprobe") {
         let path = name(event, "path")?;
-        (event, HookTarget::User { path, place: UserPlace::function(&name(event, "symbol")?) })
+        (event, UserPlace::function(&name(event, "symbol")?).of(&path))
     } else if let Some(event) = known("process_usdt") {
         let (path, provider, name) = (name(event, "path")?, name(event, "provider")?, name(event, "name")?);
-        (event, HookTarget::User { path, place: UserPlace::Probe { provider, name } })
+        (event, UserPlace::Probe { provider, name }.of(&path))
     } else {
         let event = members.keys().any(|name| name.starts_with("process_") || name == "rate_limit_info");
         return if event { Ok(Line::Other) } else { Err("JSON that is no event line".to_owned()) };

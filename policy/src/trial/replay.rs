@@ -326,7 +326,7 @@ fn words(event: &Recorded) -> String {
         HookTarget::Syscall32(name) => format!("{ABI_32}/sys_{name}"),
         HookTarget::Syscalls => "every system call".to_owned(),
         HookTarget::Tracepoint { subsystem, event, .. } => format!("{subsystem}/{event}"),
-        HookTarget::User { path, place } => format!("{place} of {path}"),
+        HookTarget::User { path, place, .. } => format!("{place} of {path}"),
         HookTarget::Mapping => "loader".to_owned(),
     };
     let values = event.args.iter().map(|value| match value {

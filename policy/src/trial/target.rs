@@ -38,7 +38,7 @@ pub(super) fn of(spec: &EventSpec) -> Result<HookTarget, Wrong> {
     if let Some(text) = &spec.uprobe {
         let allowed = "a path and a symbol, as /bin/bash:readline";
         let (path, symbol) = in_file(text).ok_or_else(|| wrong("uprobe", text, allowed))?;
-        return Ok(HookTarget::User { path: path.to_owned(), place: UserPlace::function(symbol) });
+        return Ok(UserPlace::function(symbol).of(path));
     }
     if let Some(text) = &spec.usdt {
         let allowed = "a path, a provider and a name, as /usr/bin/python3:python:line";
@@ -46,7 +46,7 @@ pub(super) fn of(spec: &EventSpec) -> Result<HookTarget, Wrong> {
             let (path, name) = in_file(text)?;
             let (path, provider) = in_file(path)?;
             let place = UserPlace::Probe { provider: provider.to_owned(), name: name.to_owned() };
-            Some(HookTarget::User { path: path.to_owned(), place })
+            Some(place.of(path))
         };
         return probe().ok_or_else(|| wrong("usdt", text, allowed));
     }

@@ -1,8 +1,10 @@
 //! Actions: from a list to what is done.
 
+use super::registers;
 use super::report::{Report, quoted};
 use crate::model::{
-    Actions, Call, FieldPath, RateLimit, RateLimitScope, SetAction, ShownAction, SocketAction, Stacks,
+    Actions, Call, FieldPath, ProgramWrite, RateLimit, RateLimitScope, SetAction, ShownAction, SocketAction,
+    Stacks,
 };
 use crate::spec::{
     ActionName, ActionSpec, DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, RateLimitScopeName, URL_BYTES_MAX,
@@ -10,6 +12,9 @@ use crate::spec::{
 
 /// Longest rate limit: a year. Longer ones are slips, and nanoseconds of up to 584 years fit the kernel's tables.
 const RATE_LIMIT_SECONDS_MAX: u64 = 365 * 24 * 3600;
+
+/// What the kernel takes for an error.
+const ERRNOS: std::ops::RangeInclusive<i64> = -4095..=-1;
 
 /// `SIGKILL`
 const SIGKILL: u8 = 9;
@@ -36,6 +41,8 @@ pub(super) struct Abilities {
     pub(super) deny: bool,
     /// The process can be sent a signal.
     pub(super) signal: bool,
+    /// The program's registers can be written.
+    pub(super) registers: bool,
     /// What is being executed there.
     pub(super) within: Within,
     /// It is asked about a file whose hash the kernel can compute.
@@ -96,6 +103,9 @@ pub(super) fn fold(
             }
             ActionName::Sigkill => actions.signal = Some(SIGKILL),
             ActionName::Signal => actions.signal = signal(spec, &at, report).or(actions.signal),
+            ActionName::Override if abilities.registers => {
+                actions.set = registers::action(spec, &at, report).map(ProgramWrite::Registers);
+            }
             ActionName::Override => actions.deny = error(spec, abilities, &at, report),
             ActionName::GetUrl => actions.calls.extend(url(spec, &at, report).map(Call::Url)),
             ActionName::DnsLookup => actions.calls.extend(name(spec, &at, report).map(Call::Name)),
@@ -103,7 +113,7 @@ pub(super) fn fold(
                 let arg = usize::try_from(spec.arg_sock.unwrap_or(0)).ok();
                 actions.socket = Some(SocketAction { arg, track: spec.action == ActionName::TrackSock });
             }
-            ActionName::Set => actions.set = set(spec, abilities, &at, report),
+            ActionName::Set => actions.set = set(spec, abilities, &at, report).map(ProgramWrite::Argument),
         }
         actions.shown = shown(spec.action);
     }
@@ -142,7 +152,7 @@ pub(super) fn at_the_end(
     }
     let reason =
         if abilities.signal { "the operation is done when the function has ended" } else { abilities.reason };
-    let late = fold(specs, Abilities { deny: false, reason, ..abilities }, at, report);
+    let late = fold(specs, Abilities { deny: false, registers: false, reason, ..abilities }, at, report);
     actions.post &= late.post;
     actions.rate_limit = late.rate_limit.or(actions.rate_limit);
     actions.stacks.kernel |= late.stacks.kernel;
@@ -173,6 +183,12 @@ fn shown(action: ActionName) -> ShownAction {
 
 /// Arguments that belong to other actions.
 fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
+    if let Some(name) = registers::given(spec)
+        && spec.action != ActionName::Override
+    {
+        let hint = "it has no effect here: it belongs to `Override`";
+        report.warn(&at.member(name), format!("`{name}` of `{:?}`", spec.action), hint);
+    }
     let given = [
         ("argError", spec.arg_error.is_some(), ActionName::Override),
         ("argSig", spec.arg_sig.is_some(), ActionName::Signal),
@@ -288,10 +304,19 @@ fn error(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut R
         report.refuse_with(
             &at.member("action"),
             "`Override`",
-            "`Override` on lsmhooks, on functions whose name begins with `security_`, and on system calls",
+            "`Override` on lsmhooks, on functions whose name begins with `security_`, on system calls, and at the \
+             beginning of functions of programs",
             abilities.reason,
         );
         return None;
+    }
+    if let Some(name) = registers::given(spec) {
+        report.refuse_with(
+            &at.member(name),
+            format!("`{name}` where no program's registers are"),
+            "`argError`",
+            "registers are written under `uprobes`, at the beginning of a function",
+        );
     }
     if spec.arg_error.is_none() {
         report.refuse_with(
@@ -301,7 +326,11 @@ fn error(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut R
             "without an error to return nothing would be denied; -1 is EPERM",
         );
     }
-    i16::try_from(spec.arg_error?).ok()
+    let number = spec.arg_error?;
+    if !ERRNOS.contains(&number) {
+        report.refuse(&at.member("argError"), format!("`{number}`"), "a negative errno, -4095 to -1");
+    }
+    i16::try_from(number).ok()
 }
 
 fn set(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> Option<SetAction> {

@@ -53,7 +53,14 @@ pub(super) fn kprobe(
         return_arg,
         on_return: spec.on_return,
         origin,
-        abilities: Abilities { deny, signal: !watches, within: Within::Kernel, hash: false, reason },
+        abilities: Abilities {
+            deny,
+            signal: !watches,
+            registers: false,
+            within: Within::Kernel,
+            hash: false,
+            reason,
+        },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -125,6 +132,7 @@ pub(super) fn tracepoint(
         abilities: Abilities {
             deny: false,
             signal: true,
+            registers: false,
             within: Within::Kernel,
             hash: false,
             reason: "a tracepoint only watches: it cannot make the operation fail",
@@ -147,7 +155,14 @@ pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &
         return_arg: None,
         on_return: false,
         origin: Origin::Lsm,
-        abilities: Abilities { deny: true, signal: true, within: Within::Kernel, hash, reason: "" },
+        abilities: Abilities {
+            deny: true,
+            signal: true,
+            registers: false,
+            within: Within::Kernel,
+            hash,
+            reason: "",
+        },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -164,7 +179,8 @@ pub(super) fn uprobe(
     at: &FieldPath,
     report: &mut Report,
 ) -> Vec<Option<Hook>> {
-    let targets = user::functions(spec, at, report);
+    let versions = user::versions(spec, at, report);
+    let targets = user::functions(spec, &versions, at, report);
     if spec.on_return && !spec.args.is_empty() {
         let hint = "give the beginning of the function a hook of its own";
         let found = "arguments besides `return: true`";
@@ -178,11 +194,11 @@ pub(super) fn uprobe(
     let parts = Parts {
         target: targets.first().cloned(),
         args: &spec.args,
-        data: &[],
+        data: &spec.data,
         return_arg: return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Program, at, report),
         on_return: spec.on_return,
         origin: Origin::Program,
-        abilities: IN_PROGRAMS,
+        abilities: Abilities { registers: !spec.on_return, ..IN_PROGRAMS },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -217,9 +233,10 @@ pub(super) fn usdt(spec: &UsdtSpec, shared: &Shared, at: &FieldPath, report: &mu
 const IN_PROGRAMS: Abilities = Abilities {
     deny: false,
     signal: true,
+    registers: false,
     within: Within::Program,
     hash: false,
-    reason: "a function of a program cannot be made to fail; `Sigkill` ends the program before it runs",
+    reason: "this place of a program cannot be made to fail; `Sigkill` ends the program before it goes on",
 };
 
 /// What all kinds of hooks have.

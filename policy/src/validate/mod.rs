@@ -13,6 +13,7 @@ mod loader;
 mod names;
 mod number;
 mod process;
+mod registers;
 mod report;
 mod scope;
 mod selector;

@@ -7,7 +7,7 @@ use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::{contradiction, process, scope, value};
 use crate::model::{
-    Actions, Arg, ArgKind, FieldPath, Operand, Origin, Predicate, Rule, SetAction, SocketAction,
+    Actions, Arg, ArgKind, FieldPath, Operand, Origin, Predicate, ProgramWrite, Rule, SetAction, SocketAction,
 };
 use crate::spec::{Operator, SelectorSpec, ValueFilter};
 use lictor_node_worker_ebpf::LICTOR_MAX_RULES;
@@ -112,7 +112,7 @@ fn rule(spec: &SelectorSpec, around: &Surroundings, at: &FieldPath, report: &mut
     if let Some(socket) = actions.socket {
         is_socket(kind(socket.arg), socket, around, &actions_at, report);
     }
-    if let Some(set) = actions.set {
+    if let Some(ProgramWrite::Argument(set)) = actions.set {
         is_number(kind(Some(set.arg)), set, around, &actions_at, report);
     }
     let label = parts.iter().find_map(|part| label(part.spec.label.as_deref(), &part.at, report));

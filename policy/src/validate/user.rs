@@ -2,8 +2,8 @@
 
 use super::hook::name;
 use super::report::{Report, quoted};
-use crate::model::{FieldPath, FunctionName, HookTarget, UserPlace};
-use crate::spec::{BINARY_BYTES_MAX, Kind, PLACES_MAX, SYMBOL_BYTES_MAX, UprobeSpec, UsdtSpec};
+use crate::model::{DigestKind, FieldPath, FileDigest, FileVersions, FunctionName, HookTarget, UserPlace};
+use crate::spec::{BINARY_BYTES_MAX, DIGESTS_MAX, Kind, PLACES_MAX, SYMBOL_BYTES_MAX, UprobeSpec, UsdtSpec};
 
 /// Where the established implementation has the node's `/proc`; policies name processes of the node by it.
 const NODE_PROC: &str = "/procRoot/";
@@ -18,7 +18,12 @@ pub(super) fn only_cluster_wide(kind: Kind, at: &FieldPath, report: &mut Report)
 }
 
 /// The places that an uprobe names.
-pub(super) fn functions(spec: &UprobeSpec, at: &FieldPath, report: &mut Report) -> Vec<HookTarget> {
+pub(super) fn functions(
+    spec: &UprobeSpec,
+    versions: &FileVersions,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Vec<HookTarget> {
     let path = path(&spec.path, &at.member("path"), report);
     let kinds =
         [("symbols", spec.symbols.len()), ("offsets", spec.offsets.len()), ("addrs", spec.addrs.len())];
@@ -57,9 +62,51 @@ pub(super) fn functions(spec: &UprobeSpec, at: &FieldPath, report: &mut Report) 
     let at_end = spec.on_return;
     let target = |(name, ref_counter): (Option<FunctionName>, u32)| {
         let place = UserPlace::Function { name: name?, ref_counter, at_end };
-        Some(HookTarget::User { path: path.clone(), place })
+        Some(HookTarget::User { path: path.clone(), place, versions: versions.clone() })
     };
     names.into_iter().zip(counters).filter_map(target).collect()
+}
+
+/// The versions of the file that an uprobe is meant for.
+pub(super) fn versions(spec: &UprobeSpec, at: &FieldPath, report: &mut Report) -> FileVersions {
+    let place = at.member("binaryDigests");
+    let mut digests: Vec<FileDigest> = Vec::with_capacity(spec.binary_digests.len().min(DIGESTS_MAX));
+    if spec.binary_digests.len() > DIGESTS_MAX {
+        let found = format!("{} digests", spec.binary_digests.len());
+        report.refuse(&place, found, format!("at most {DIGESTS_MAX}"));
+        return FileVersions::default();
+    }
+    for (number, text) in spec.binary_digests.iter().enumerate() {
+        match FileDigest::parse(text) {
+            Some(digest) if digests.contains(&digest) => {
+                report.warn(&place.index(number), "a digest a second time", "it has no effect");
+            }
+            Some(digest) => digests.push(digest),
+            None => report.refuse(&place.index(number), quoted(text), digest_allowed(text)),
+        }
+    }
+    let ignore_others = spec.ignore.is_some_and(|ignore| ignore.digest_verification_failure);
+    if spec.binary_digests.is_empty() && ignore_others {
+        let at = at.member("ignore").member("digestVerificationFailure");
+        report.warn(&at, "`digestVerificationFailure` without `binaryDigests`", "it has no effect alone");
+    }
+    FileVersions { digests, ignore_others }
+}
+
+/// What a digest looks like, by the algorithm that the text names.
+fn digest_allowed(text: &str) -> String {
+    let name = text.split_once(':').map_or(text, |(name, _)| name);
+    match DigestKind::ALL.into_iter().find(|kind| kind.name() == name) {
+        Some(DigestKind::BuildId) => {
+            let most = 2 * DigestKind::BuildId.bytes().end();
+            format!("`build-id:` and an even number of hexadecimal digits, at most {most}")
+        }
+        Some(kind) => format!("`{name}:` and {} hexadecimal digits", 2 * kind.bytes().end()),
+        None => {
+            let names = DigestKind::ALL.map(DigestKind::name);
+            format!("`ALGORITHM:HEX` with one of the algorithms {}", names.join(", "))
+        }
+    }
 }
 
 /// The place of a USDT.
@@ -67,7 +114,8 @@ pub(super) fn probe(spec: &UsdtSpec, at: &FieldPath, report: &mut Report) -> Opt
     let path = path(&spec.path, &at.member("path"), report);
     let provider = name(&spec.provider, "a probe's provider", &at.member("provider"), report);
     let probe = name(&spec.name, "a probe", &at.member("name"), report);
-    Some(HookTarget::User { path: path?, place: UserPlace::Probe { provider: provider?, name: probe? } })
+    let place = UserPlace::Probe { provider: provider?, name: probe? };
+    Some(HookTarget::User { path: path?, place, versions: FileVersions::default() })
 }
 
 /// Two hooks at one place would report each event twice.
@@ -101,7 +149,7 @@ fn counters(spec: &UprobeSpec, places: usize, at: &FieldPath, report: &mut Repor
 }
 
 /// `NAME` or `NAME+OFFSET`, the offset in decimal or, after `0x`, in hexadecimal.
-fn symbol(text: &str, at: &FieldPath, report: &mut Report) -> Option<FunctionName> {
+pub(super) fn symbol(text: &str, at: &FieldPath, report: &mut Report) -> Option<FunctionName> {
     let (name, plus) = match text.rsplit_once('+') {
         Some((name, plus)) => {
             let number = match plus.strip_prefix("0x") {

@@ -6,9 +6,10 @@ use lictor_node_worker::kernel::{self, Engine, facts};
 use lictor_node_worker::port::{
     Applied, ApplyError, KernelPort, PodNumbers, RecordSource, RevisionDecoder, error_chain,
 };
-use lictor_policy::model::{FunctionPattern, MemberPath, Policy, UserPlace};
+use lictor_policy::model::{DigestKind, FunctionPattern, MemberPath, Policy, UserPlace};
 use lictor_policy::plan::{
-    FoundPlace, NoWay, NodeFacts, Plan, Signature, Symbols, TracepointField, UserProblem, Way, compile,
+    FoundDigest, FoundPlace, NoWay, NodeFacts, Plan, Signature, Symbols, TracepointField, UserProblem, Way,
+    compile,
 };
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +56,10 @@ impl Symbols for Hidden {
 
     fn user_places(&self, path: &str, place: &UserPlace) -> Result<Vec<FoundPlace>, UserProblem> {
         self.symbols.user_places(path, place)
+    }
+
+    fn file_digest(&self, path: &str, kind: DigestKind) -> Result<FoundDigest, UserProblem> {
+        self.symbols.file_digest(path, kind)
     }
 
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {

@@ -64,7 +64,7 @@ fn others() -> Vec<Place> {
         event: event.to_owned(),
         raw: false,
     };
-    let run = HookTarget::User { path: "/bin/program".to_owned(), place: UserPlace::function("run") };
+    let run = UserPlace::function("run").of("/bin/program");
     let common = || vec![int(2, false), int(1, false), int(1, false), int(4, true)];
     vec![
         place(run, vec![int(8, true), TypeClass::CharPointer, int(8, false)], None, false),

@@ -1,12 +1,18 @@
 //! Programs and libraries of the node: where their functions and probes are.
 
-use lictor_policy::model::{FunctionName, UserPlace};
-use lictor_policy::plan::{FileIdentity, FoundPlace, UserProblem, UserSite};
-use object::read::elf::{ElfFile64, ProgramHeader as _, SectionHeader as _};
+mod digest;
+mod go;
+mod pclntab;
+
+use lictor_policy::model::{DigestKind, FunctionName, UserPlace};
+use lictor_policy::plan::{FileIdentity, FoundDigest, FoundPlace, UserProblem, UserSite};
+use object::read::elf::{ElfFile64, ElfSymbol64, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, SymbolKind, elf};
+use pclntab::Function;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
+use std::hash::Hash;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 /// Names to suggest for one that does not exist.
 const SUGGESTIONS_MAX: usize = 3;
 
-/// Answers that are kept.
+/// Answers that are kept, of each kind.
 const ANSWERS_MAX: usize = 4096;
 
 /// A file as it was when something was found in it.
@@ -24,6 +30,20 @@ struct Version {
     identity: FileIdentity,
     bytes: u64,
     modified: (i64, i64),
+    /// Unlike the time before, nobody can set it back.
+    changed: (i64, i64),
+}
+
+impl Version {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            identity: FileIdentity { device: metadata.dev(), inode: metadata.ino() },
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
 }
 
 type Answer = Result<Vec<FoundPlace>, UserProblem>;
@@ -32,30 +52,56 @@ type Answer = Result<Vec<FoundPlace>, UserProblem>;
 #[derive(Debug)]
 pub(super) struct Binaries {
     root: PathBuf,
-    answers: Mutex<HashMap<(String, UserPlace), (Version, Answer)>>,
+    places: Answers<UserPlace, Answer>,
+    digests: Answers<DigestKind, Result<FoundDigest, UserProblem>>,
 }
 
 impl Binaries {
     /// Those of the machine whose file system is at `root`.
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), answers: Mutex::default() }
+        Self { root: root.to_owned(), places: Answers::default(), digests: Answers::default() }
     }
 
     /// Where a place is.
     pub(super) fn places(&self, path: &str, place: &UserPlace) -> Answer {
-        let (file, identity) = open(&self.root, path).map_err(|error| unreadable(&error))?;
-        let metadata = file.metadata().map_err(|error| unreadable(&error))?;
-        if !metadata.is_file() {
+        let (file, version) = self.open(path)?;
+        self.places.get(path, place, version, || read(file, path, version.identity, place))
+    }
+
+    /// What a file is recognised by.
+    pub(super) fn digest(&self, path: &str, kind: DigestKind) -> Result<FoundDigest, UserProblem> {
+        let (file, version) = self.open(path)?;
+        self.digests.get(path, &kind, version, || digest::found(&file, version, kind))
+    }
+
+    fn open(&self, path: &str) -> Result<(File, Version), UserProblem> {
+        let (file, _) = open(&self.root, path).map_err(|error| unreadable(&error))?;
+        if !file.metadata().map_err(|error| unreadable(&error))?.is_file() {
             return Err(UserProblem::Unreadable("is no regular file".to_owned()));
         }
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        let version = Version { identity, bytes: metadata.len(), modified };
-        let key = (path.to_owned(), place.clone());
-        let known = || self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = Version::of(&file).map_err(|error| unreadable(&error))?;
+        Ok((file, version))
+    }
+}
+
+/// What was found out about files, by path and question, each as long as the file is the same.
+#[derive(Debug)]
+struct Answers<Q, A>(Mutex<HashMap<(String, Q), (Version, A)>>);
+
+impl<Q, A> Default for Answers<Q, A> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<Q: Clone + Eq + Hash, A: Clone> Answers<Q, A> {
+    fn get(&self, path: &str, question: &Q, version: Version, find: impl FnOnce() -> A) -> A {
+        let key = (path.to_owned(), question.clone());
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, answer)) = known().get(&key).filter(|(found, _)| *found == version) {
             return answer.clone();
         }
-        let answer = read(file, path, identity, place);
+        let answer = find();
         let mut answers = known();
         if answers.len() >= ANSWERS_MAX {
             answers.clear();
@@ -117,14 +163,18 @@ fn read(file: File, path: &str, identity: FileIdentity, place: &UserPlace) -> An
     match place {
         UserPlace::Function { name, ref_counter, .. } => {
             let offsets = offsets(&elf, name)?;
-            let found = |offset| FoundPlace { site: site(offset, *ref_counter), arguments: String::new() };
-            Ok(offsets.into_iter().map(found).collect())
+            let found = |offset| {
+                let address = address_of(&elf, offset)?;
+                Some(FoundPlace { site: site(offset, *ref_counter), address, arguments: String::new() })
+            };
+            Ok(offsets.into_iter().filter_map(found).collect())
         }
         UserPlace::Probe { provider, name } => {
             let probes = probes(&elf).map_err(damaged)?;
             let wanted = |probe: &&Probe| probe.provider == *provider && probe.name == *name;
             let found = |probe: &Probe| FoundPlace {
                 site: site(probe.offset, probe.ref_counter),
+                address: probe.address,
                 arguments: probe.arguments.clone(),
             };
             let places: Vec<FoundPlace> = probes.iter().filter(wanted).map(found).collect();
@@ -143,6 +193,12 @@ const MACHINE: u16 = elf::EM_X86_64;
 #[cfg(target_arch = "aarch64")]
 const MACHINE: u16 = elf::EM_AARCH64;
 
+/// A relocation that is an address of the file, moved by as much as the file is.
+#[cfg(target_arch = "x86_64")]
+const RELATIVE: u32 = elf::R_X86_64_RELATIVE;
+#[cfg(target_arch = "aarch64")]
+const RELATIVE: u32 = elf::R_AARCH64_RELATIVE;
+
 fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> UserProblem {
     let names = lictor_policy::nearest(wanted, names, SUGGESTIONS_MAX);
     UserProblem::NoPlace(names.into_iter().map(str::to_owned).collect())
@@ -154,17 +210,15 @@ fn offsets(elf: &Elf<'_>, name: &FunctionName) -> Result<BTreeSet<u64>, UserProb
     let nowhere = || UserProblem::NoPlace(Vec::new());
     match name {
         FunctionName::Symbol { name, plus } => {
-            let symbols = || elf.symbols().chain(elf.dynamic_symbols());
-            let functions =
-                || symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition());
-            let here =
-                functions().filter(|symbol| symbol.name_bytes().is_ok_and(|found| found == name.as_bytes()));
+            let functions = functions(elf);
+            let here = functions.iter().filter(|function| function.name == name.as_bytes());
             let found: BTreeSet<u64> = here
-                .filter(|symbol| *plus == 0 || *plus < symbol.size())
-                .filter_map(|symbol| code(symbol.address().checked_add(*plus)?))
+                .filter(|function| *plus == 0 || *plus < function.bytes)
+                .filter_map(|function| code(function.address.checked_add(*plus)?))
                 .collect();
             if found.is_empty() {
-                return Err(near(name, functions().filter_map(|symbol| symbol.name().ok())));
+                let names = functions.iter().filter_map(|function| str::from_utf8(function.name).ok());
+                return Err(near(name, names));
             }
             Ok(found)
         }
@@ -184,6 +238,18 @@ fn offsets(elf: &Elf<'_>, name: &FunctionName) -> Result<BTreeSet<u64>, UserProb
     }
 }
 
+/// The functions that a file has names of: by its symbols, or by the table of a Go program that was stripped of them.
+fn functions<'a>(elf: &Elf<'a>) -> Vec<Function<'a>> {
+    let symbols = elf.symbols().chain(elf.dynamic_symbols());
+    let defined = symbols.filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition());
+    let function = |symbol: ElfSymbol64<'a, '_, Endianness, &'a ReadCache<File>>| {
+        let name = symbol.name_bytes().ok()?;
+        Some(Function { name, address: symbol.address(), bytes: symbol.size() })
+    };
+    let named = defined.filter_map(function);
+    if elf.symbols().next().is_none() { named.chain(go::functions(elf)).collect() } else { named.collect() }
+}
+
 fn is_code(header: &elf::ProgramHeader64<Endianness>, endian: Endianness) -> bool {
     header.p_type(endian) == elf::PT_LOAD && header.p_flags(endian) & elf::PF_X != 0
 }
@@ -199,12 +265,23 @@ fn offset_of(elf: &Elf<'_>, address: u64, code: bool) -> Option<u64> {
     })
 }
 
+/// The address that the file gives code of it.
+fn address_of(elf: &Elf<'_>, offset: u64) -> Option<u64> {
+    let endian = elf.endian();
+    elf.elf_program_headers().iter().find_map(|header| {
+        let (begin, bytes) = header.file_range(endian);
+        let within = offset.checked_sub(begin).filter(|within| *within < bytes && is_code(header, endian))?;
+        header.p_vaddr(endian).checked_add(within)
+    })
+}
+
 /// A probe of the file.
 #[derive(Debug)]
 struct Probe {
     provider: String,
     name: String,
     arguments: String,
+    address: u64,
     offset: u64,
     ref_counter: u32,
 }
@@ -238,12 +315,13 @@ fn probe(elf: &Elf<'_>, description: &[u8], base: Option<u64>) -> Option<Probe> 
     let moved = base.map_or(0, |base| base.wrapping_sub(number(8)));
     let mut texts = texts.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
     let (provider, name, arguments) = (texts.next()?, texts.next()?, texts.next()?);
-    let offset = offset_of(elf, number(0).wrapping_add(moved), true)?;
+    let address = number(0).wrapping_add(moved);
+    let offset = offset_of(elf, address, true)?;
     let ref_counter = match number(16) {
         0 => 0,
         address => u32::try_from(offset_of(elf, address, false)?).ok()?,
     };
-    Some(Probe { provider, name, arguments, offset, ref_counter })
+    Some(Probe { provider, name, arguments, address, offset, ref_counter })
 }
 
 #[cfg(test)]
@@ -268,7 +346,7 @@ mod tests {
     fn a_function_is_found_by_symbol_address_and_offset() {
         let (_root, binaries, program) = machine();
         let main = binaries.places("/program", &UserPlace::function("main")).unwrap();
-        let [FoundPlace { site, arguments }] = &main[..] else { panic!("{main:?}") };
+        let [FoundPlace { site, arguments, .. }] = &main[..] else { panic!("{main:?}") };
         assert_eq!((site.path.as_str(), arguments.as_str()), ("/program", ""));
         assert_eq!(site.file.inode, fs::metadata(&program).unwrap().ino());
         let by_offset = binaries.places("/program", &function(FunctionName::Offset(site.offset))).unwrap();

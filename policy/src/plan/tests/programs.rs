@@ -1,0 +1,257 @@
+//! Hooks in programs and libraries.
+
+use super::policy;
+use crate::plan::testing::{FakeSymbols, facts};
+use crate::plan::*;
+use lictor_node_worker_ebpf as wire;
+
+/// What came of a policy with these uprobes: refusals, warnings, hook points.
+fn outcome(spec: &str) -> (Vec<String>, Vec<String>, Vec<String>) {
+    let compiled = compile(&[policy("p", spec)], &facts());
+    let refusals = compiled.refusals.iter().map(ToString::to_string).collect();
+    let warnings = compiled.warnings.iter().map(ToString::to_string).collect();
+    (refusals, warnings, compiled.plan.hooks.iter().map(|hook| hook.point.to_string()).collect())
+}
+
+/// An uprobe at two places of the made-up program, whose digests have the number 7 in each byte.
+fn meant_for(digests: &[&str], more: &str) -> String {
+    format!(
+        "  uprobes:\n  - {{path: /bin/program, symbols: [run, run+4], binaryDigests: [{}]{more}}}\n",
+        digests.join(", ")
+    )
+}
+
+#[test]
+fn one_digest_of_several_is_enough() {
+    let (seven, eight) = ("07".repeat(32), "08".repeat(32));
+    let spec = meant_for(&[&format!("'sha256:{eight}'"), &format!("'sha256:{seven}'"), "'build-id:01'"], "");
+    let (refusals, warnings, points) = outcome(&spec);
+    assert_eq!((refusals, warnings), (vec![], vec![]));
+    assert_eq!(points, ["uprobe//bin/program:0x1000", "uprobe//bin/program:0x1004"]);
+    let sha1 = format!("'sha1:{}'", "07".repeat(20));
+    assert_eq!(outcome(&meant_for(&["'build-id:07'", &sha1], "")).2.len(), 2, "an algorithm of two");
+}
+
+#[test]
+fn another_file_is_refused_once_and_by_name() {
+    let eight = "08".repeat(20);
+    let spec = meant_for(&[&format!("'sha1:{eight}'"), "'build-id:07'"], "");
+    let (refusals, warnings, points) = outcome(&spec);
+    let seven = "07".repeat(20);
+    let wanted = format!(
+        "policy p: spec.uprobes[0].binaryDigests: found the file `/bin/program` with `sha1:{seven}` and no build-id; \
+         allowed: `sha1:{eight}`, `build-id:07`; \
+         `ignore.digestVerificationFailure: true` leaves the hook out where the file is another one"
+    );
+    assert_eq!((refusals, warnings, points), (vec![wanted], vec![], vec![]));
+    let many: Vec<String> = (0..5).map(|number| format!("'build-id:0{number}'")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert!(outcome(&meant_for(&many, "")).0[0].contains("`build-id:02`, 2 more"));
+}
+
+#[test]
+fn another_file_may_be_passed_over() {
+    let other = meant_for(&["'build-id:07'"], ", ignore: {digestVerificationFailure: true}");
+    let spec = format!("{other}  - {{path: /bin/program, offsets: [16]}}\n");
+    let (refusals, warnings, points) = outcome(&spec);
+    assert_eq!((refusals, points), (vec![], vec!["uprobe//bin/program:0x10".to_owned()]));
+    assert_eq!(
+        warnings,
+        ["policy p: spec.uprobes[0].binaryDigests: found the file `/bin/program` with no build-id; \
+          it is none of those that are meant: the hook is passed over"]
+    );
+    // That no file is there is another matter, and so is a function that the right file does not have.
+    let none = other.replace("/bin/program", "/bin/none");
+    assert!(outcome(&none).0[0].contains("the file `/bin/none`"), "{:?}", outcome(&none));
+    let seven = format!("'sha1:{}'", "07".repeat(20));
+    let no_place =
+        meant_for(&[&seven], ", ignore: {digestVerificationFailure: true}").replace("run,", "runn,");
+    assert!(outcome(&no_place).0[0].contains("place `runn`"), "{:?}", outcome(&no_place));
+}
+
+/// The made-up node after its files have changed.
+#[derive(Debug)]
+enum Changed {
+    /// They have no digests any more.
+    Digests,
+    /// They have no places any more but those of `run` itself.
+    Places,
+}
+
+impl Symbols for Changed {
+    fn function(&self, _: &str) -> Option<Signature> {
+        None
+    }
+    fn probeable(&self, _: &str) -> bool {
+        false
+    }
+    fn fitting_functions(&self, _: &crate::model::FunctionPattern) -> Vec<String> {
+        Vec::new()
+    }
+    fn nearest_functions(&self, _: &str, _: usize) -> Vec<String> {
+        Vec::new()
+    }
+    fn tracepoint(&self, _: &str, _: &str) -> Option<Vec<TracepointField>> {
+        None
+    }
+    fn raw_tracepoint(&self, _: &str) -> Option<Signature> {
+        None
+    }
+    fn nearest_tracepoints(&self, _: &str, _: &str, _: usize) -> Vec<String> {
+        Vec::new()
+    }
+    fn user_places(
+        &self,
+        path: &str,
+        place: &crate::model::UserPlace,
+    ) -> Result<Vec<FoundPlace>, UserProblem> {
+        let stays = matches!(self, Self::Digests) || place.to_string() == "run";
+        if stays { facts().symbols.user_places(path, place) } else { Err(UserProblem::NoPlace(Vec::new())) }
+    }
+    fn file_digest(&self, path: &str, kind: crate::model::DigestKind) -> Result<FoundDigest, UserProblem> {
+        let found = facts().symbols.file_digest(path, kind)?;
+        Ok(if matches!(self, Self::Digests) { FoundDigest { digest: None, ..found } } else { found })
+    }
+    fn member(&self, structure: &str, path: &crate::model::MemberPath) -> Result<Way, NoWay> {
+        facts().symbols.member(structure, path)
+    }
+}
+
+#[test]
+fn a_file_with_another_content_is_asked_about_again() {
+    let seven = format!("'sha1:{}'", "07".repeat(20));
+    let compiled = compile(&[policy("p", &meant_for(&[&seven], ""))], &facts());
+    assert!(!compiled.files.have_changed(&*facts().symbols));
+    assert!(compiled.files.have_changed(&Changed::Digests));
+}
+
+/// The fields of an uprobe with these data.
+fn data(entries: &str) -> Result<Vec<(u32, i32, u8)>, String> {
+    let spec = format!("  uprobes:\n  - {{path: /bin/program, symbols: [run], data: [{entries}]}}\n");
+    let compiled = compile(&[policy("p", &spec)], &facts());
+    if let Some(refusal) = compiled.refusals.first() {
+        return Err(refusal.to_string());
+    }
+    let fields = &compiled.plan.hooks[0].shape.fields;
+    Ok(fields.iter().map(|field| (field.source.into(), field.steps[0], field.width)).collect())
+}
+
+#[test]
+fn data_are_registers_or_parts_of_them_and_members_of_the_task() {
+    let registers = wire::LICTOR_SOURCE_REGISTERS;
+    let of = |name: &str, kind: &str| {
+        data(&format!("{{index: 0, type: {kind}, source: pt_regs, resolve: {name}}}"))
+    };
+    for (name, kind, offset, width) in [
+        ("rdi", "auto", 112, 8),
+        ("di", "uint64", 112, 8),
+        ("ax", "int", 80, 4),
+        ("eax", "auto", 80, 4),
+        ("eax", "uint64", 80, 4),
+        ("r8d", "auto", 72, 4),
+        ("al", "auto", 80, 1),
+        ("r8w", "int", 72, 2),
+    ] {
+        assert_eq!(of(name, kind), Ok(vec![(registers, offset, width)]), "{name} {kind}");
+    }
+    assert_eq!(of("rdi", "string").map(|fields| fields.len()), Ok(1));
+    assert!(of("edi", "string").is_err_and(|text| text.contains("uint32_t")));
+    assert!(of("xmm0", "int").is_err_and(|text| text.contains("register xmm0")));
+    assert!(of("rdi", "file").is_err_and(|text| text.contains("no structures of the kernel")));
+    let task = data("{index: 0, type: string, source: current_task, resolve: comm}");
+    assert_eq!(task.map(|fields| fields[0].0), Ok(wire::LICTOR_SOURCE_TASK));
+}
+
+#[test]
+fn data_are_compared_and_shown_beside_the_arguments() {
+    let spec = "  uprobes:
+  - path: /bin/program
+    symbols: [run]
+    args: [{index: 0, type: int}]
+    data: [{index: 0, type: string, source: current_task, resolve: comm, label: name}]
+    selectors:
+    - matchArgs: [{index: 0, operator: Equal, values: ['3']}]
+      matchData: [{index: 0, operator: Prefix, values: [a]}]
+";
+    let compiled = compile(&[policy("p", spec)], &facts());
+    assert_eq!(compiled.refusals, []);
+    let hook = &compiled.plan.hooks[0];
+    assert_eq!((hook.groups[0].args.len(), hook.groups[0].data.len(), hook.columns.len()), (1, 1, 2));
+}
+
+/// An uprobe at the made-up program that does this.
+fn overriding(place: &str, action: &str) -> String {
+    format!(
+        "  uprobes:\n  - {{path: /bin/program, {place}, selectors: [{{matchActions: [{{action: Override, {action}}}]}}]}}\n"
+    )
+}
+
+#[test]
+fn registers_are_written_by_a_program_of_another_kind() {
+    let spec = overriding("symbols: [run]", "argRegs: [rax=11, \"rdi=8(%rsp)\"]");
+    let reports = "  uprobes:\n  - {path: /bin/program, symbols: [run]}\n";
+    let compiled = compile(&[policy("p", &spec), policy("q", reports)], &facts());
+    assert_eq!(compiled.refusals, []);
+    let points: Vec<String> = compiled.plan.hooks.iter().map(|hook| hook.point.to_string()).collect();
+    assert_eq!(points, ["uprobe//bin/program:0x1000", "uprobe_registers//bin/program:0x1000"]);
+    let hook = &compiled.plan.hooks[1];
+    assert_eq!(
+        hook.reason,
+        "uprobe_registers on /bin/program:0x1000, run of /bin/program: a rule writes registers"
+    );
+    assert_eq!(hook.rules[0].flags, wire::LICTOR_RULE_RECORD | wire::LICTOR_RULE_REGISTERS);
+    assert_eq!(hook.rules[0].assignments.len(), 2);
+    let point = hook.point.clone();
+    let slots = compiled.plan.hooks.iter().map(|hook| hook.point.clone()).zip(0..).collect();
+    let shapes = compiled.plan.hooks.iter().map(|hook| hook.point.clone()).zip(1..).collect();
+    let tables = layout(&compiled.plan, &slots, &shapes, &[0, 1]).unwrap();
+    let rule = tables.hooks[usize::from(slots[&point])].rule_base as usize;
+    let at = tables.rules[rule].set_value as usize;
+    assert_eq!(tables.words[at..at + 4], *hook.rules[0].assignments.as_flattened());
+}
+
+#[test]
+fn another_function_is_as_far_away_as_in_the_file() {
+    for (function, distance) in
+        [("argNewSymbol: run+0x20", 0x20), ("argNewOffset: 0x10", -0xff0), ("argNewAddr: 4112", 16)]
+    {
+        let compiled = compile(&[policy("p", &overriding("symbols: [run]", function))], &facts());
+        assert_eq!(compiled.refusals, []);
+        let rule = &compiled.plan.hooks[0].rules[0];
+        let [[_, number]] = rule.assignments[..] else { panic!("{rule:?}") };
+        assert_eq!(number.cast_signed(), distance, "{function}");
+        // It may be elsewhere in the next version of the file.
+        assert!(!compiled.files.have_changed(&*facts().symbols));
+        assert!(compiled.files.have_changed(&Changed::Places));
+    }
+    let (refusals, ..) = outcome(&overriding("symbols: [run]", "argNewSymbol: walk"));
+    assert!(refusals[0].contains("place `walk` of the file `/bin/program`"), "{refusals:?}");
+    let (refusals, ..) = outcome(&overriding("symbols: [run+4]", "argError: 1"));
+    assert_eq!(
+        refusals,
+        ["policy p: spec.uprobes[0].selectors[0]: found `argError` within a function; \
+          allowed: the beginning of a function; only there it can return at once"]
+    );
+}
+
+#[test]
+fn kernels_that_let_nobody_write_registers_are_told_by_name() {
+    let old = NodeFacts { symbols: std::sync::Arc::new(FakeSymbols::default()), ..facts() };
+    let spec = overriding("symbols: [run]", "argError: 1");
+    let compiled = compile(&[policy("p", &spec)], &old);
+    let refusals: Vec<String> = compiled.refusals.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        refusals,
+        ["policy p: spec.uprobes[0]: found Override at a function of a program, on kernel 6.12.95-test; \
+          allowed: kernels that let BPF programs write a program's registers: Linux 6.18 and newer; \
+          `Sigkill` ends the program before the function runs"]
+    );
+}
+
+#[test]
+fn monitor_mode_writes_no_registers() {
+    let spec = format!("  mode: monitor\n{}", overriding("symbols: [run]", "argError: 1"));
+    let compiled = compile(&[policy("p", &spec)], &facts());
+    let flags = compiled.plan.hooks[0].rules[0].flags;
+    assert_eq!(flags, wire::LICTOR_RULE_RECORD | wire::LICTOR_RULE_REGISTERS | wire::LICTOR_RULE_MONITOR);
+}
