@@ -81,6 +81,10 @@ impl Symbols for FileSymbols {
         self.kernel.signature(name)
     }
 
+    fn module_function(&self, name: &str) -> Option<(String, Signature)> {
+        self.modules.iter().find_map(|(module, btf)| Some((module.clone(), btf.signature(name)?)))
+    }
+
     fn probeable(&self, _name: &str) -> bool {
         false
     }

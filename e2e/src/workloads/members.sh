@@ -120,6 +120,15 @@ policy member-of-module <<-END
 	    selectors:
 	    - matchArgs: [{args: [0], operator: Equal, values: [lab-bridge]}]
 END
+# A function of a module, whose own types tell what it is called with.
+policy member-module-function <<-END
+	  kprobes:
+	  - call: br_add_if
+	    syscall: false
+	    args: [{index: 0, type: string, resolve: dev.name}, {index: 1, type: auto}]
+	    selectors:
+	    - matchArgs: [{index: 0, operator: Equal, values: [lab-bridge]}]
+END
 members() {
 	local name
 	for name in member-number member-other-number member-text member-array data-comm data-other-comm data-file \

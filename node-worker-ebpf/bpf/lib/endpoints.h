@@ -202,6 +202,19 @@ __noinline int read_endpoints(struct event *e, __u32 field)
 	return 0;
 }
 
+/* By addresses, ports, family and protocol. A function of its own, for the stack. */
+__noinline __u64 hash_of_endpoints(struct event *e, __u32 field)
+{
+	__u64 part = 0;
+
+	if (!e)
+		return 0;
+	read_endpoints(e, field);
+	for (int i = 0; i < 5; i++)
+		part = (part ^ ((__u64 *)&e->endpoints)[i]) * 0x100000001b3ULL;
+	return part;
+}
+
 /* Whether column i asks about endpoints. */
 static __always_inline bool asks_endpoints(__u32 i)
 {

@@ -43,7 +43,7 @@ static __always_inline void words_of_object(__u64 raw, __u32 kind, __u64 *words)
 	}
 }
 
-/* Functions of their own, for the stack: what one of them keeps is not there while the other one runs. */
+/* A function of its own, for the stack: what it keeps is not there while another runs. */
 __noinline __u64 hash_of_object(struct event *e, __u32 field)
 {
 	__u64 part = 0, words[5] = {};
@@ -53,19 +53,6 @@ __noinline __u64 hash_of_object(struct event *e, __u32 field)
 	words_of_object(e->raw[field & 7], shape.fields[field & 7].kind, words);
 	for (int i = 0; i < 5; i++)
 		part = (part ^ words[i]) * 0x100000001b3ULL;
-	return part;
-}
-
-/* By addresses, ports, family and protocol. */
-__noinline __u64 hash_of_endpoints(struct event *e, __u32 field)
-{
-	__u64 part = 0;
-
-	if (!e)
-		return 0;
-	read_endpoints(e, field);
-	for (int i = 0; i < 5; i++)
-		part = (part ^ ((__u64 *)&e->endpoints)[i]) * 0x100000001b3ULL;
 	return part;
 }
 

@@ -147,6 +147,13 @@ fn inode_of(target: &Path) -> Option<u32> {
     target.to_str()?.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
 }
 
+/// A function that the kernel lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Listed {
+    /// The module that it is of; `None` = the kernel itself.
+    module: Option<String>,
+}
+
 /// The names that this machine's kernel knows.
 #[derive(Debug)]
 pub struct SystemSymbols {
@@ -158,8 +165,8 @@ pub struct SystemSymbols {
     tracing: [PathBuf; 2],
     /// Where the machine's files are.
     binaries: Binaries,
-    /// Answers of `probeable`: the file has 200,000 lines, and the kernel makes each of them anew for every reader.
-    probeable: Mutex<BTreeMap<String, bool>>,
+    /// What `kallsyms` says of functions: the file has 200,000 lines, and the kernel makes each of them anew for every reader.
+    listed: Mutex<BTreeMap<String, Option<Listed>>>,
 }
 
 impl SystemSymbols {
@@ -184,7 +191,7 @@ impl SystemSymbols {
             kallsyms: root.join("proc/kallsyms"),
             tracing,
             binaries: Binaries::new(root),
-            probeable: Mutex::default(),
+            listed: Mutex::default(),
         })
     }
 
@@ -229,17 +236,35 @@ impl SystemSymbols {
         Err(last)
     }
 
-    /// Whether the kernel lists a function of that name.
-    fn listed(&self, name: &str) -> io::Result<bool> {
+    /// What the kernel lists of a function of that name, from the first time on that somebody asks.
+    fn known(&self, name: &str) -> Option<Listed> {
+        let mut known = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = known.get(name) {
+            return answer.clone();
+        }
+        match self.listed(name) {
+            Ok(answer) => {
+                known.insert(name.to_owned(), answer.clone());
+                answer
+            }
+            Err(error) => {
+                tracing::warn!(%error, file = %self.kallsyms.display(), name, "cannot look for a function");
+                None
+            }
+        }
+    }
+
+    /// What the kernel lists of a function of that name.
+    fn listed(&self, name: &str) -> io::Result<Option<Listed>> {
         let mut reader = BufReader::with_capacity(1 << 16, File::open(&self.kallsyms)?);
         let mut line = Vec::new();
         loop {
             line.clear();
             if reader.read_until(b'\n', &mut line)? == 0 {
-                return Ok(false);
+                return Ok(None);
             }
-            if listed_in(&line, name) {
-                return Ok(true);
+            if let Some(listed) = listed_in(&line, name) {
+                return Ok(Some(listed));
             }
         }
     }
@@ -263,10 +288,14 @@ fn fitting(
 }
 
 /// Whether `ffffffff81000000 T name` (and `\t[module]` behind it) is a function of that name.
-fn listed_in(line: &[u8], name: &str) -> bool {
+fn listed_in(line: &[u8], name: &str) -> Option<Listed> {
     let mut words = line.split(u8::is_ascii_whitespace).skip(1);
     let function = matches!(words.next(), Some(b"t" | b"T" | b"w" | b"W"));
-    function && words.next() == Some(name.as_bytes())
+    if !function || words.next() != Some(name.as_bytes()) {
+        return None;
+    }
+    let module = words.next().and_then(|word| word.strip_prefix(b"[")?.strip_suffix(b"]"));
+    Some(Listed { module: module.and_then(|name| String::from_utf8(name.to_vec()).ok()) })
 }
 
 pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
@@ -303,20 +332,14 @@ impl Symbols for SystemSymbols {
     }
 
     fn probeable(&self, name: &str) -> bool {
-        let mut known = self.probeable.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answer) = known.get(name) {
-            return *answer;
-        }
-        match self.listed(name) {
-            Ok(answer) => {
-                known.insert(name.to_owned(), answer);
-                answer
-            }
-            Err(error) => {
-                tracing::warn!(%error, file = %self.kallsyms.display(), name, "cannot look for a function");
-                false
-            }
-        }
+        self.known(name).is_some()
+    }
+
+    fn module_function(&self, name: &str) -> Option<(String, Signature)> {
+        let module = self.known(name)?.module?;
+        let btf = self.modules.btf(&module, self.btf.as_ref()?).ok()?;
+        let signature = btf.signature(name)?;
+        Some((module, signature))
     }
 
     fn fitting_functions(&self, pattern: &FunctionPattern) -> Vec<String> {
@@ -405,6 +428,7 @@ fn directories(path: &Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lictor_policy::plan::ModuleProblem;
     use std::os::unix::fs::symlink;
 
     /// A root directory with what the kernel would show.
@@ -475,6 +499,35 @@ mod tests {
             assert_eq!(symbols.probeable(name), expected, "{name}");
             assert_eq!(symbols.probeable(name), expected, "{name}, asked again");
         }
+    }
+
+    #[test]
+    fn functions_of_modules_are_told_by_their_btf() {
+        let lines =
+            "0000 t br_add_if\t[bridge]\n0000 t br_init\t[bridge]\n0000 t vfs_read\n0000 t bare\t[other]\n";
+        let root = machine(&[
+            RELEASE,
+            ("proc/kallsyms", lines),
+            ("sys/module/bridge/initstate", "live"),
+            ("sys/module/other/initstate", "live"),
+        ]);
+        let (kernel, module) = lictor_policy::plan::testing::kernel_and_module();
+        fs::create_dir_all(root.path().join("sys/kernel/btf")).unwrap();
+        fs::write(root.path().join("sys/kernel/btf/vmlinux"), kernel).unwrap();
+        fs::write(root.path().join("sys/kernel/btf/bridge"), module).unwrap();
+        let symbols = gather_from(root.path()).unwrap().symbols;
+        let (module, signature) = symbols.module_function("br_add_if").unwrap();
+        assert_eq!(
+            (module.as_str(), signature.parameters[0].type_name.as_str()),
+            ("bridge", "struct net_bridge *")
+        );
+        for untold in ["br_init", "vfs_read", "bare", "nosuch"] {
+            assert_eq!(symbols.module_function(untold), None, "{untold}");
+        }
+        let path = MemberPath::parse("br.owner.comm").unwrap();
+        assert!(symbols.module_member("bridge", "net_bridge_port", &path).is_ok());
+        let no = symbols.module_member("other", "net_bridge_port", &path);
+        assert!(matches!(no, Err(NoWay::NoModule { problem: ModuleProblem::NoBtf, .. })), "{no:?}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Hook points from the hooks that landed on them.
 
+use super::asked::ColumnKey;
 use super::columns::{self, Asking, test_keys};
 use super::digest::digest;
 use super::expression;
 use super::fields::Field;
-use super::place::{ColumnKey, PlacedHook, PlacedRule};
+use super::place::{PlacedHook, PlacedRule};
 use super::trie::Keys;
 use super::vectors::VectorSet;
 use super::{

@@ -203,15 +203,34 @@ fn function(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Proble
             Err(_) => {}
         }
     }
-    if signature.is_none() && !facts.symbols.probeable(name) {
+    let of_module = if signature.is_none() { facts.symbols.module_function(name) } else { None };
+    if signature.is_none() && of_module.is_none() && !facts.symbols.probeable(name) {
         let near = facts.symbols.nearest_functions(name, SUGGESTIONS_MAX);
         return Err(Problem::missing(format!("function `{name}`"), "functions of this kernel").nearest(&near));
     }
     if wants.denies() {
         return Err(cannot_deny(&format!("function `{name}`")));
     }
-    let reader = Reader::Call { function: name.to_owned(), signature: signature.clone(), positions: None };
-    observe(name, name, wants, signature.as_ref(), reader, 0)
+    let handed = handed(name, signature.as_ref());
+    let (handed, signature, module) = match of_module {
+        Some((module, signature)) => {
+            (Err(format!("{name} is of the module {module}")), Some(signature), Some(module))
+        }
+        None => (handed, signature, None),
+    };
+    let reader = Reader::Call { function: name.to_owned(), signature, positions: None, module };
+    observe(name, name, wants, handed, reader, 0)
+}
+
+/// How many arguments programs are handed that attach to a function of the kernel itself; why none can.
+fn handed(symbol: &str, signature: Option<&Signature>) -> Result<u8, String> {
+    match signature.map(|signature| signature.parameters.len()) {
+        None => Err(format!("{symbol} is not in BTF")),
+        Some(count) if count > TRAMPOLINE_ARGUMENTS_MAX => {
+            Err(format!("{symbol} has more than {TRAMPOLINE_ARGUMENTS_MAX} arguments"))
+        }
+        Some(count) => Ok(count as u8),
+    }
 }
 
 fn cannot_deny(what: &str) -> Problem {
@@ -251,6 +270,7 @@ fn verdict_on_function(
                         function: name.to_owned(),
                         signature: Some(signature.unwrap_or(stub).clone()),
                         positions,
+                        module: None,
                     },
                     denies: true,
                     function_name: name.to_owned(),
@@ -272,8 +292,12 @@ fn verdict_on_function(
         };
         return Err(problem);
     };
-    let reader =
-        Reader::Call { function: name.to_owned(), signature: Some(signature.clone()), positions: None };
+    let reader = Reader::Call {
+        function: name.to_owned(),
+        signature: Some(signature.clone()),
+        positions: None,
+        module: None,
+    };
     fmod_ret(name, name, signature, reader, EventKind::Kprobe, &format!("{wish}, and {why_not_lsm}"))
 }
 
@@ -325,12 +349,12 @@ fn fmod_ret(
     })
 }
 
-/// The beginning or the end of function `symbol`.
+/// The beginning or the end of function `symbol`; `handed` as [`handed`] says.
 fn observe(
     symbol: &str,
     function_name: &str,
     wants: &Wants,
-    signature: Option<&Signature>,
+    handed: Result<u8, String>,
     reader: Reader,
     flags: u8,
 ) -> Result<Site, Problem> {
@@ -339,19 +363,13 @@ fn observe(
     } else {
         "rules only report"
     };
-    let arguments = signature.map_or(0, |signature| signature.parameters.len());
-    let trampoline = signature.is_some() && arguments <= TRAMPOLINE_ARGUMENTS_MAX;
-    let why_not = match signature {
-        None => format!("{symbol} is not in BTF"),
-        Some(_) => format!("{symbol} has more than {TRAMPOLINE_ARGUMENTS_MAX} arguments"),
-    };
-    let (attach, reason) = match (trampoline, wants.on_return) {
-        (true, false) => (Attach::Fentry, format!("fentry on {symbol}: {wish}")),
-        (true, true) => {
+    let (attach, reason) = match (&handed, wants.on_return) {
+        (Ok(_), false) => (Attach::Fentry, format!("fentry on {symbol}: {wish}")),
+        (Ok(_), true) => {
             (Attach::Fexit, format!("fexit on {symbol}: {wish}, and the return value is asked for"))
         }
-        (false, false) => (Attach::Kprobe, format!("kprobe on {symbol}: {wish}, and {why_not}")),
-        (false, true) => {
+        (Err(why_not), false) => (Attach::Kprobe, format!("kprobe on {symbol}: {wish}, and {why_not}")),
+        (Err(why_not), true) => {
             return Err(Problem::new(
                 format!("the return value of `{symbol}`"),
                 format!("functions that fexit can attach to: {why_not}"),
@@ -362,7 +380,7 @@ fn observe(
         point: HookPoint { attach, symbol: symbol.to_owned() },
         reason,
         flags,
-        argument_count: arguments as u8,
+        argument_count: handed.unwrap_or(0),
         reader,
         denies: false,
         function_name: function_name.to_owned(),
@@ -406,7 +424,14 @@ fn syscall(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem
             .collect()
     });
     let reader = Reader::Syscall { function: format!("sys_{name}"), parameters };
-    observe(&symbol, &symbol, wants, signature.as_ref(), reader, wire::LICTOR_SHAPE_SYSCALL as u8)
+    observe(
+        &symbol,
+        &symbol,
+        wants,
+        handed(&symbol, signature.as_ref()),
+        reader,
+        wire::LICTOR_SHAPE_SYSCALL as u8,
+    )
 }
 
 /// A system call of 32-bit programs, which has a function of its own.
@@ -423,7 +448,14 @@ fn syscall_32(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Prob
     }
     let signature = facts.symbols.function(&symbol);
     let reader = Reader::Syscall32 { function: format!("{ABI_32}/sys_{name}") };
-    observe(&symbol, &symbol, wants, signature.as_ref(), reader, wire::LICTOR_SHAPE_SYSCALL as u8)
+    observe(
+        &symbol,
+        &symbol,
+        wants,
+        handed(&symbol, signature.as_ref()),
+        reader,
+        wire::LICTOR_SHAPE_SYSCALL as u8,
+    )
 }
 
 /// One place that every system call passes, with its number, instead of hundreds of functions.
@@ -480,7 +512,12 @@ fn raw_tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts
         reason: format!("raw tracepoint {symbol}, as the policy names it"),
         flags: 0,
         argument_count: signature.parameters.len() as u8,
-        reader: Reader::Call { function: symbol.clone(), signature: Some(signature), positions: None },
+        reader: Reader::Call {
+            function: symbol.clone(),
+            signature: Some(signature),
+            positions: None,
+            module: None,
+        },
         denies: false,
         function_name: symbol,
         event: EventKind::Tracepoint,
@@ -520,8 +557,12 @@ fn lsm(hook: &str, named: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site
         let allowed = "LSM hooks that return an errno: what this one returns decides nothing";
         return Err(Problem::new(format!("Override on LSM hook `{hook}`"), allowed));
     }
-    let call =
-        |positions| Reader::Call { function: hook.to_owned(), signature: Some(signature.clone()), positions };
+    let call = |positions| Reader::Call {
+        function: hook.to_owned(),
+        signature: Some(signature.clone()),
+        positions,
+        module: None,
+    };
     let closed = CLOSED_HOOKS.contains(&hook);
     if wants.hash && !has_ima(facts) {
         return Err(Problem::new(
@@ -563,7 +604,7 @@ fn lsm(hook: &str, named: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site
     if denies {
         return fmod_ret(&function, hook, checked, call(positions), EventKind::Lsm, why);
     }
-    let site = observe(&function, hook, wants, Some(checked), call(positions), 0)?;
+    let site = observe(&function, hook, wants, handed(&function, Some(checked)), call(positions), 0)?;
     Ok(Site { event: EventKind::Lsm, reason: format!("{} ({why})", site.reason), ..site })
 }
 

@@ -1,8 +1,9 @@
 //! From policies to a plan.
 
+use super::asked::ColumnKey;
 use super::assemble::{Member, assemble};
 use super::fields::Field;
-use super::place::{ColumnKey, PlacedHook, Placer};
+use super::place::{PlacedHook, Placer};
 use super::refusal::{Problem, Refusal};
 use super::user::AskedFiles;
 use super::{HookPoint, NodeFacts, Plan, PlanPolicy};

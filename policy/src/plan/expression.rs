@@ -2,9 +2,10 @@
 
 use super::ColumnPlan;
 use super::ColumnTable;
+use super::asked::{Source, Tests};
 use super::columns::{Asking, Test, unresolved};
 use super::fields::{Field, Resolved};
-use super::place::{Placing, Source, Tests};
+use super::place::Placing;
 use super::refusal::Problem;
 use super::vectors::{Bits, VectorSet};
 use crate::expression::{Code, Mistake};

@@ -32,6 +32,11 @@ pub trait Symbols: std::fmt::Debug + Send + Sync {
     /// Whether a function without BTF can be probed (it is in `/proc/kallsyms`).
     fn probeable(&self, name: &str) -> bool;
 
+    /// The module of the kernel that has a function, and its signature in that module's BTF; `None` = no module is known to.
+    fn module_function(&self, _name: &str) -> Option<(String, Signature)> {
+        None
+    }
+
     /// The functions whose names fit and that can be traced, as far as that is known, in order.
     fn fitting_functions(&self, pattern: &FunctionPattern) -> Vec<String>;
 

@@ -99,6 +99,8 @@ pub(super) enum Reader {
         signature: Option<Signature>,
         /// Position at the hook point of each parameter of `signature`, where they differ; `None` = not there.
         positions: Option<&'static [Option<u8>]>,
+        /// The module of the kernel that the function is of.
+        module: Option<String>,
     },
     /// In the user's registers at a system call's entry.
     Syscall {
@@ -262,7 +264,7 @@ impl Reader {
     fn place(&self, index: u8, what: &str) -> Result<Place<'_>, Problem> {
         let at = usize::from(index);
         match self {
-            Self::Call { function, signature: Some(signature), positions } => {
+            Self::Call { function, signature: Some(signature), positions, .. } => {
                 parameter_place(index, what, function, signature, *positions)
             }
             Self::Call { function, signature: None, .. } | Self::User { function } => {
@@ -313,6 +315,18 @@ impl Reader {
                     ..Place::at(wire::LICTOR_SOURCE_NONE as u8, parameter)
                 })
             }
+        }
+    }
+
+    /// The module that the function is of, whose structures it is called with.
+    pub(super) fn module(&self) -> Option<&str> {
+        match self {
+            Self::Call { module, .. } => module.as_deref(),
+            Self::Syscall { .. }
+            | Self::Syscall32 { .. }
+            | Self::User { .. }
+            | Self::Probe { .. }
+            | Self::Record { .. } => None,
         }
     }
 

@@ -58,6 +58,7 @@
 //! further chunk, the class so far holds. Keys that fill a chunk exactly end there. The marks for directories are made
 //! for path prefixes within the first chunk.
 
+mod asked;
 mod assemble;
 mod attach;
 mod automaton;

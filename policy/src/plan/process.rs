@@ -1,7 +1,8 @@
 //! What rules ask of the process.
 
+use super::asked::{Source, Tests};
 use super::columns::Test;
-use super::place::{Placing, Source, Tests};
+use super::place::Placing;
 use super::refusal::Problem;
 use crate::model::{
     BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, Namespace, NamespaceChangeTest,

@@ -156,7 +156,7 @@ impl Ground<'_> {
         if arg.source == ArgSource::Argument {
             check_kernel_memory(field, reader)?;
         }
-        let begins = start(place.parameter.as_deref(), arg.cast.as_ref(), field)?;
+        let begins = start(place.parameter.as_deref(), arg, reader, field)?;
         let mut narrow = None;
         let path = match (&arg.path, arg.source) {
             (Some(path), ArgSource::Registers) => {
@@ -243,7 +243,10 @@ fn check_kernel_memory(field: &str, reader: &Reader) -> Result<(), Problem> {
 }
 
 /// The structure that a way begins at.
-fn start(parameter: Option<&Parameter>, cast: Option<&Cast>, field: &str) -> Result<Cast, Problem> {
+fn start(parameter: Option<&Parameter>, arg: &Arg, reader: &Reader, field: &str) -> Result<Cast, Problem> {
+    // What begins elsewhere than at an argument is the kernel's own.
+    let module = reader.module().filter(|_| arg.source == ArgSource::Argument).map(str::to_owned);
+    let cast = arg.cast.as_ref();
     match (parameter.map(|parameter| &parameter.class), cast) {
         (
             None
@@ -255,7 +258,7 @@ fn start(parameter: Option<&Parameter>, cast: Option<&Cast>, field: &str) -> Res
             ),
             Some(cast),
         ) => Ok(cast.clone()),
-        (Some(TypeClass::StructPointer(name)), None) => Ok(Cast::of_kernel(name)),
+        (Some(TypeClass::StructPointer(name)), None) => Ok(Cast { structure: name.clone(), module }),
         (None, None) => Err(Problem::new(
             format!("{field} on a value whose type is not known"),
             "pointers to structures: this kernel does not tell the types of this function",

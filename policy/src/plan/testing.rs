@@ -214,6 +214,13 @@ impl Symbols for FakeSymbols {
         }
     }
 
+    fn module_function(&self, name: &str) -> Option<(String, Signature)> {
+        match &self.structures {
+            Structures::MadeUp(made_up) => Some(("bridge".to_owned(), made_up.bridge.signature(name)?)),
+            Structures::Of(_) | Structures::None => None,
+        }
+    }
+
     /// Of the module `bridge`.
     fn module_member(&self, module: &str, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
         let problem = match &self.structures {

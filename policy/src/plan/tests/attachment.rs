@@ -301,6 +301,32 @@ fn an_address_is_as_long_as_the_argument_behind_it_says() {
 }
 
 #[test]
+fn a_function_of_a_module_gets_a_kprobe_that_knows_its_arguments() {
+    let add = |more: &str, args: &str| {
+        policy(
+            "p",
+            &format!("  kprobes:\n  - call: br_add_if\n    syscall: false{more}\n    args: [{args}]\n"),
+        )
+    };
+    let found = lands(
+        &add("", "{index: 0, type: auto, resolve: ageing}, {index: 0, type: string, resolve: owner.comm}"),
+        &facts(),
+        "kprobe/br_add_if",
+        "kprobe on br_add_if: rules only report, and br_add_if is of the module bridge",
+    );
+    let [one, other] = found.shape.fields.as_slice() else { panic!("{found:?}") };
+    assert_eq!((one.source, one.steps[0], one.width), (0, 16, 4));
+    assert_eq!((other.step_count, &other.steps[..2]), (2, &[0, 32][..]));
+    let refused = |policy: crate::model::Policy| compile(&[policy], &facts()).refusals[0].to_string();
+    let text = refused(add("", "{index: 1, type: int}"));
+    assert!(text.contains("0: br_add_if(struct net_bridge *br) has 1 argument"), "{text}");
+    let text = refused(add("", "{index: 0, type: file}"));
+    assert!(text.contains("its type is struct net_bridge *"), "{text}");
+    let text = refused(add(RETURN, ""));
+    assert!(text.contains("br_add_if is of the module bridge"), "{text}");
+}
+
+#[test]
 fn a_buffer_that_the_call_fills_is_read_at_its_end() {
     let read = "  kprobes:
   - call: sys_read
