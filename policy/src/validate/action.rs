@@ -45,8 +45,6 @@ pub(super) struct Abilities {
     pub(super) registers: bool,
     /// What is being executed there.
     pub(super) within: Within,
-    /// It is asked about a file whose hash the kernel can compute.
-    pub(super) hash: bool,
     /// Why it cannot fail or be signalled, if so.
     pub(super) reason: &'static str,
 }
@@ -56,6 +54,8 @@ pub(super) struct Abilities {
 pub(super) enum Within {
     /// Functions of the kernel.
     Kernel,
+    /// The same, asked about a file whose hash the kernel can compute.
+    KernelWithFile,
     /// A function of a program.
     Program,
     /// A program's own probe, which tells where its arguments are.
@@ -269,7 +269,7 @@ fn rate_limit(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<
 }
 
 fn stacks(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> Stacks {
-    if spec.kernel_stack_trace && abilities.within != Within::Kernel {
+    if spec.kernel_stack_trace && matches!(abilities.within, Within::Program | Within::Probe) {
         report.refuse_with(
             &at.member("kernelStackTrace"),
             "`kernelStackTrace` at a place in a program",
@@ -281,7 +281,8 @@ fn stacks(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut 
 }
 
 fn hash(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> bool {
-    if spec.ima_hash && !abilities.hash {
+    let possible = abilities.within == Within::KernelWithFile;
+    if spec.ima_hash && !possible {
         report.refuse_with(
             &at.member("imaHash"),
             "`imaHash` at a hook without a file that can be read there",
@@ -289,7 +290,7 @@ fn hash(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Re
             "the kernel computes a hash where it may wait for the file",
         );
     }
-    spec.ima_hash && abilities.hash
+    spec.ima_hash && possible
 }
 
 fn signal(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<u8> {

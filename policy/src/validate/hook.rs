@@ -53,14 +53,7 @@ pub(super) fn kprobe(
         return_arg,
         on_return: spec.on_return,
         origin,
-        abilities: Abilities {
-            deny,
-            signal: !watches,
-            registers: false,
-            within: Within::Kernel,
-            hash: false,
-            reason,
-        },
+        abilities: Abilities { deny, signal: !watches, registers: false, within: Within::Kernel, reason },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -134,7 +127,6 @@ pub(super) fn tracepoint(
             signal: true,
             registers: false,
             within: Within::Kernel,
-            hash: false,
             reason: "a tracepoint only watches: it cannot make the operation fail",
         },
         shared,
@@ -147,7 +139,8 @@ pub(super) fn tracepoint(
 }
 
 pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &mut Report) -> Option<Hook> {
-    let hash = HASHED_HOOKS.contains(&spec.hook.as_str());
+    let has_file = HASHED_HOOKS.contains(&spec.hook.as_str());
+    let within = if has_file { Within::KernelWithFile } else { Within::Kernel };
     let parts = Parts {
         target: lsm_target(&spec.hook, &at.member("hook"), report),
         args: &spec.args,
@@ -155,14 +148,7 @@ pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &
         return_arg: None,
         on_return: false,
         origin: Origin::Lsm,
-        abilities: Abilities {
-            deny: true,
-            signal: true,
-            registers: false,
-            within: Within::Kernel,
-            hash,
-            reason: "",
-        },
+        abilities: Abilities { deny: true, signal: true, registers: false, within, reason: "" },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -235,7 +221,6 @@ const IN_PROGRAMS: Abilities = Abilities {
     signal: true,
     registers: false,
     within: Within::Program,
-    hash: false,
     reason: "this place of a program cannot be made to fail; `Sigkill` ends the program before it goes on",
 };
 
