@@ -628,7 +628,7 @@ fn text(random: &mut Random) -> String {
 fn reading(random: &mut Random) -> Reading {
     match random.below(20) {
         0 => Reading::Absent,
-        1 => Reading::Unresolved,
+        1 | 5 => Reading::Unresolved,
         2 => {
             let bytes = [text(random).as_bytes(), &[0], text(random).as_bytes()].concat();
             Reading::Text(bytes)
