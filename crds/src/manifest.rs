@@ -165,9 +165,9 @@ fn actions(spec: &mut Json, hook: &str) {
     for list in ["matchActions", "matchReturnActions"] {
         let place = format!("/properties/{hook}/items/properties/selectors/items/properties/{list}/items");
         let Some(action) = spec.pointer_mut(&place) else { continue };
-        for (name, argument) in
-            [("Override", "argError"), ("Signal", "argSig"), ("GetUrl", "argUrl"), ("DnsLookup", "argFqdn")]
-        {
+        let error = [("Override", "argError")].into_iter().filter(|_| hook != "uprobes");
+        let others = [("Signal", "argSig"), ("GetUrl", "argUrl"), ("DnsLookup", "argFqdn")];
+        for (name, argument) in error.chain(others) {
             let needs = format!("`{name}` needs `{argument}`");
             rule(action, &format!("self.action != '{name}' || has(self.{argument})"), &needs);
         }
@@ -182,8 +182,14 @@ fn actions(spec: &mut Json, hook: &str) {
             "tracepoints" => {
                 rule(action, "self.action != 'Override'", "a tracepoint only watches: it cannot deny");
             }
+            "uprobes" if list == "matchActions" => {
+                let arguments = ["argError", "argRegs", "argNewSymbol", "argNewAddr", "argNewOffset"];
+                let has = arguments.map(|argument| format!("has(self.{argument})")).join(" || ");
+                let needs = format!("`Override` needs one of {}", arguments.join(", "));
+                rule(action, &format!("self.action != 'Override' || {has}"), &needs);
+            }
             "uprobes" | "usdts" => {
-                rule(action, "self.action != 'Override'", "a function of a program cannot be made to fail");
+                rule(action, "self.action != 'Override'", "this place of a program cannot be made to fail");
             }
             _ => {}
         }
