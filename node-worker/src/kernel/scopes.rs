@@ -1,8 +1,8 @@
 //! Pods and scope classes: data beside the revision, changed while it is live.
 //!
 //! A pod, and each of its containers, has a number as long as the pod is known, whatever the policies; cgroups hold it.
-//! What the number means to the rules is a class of the live revision: the set of scopes that the pod or container is in. Sets that are equal are one class, so the
-//! tables grow with the number of different sets, not with the number of pods.
+//! What the number means to the rules is a class of the live revision: the set of scopes that the pod or container is in.
+//! Sets that are equal are one class, so the tables grow with the number of different sets, not with the number of pods.
 
 use super::engine::barrier;
 use super::maps::{SharedMaps, memory_bytes};
@@ -33,7 +33,7 @@ fn fail(operation: &'static str, target: &'static str) -> impl FnOnce(io::Error)
     move |error| KernelError::new(operation, target, error)
 }
 
-/// Numbers that containers leave to pods: eight times as many as a node has pods by default.
+/// Numbers that containers leave to pods: nine times the 110 pods that a node has at most by default.
 const NUMBERS_FOR_PODS: usize = LICTOR_MAX_PODS as usize / 4;
 
 /// The pods and containers that have a number.
@@ -49,8 +49,11 @@ struct Known {
     number: u32,
     /// [`Workload::UnknownPod`] = it is known from an earlier agent, and nobody has told of it since.
     workload: Workload,
-    is_pod: bool,
 }
+
+/// Numbers that are nobody's in particular, and what they stand for.
+const FIXED: [(u32, Workload); 2] =
+    [(LICTOR_POD_HOST, Workload::Host), (LICTOR_POD_UNKNOWN, Workload::UnknownPod)];
 
 impl Pods {
     /// The pods and containers that an earlier agent gave numbers to.
@@ -64,8 +67,7 @@ impl Pods {
             let end = key.iter().position(|byte| *byte == 0).unwrap_or(key.len());
             let key = String::from_utf8_lossy(&key[..end]).into_owned();
             let number = u32::from_ne_bytes(number);
-            let is_pod = !key.starts_with(CONTAINER_KEY);
-            pods.known.insert(key, Known { number, workload: Workload::UnknownPod, is_pod });
+            pods.known.insert(key, Known { number, workload: Workload::UnknownPod });
         }
         Ok(pods)
     }
@@ -73,9 +75,7 @@ impl Pods {
     /// What each number stands for, as far as it is known.
     fn workloads(&self) -> impl Iterator<Item = (u32, &Workload)> {
         let pods = self.known.values().map(|known| (known.number, &known.workload));
-        [(LICTOR_POD_HOST, &Workload::Host), (LICTOR_POD_UNKNOWN, &Workload::UnknownPod)]
-            .into_iter()
-            .chain(pods)
+        FIXED.iter().map(|(number, workload)| (*number, workload)).chain(pods)
     }
 
     /// Makes `pods` the known ones and gives their numbers; `true` = what is live judges somebody otherwise from here on.
@@ -91,7 +91,7 @@ impl Pods {
         let wanted = wanted(pods);
         // Numbers that become free now are not given away yet: cgroups are told of it after this.
         let mut free = self.free_numbers();
-        let keys: BTreeSet<&str> = wanted.iter().map(|(key, _, _)| key.as_str()).collect();
+        let keys: BTreeSet<&str> = wanted.iter().map(|(key, _)| key.as_str()).collect();
         let gone = self.known.keys().filter(|key| !keys.contains(key.as_str())).cloned();
         for key in gone.collect::<Vec<_>>() {
             let Some(known) = self.known.get(&key) else { continue };
@@ -105,11 +105,11 @@ impl Pods {
             self.known.remove(&key);
         }
         self.refused = 0;
-        for (key, workload, is_pod) in wanted {
-            let number =
-                self.known.get(&key).map(|known| known.number).or_else(|| {
-                    (is_pod || free.len() > NUMBERS_FOR_PODS).then(|| free.pop_first()).flatten()
-                });
+        for (key, workload) in wanted {
+            let number = self.known.get(&key).map(|known| known.number).or_else(|| {
+                let is_left = !is_container(&key) || free.len() > NUMBERS_FOR_PODS;
+                is_left.then(|| free.pop_first()).flatten()
+            });
             let (Some(number), Some(uid)) = (number, uid_key(&key)) else {
                 self.refused += 1;
                 continue;
@@ -122,13 +122,11 @@ impl Pods {
                 sys::map_update(map, bytes_of(&uid), &number.to_ne_bytes())
                     .map_err(fail("write map", "pods"))?;
             }
-            self.known.insert(key, Known { number, workload, is_pod });
+            self.known.insert(key, Known { number, workload });
         }
         if let Some(live) = live {
-            for (number, workload) in
-                [(LICTOR_POD_HOST, Workload::Host), (LICTOR_POD_UNKNOWN, Workload::UnknownPod)]
-            {
-                changed |= live.assign(shared, number, &workload)?;
+            for (number, workload) in &FIXED {
+                changed |= live.assign(shared, *number, workload)?;
             }
         }
         Ok((changed, self.numbers(pods)))
@@ -172,9 +170,10 @@ impl Pods {
         let mut nested = [0; size_of::<u64>()];
         sys::map_lookup(shared.get("nested")?, &0u32.to_ne_bytes(), &mut nested)
             .map_err(fail("read map", "nested"))?;
+        let containers = self.known.keys().filter(|key| is_container(key)).count();
         Ok(ScopeFacts {
-            pods: self.known.values().filter(|known| known.is_pod).count() as u64,
-            containers: self.known.values().filter(|known| !known.is_pod).count() as u64,
+            pods: (self.known.len() - containers) as u64,
+            containers: containers as u64,
             pods_refused: self.refused,
             cgroups: keys.map_err(fail("read map", "cgroups"))?.len() as u64,
             nested_cgroups: u64::from_ne_bytes(nested),
@@ -196,6 +195,10 @@ fn cgroup(map: BorrowedFd<'_>, id: u64) -> Result<Option<lictor_cgroup>, KernelE
 /// What begins the keys of containers, and no uid.
 const CONTAINER_KEY: &str = "c/";
 
+fn is_container(key: &str) -> bool {
+    key.starts_with(CONTAINER_KEY)
+}
+
 /// What stands for a container in the kernel's table: a digest, since uid and name do not fit. A container that is started
 /// again has the same.
 fn container_key(uid: &str, name: &str) -> String {
@@ -203,11 +206,11 @@ fn container_key(uid: &str, name: &str) -> String {
     format!("{CONTAINER_KEY}{}", hexadecimal(&digest[..16]))
 }
 
-/// Who is to have a number, the pods first, by the key in the kernel's table; `true` = a pod.
-fn wanted(pods: &BTreeMap<String, PodFacts>) -> Vec<(String, Workload, bool)> {
-    let whole = pods.iter().map(|(uid, facts)| (uid.clone(), facts.workload(None), true));
+/// Who is to have a number, the pods first, by the key in the kernel's table.
+fn wanted(pods: &BTreeMap<String, PodFacts>) -> Vec<(String, Workload)> {
+    let whole = pods.iter().map(|(uid, facts)| (uid.clone(), facts.workload(None)));
     let containers = pods.iter().flat_map(|(uid, facts)| {
-        let of = move |name: &String| (container_key(uid, name), facts.workload(Some(name)), false);
+        let of = move |name: &String| (container_key(uid, name), facts.workload(Some(name)));
         facts.containers.keys().map(of)
     });
     whole.chain(containers).collect()
