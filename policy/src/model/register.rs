@@ -59,10 +59,13 @@ impl Register {
         self.width
     }
 
-    /// All of it.
-    #[must_use]
-    pub fn whole(self) -> Self {
-        Self { width: 8, ..self }
+    /// The member of `struct pt_regs` in the kernel's own types that has all of it: `ax` of `rax`, `r15` of `r15`.
+    pub fn member(self) -> &'static str {
+        let name =
+            REGISTERS.iter().find(|(offset, _)| *offset == self.offset).map_or("", |(_, names)| names[0]);
+        let short =
+            name.strip_prefix('r').filter(|rest| !rest.starts_with(|first: char| first.is_ascii_digit()));
+        short.unwrap_or(name)
     }
 }
 
@@ -156,6 +159,9 @@ mod tests {
             assert_eq!(Register::named(name), None, "{name}");
         }
         assert_eq!(Register::RESULT.to_string() + &Register::INSTRUCTION.to_string(), "raxrip");
-        assert_eq!(Register::named("spl").unwrap().whole(), Register::STACK);
+        assert_eq!(Register::named("spl").unwrap().offset(), Register::STACK.offset());
+        for (name, member) in [("rax", "ax"), ("bpl", "bp"), ("rip", "ip"), ("r15", "r15"), ("r8d", "r8")] {
+            assert_eq!(Register::named(name).unwrap().member(), member);
+        }
     }
 }

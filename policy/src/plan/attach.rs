@@ -424,14 +424,17 @@ fn syscall(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem
             .collect()
     });
     let reader = Reader::Syscall { function: format!("sys_{name}"), parameters };
-    observe(
-        &symbol,
-        &symbol,
-        wants,
-        handed(&symbol, signature.as_ref()),
-        reader,
-        wire::LICTOR_SHAPE_SYSCALL as u8,
-    )
+    observe_call(&symbol, wants, signature.as_ref(), reader)
+}
+
+/// The function of a system call, whose arguments stand in registers that it is handed.
+fn observe_call(
+    symbol: &str,
+    wants: &Wants,
+    signature: Option<&Signature>,
+    reader: Reader,
+) -> Result<Site, Problem> {
+    observe(symbol, symbol, wants, handed(symbol, signature), reader, wire::LICTOR_SHAPE_SYSCALL as u8)
 }
 
 /// A system call of 32-bit programs, which has a function of its own.
@@ -448,14 +451,7 @@ fn syscall_32(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Prob
     }
     let signature = facts.symbols.function(&symbol);
     let reader = Reader::Syscall32 { function: format!("{ABI_32}/sys_{name}") };
-    observe(
-        &symbol,
-        &symbol,
-        wants,
-        handed(&symbol, signature.as_ref()),
-        reader,
-        wire::LICTOR_SHAPE_SYSCALL as u8,
-    )
+    observe_call(&symbol, wants, signature.as_ref(), reader)
 }
 
 /// One place that every system call passes, with its number, instead of hundreds of functions.

@@ -8,20 +8,6 @@ use crate::model::{Arg, ArgKind, ArgSource, Cast, MEMBERS_MAX, MemberPath, Regis
 use lictor_node_worker_ebpf as wire;
 use std::borrow::Cow;
 
-/// Other names of registers, as processors' manuals have them: name, member of `struct pt_regs`.
-const REGISTERS: [(&str, &str); 10] = [
-    ("rax", "ax"),
-    ("rbx", "bx"),
-    ("rcx", "cx"),
-    ("rdx", "dx"),
-    ("rsi", "si"),
-    ("rdi", "di"),
-    ("rbp", "bp"),
-    ("rsp", "sp"),
-    ("rip", "ip"),
-    ("orig_rax", "orig_ax"),
-];
-
 /// The steps of a field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Steps {
@@ -280,12 +266,14 @@ fn start(parameter: Option<&Parameter>, arg: &Arg, reader: &Reader, field: &str)
 fn register(path: &MemberPath) -> (MemberPath, Option<u8>) {
     let named = path.to_string();
     // The kernel has the names of 16 bits for whole registers; those of the newer ones end in `w`.
-    let part = Register::named(&named)
-        .filter(|part| part.width() < 8 && (part.width() != 2 || named.ends_with('w')));
-    let whole = part.map_or(named, |part| part.whole().to_string());
-    let other =
-        REGISTERS.iter().find(|(name, _)| *name == whole).map_or(whole.as_str(), |(_, member)| *member);
-    (MemberPath::parse(other).unwrap_or_else(|_| path.clone()), part.map(Register::width))
+    let meant = Register::named(&named).filter(|one| one.width() != 2 || named.ends_with('w'));
+    let member = match meant {
+        Some(register) => register.member(),
+        None if named == "orig_rax" => "orig_ax",
+        None => return (path.clone(), None),
+    };
+    let narrow = meant.map(Register::width).filter(|width| *width < 8);
+    (MemberPath::parse(member).unwrap_or_else(|_| path.clone()), narrow)
 }
 
 /// What the low bytes of a register are.
