@@ -386,7 +386,7 @@ fn value(arg: &Arg, value: Option<&Value>, test: &ValueTest, when_unresolved: bo
 /// Without one of its values, an expression is unresolved, whatever the others are.
 fn expression(hook: &Hook, event: &Event, test: &ExpressionTest, when_unresolved: bool) -> Answer {
     let mut values = BTreeMap::new();
-    for (number, operand) in &test.arguments {
+    for (name, operand) in &test.values {
         let (arg, value) = match operand {
             Operand::Arg(place) => {
                 let arg = hook.args.get(*place);
@@ -399,11 +399,11 @@ fn expression(hook: &Hook, event: &Event, test: &ExpressionTest, when_unresolved
         };
         let kind = if arg.kind == ArgKind::Auto { automatic_kind(&value.class) } else { Some(arg.kind) };
         if let Some(kind) = kind.and_then(ArgKind::integer) {
-            values.insert(*number, (kind, integer_of(value, kind)));
+            values.insert(*name, (kind, integer_of(value, kind)));
         }
     }
-    let condition = test.expression.check(&|number| values.get(&number).map(|(kind, _)| *kind));
-    let value = |number| values.get(&number).map_or(0, |(_, value)| *value);
+    let condition = test.expression.check(&|name| values.get(&name).map(|(kind, _)| *kind));
+    let value = |name| values.get(&name).map_or(0, |(_, value)| *value);
     condition.is_ok_and(|condition| condition.holds(&value)).into()
 }
 

@@ -19,7 +19,7 @@ struct Section {
     example: &'static str,
 }
 
-const SECTIONS: [Section; 31] = [
+const SECTIONS: [Section; 32] = [
     Section {
         path: "",
         title: "The document",
@@ -98,12 +98,17 @@ const SECTIONS: [Section; 31] = [
     Section {
         path: "spec.lsmhooks[].selectors[]",
         title: "selectors",
-        example: "spec:\n  selectorsMacros:\n    unprivileged:\n      matchCapabilities:\n      - {operator: NotIn, values: [CAP_SYS_ADMIN]}\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: comm}\n    selectors:\n    - label: high descriptors\n      macros: [unprivileged]\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchData:\n      - {index: 0, operator: NotEqual, values: [worker]}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchWorkloads: {podSelector: {}}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres], followChildren: true}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchParentBinaries:\n      - {operator: In, values: [/usr/sbin/cron]}\n      matchNamespaceChanges:\n      - {operator: In, values: [Mnt]}\n      matchCapabilityChanges:\n      - {operator: In, values: [CAP_SYS_ADMIN]}\n      matchActions:\n      - {action: Post}\n      matchReturnActions:\n      - {action: Signal, argSig: 10}\n",
+        example: "spec:\n  selectorsMacros:\n    unprivileged:\n      matchCapabilities:\n      - {operator: NotIn, values: [CAP_SYS_ADMIN]}\n  kprobes:\n  - call: fd_install\n    syscall: false\n    return: true\n    returnArg: {index: 0, type: int}\n    args:\n    - {index: 0, type: uint32}\n    data:\n    - {index: 0, type: string, source: current_task, resolve: comm}\n    selectors:\n    - label: high descriptors\n      macros: [unprivileged]\n      matchArgs:\n      - {index: 0, operator: GT, values: ['100']}\n      matchData:\n      - {index: 0, operator: NotEqual, values: [worker]}\n      matchCEL: {expr: 'arg0 < 4096u'}\n      matchReturnArgs:\n      - {index: 0, operator: Equal, values: ['0']}\n      matchWorkloads: {podSelector: {}}\n      matchBinaries:\n      - {operator: NotIn, values: [/usr/bin/postgres], followChildren: true}\n      matchPIDs:\n      - {operator: NotIn, values: [1]}\n      matchNamespaces:\n      - {namespace: Pid, operator: NotIn, values: [host_ns]}\n      matchParentBinaries:\n      - {operator: In, values: [/usr/sbin/cron]}\n      matchNamespaceChanges:\n      - {operator: In, values: [Mnt]}\n      matchCapabilityChanges:\n      - {operator: In, values: [CAP_SYS_ADMIN]}\n      matchActions:\n      - {action: Post}\n      matchReturnActions:\n      - {action: Signal, argSig: 10}\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchArgs[]",
         title: "matchArgs, matchData, matchReturnArgs",
         example: "spec:\n  lsmhooks:\n  - hook: file_permission\n    args:\n    - {index: 0, type: file}\n    - {index: 1, type: int}\n    selectors:\n    - matchArgs:\n      - index: 0\n        operator: Postfix\n        values: [.key, .pem]\n      - args: [1]\n        operator: Mask\n        values: ['2']\n",
+    },
+    Section {
+        path: "spec.lsmhooks[].selectors[].matchCEL",
+        title: "matchCEL",
+        example: "spec:\n  kprobes:\n  - call: commit_creds\n    syscall: false\n    args:\n    - {index: 0, type: uint32, resolve: uid.val}\n    data:\n    - {index: 0, type: uint32, source: current_task, resolve: cred.uid.val}\n    selectors:\n    - matchCEL:\n        expr: arg0 != data0\n",
     },
     Section {
         path: "spec.lsmhooks[].selectors[].matchWorkloads",

@@ -6,6 +6,7 @@ use lictor_node_worker_ebpf::{
 };
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
 use lictor_policy::CAPABILITIES;
+use lictor_policy::expression::Name;
 use lictor_policy::model::{
     Actions, Arg, BinaryOf, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues,
     ExpressionTest, Hook, HookTarget, NamespaceValue, NumberTest, Operand, Predicate, ProgramWrite,
@@ -244,16 +245,16 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
 
 /// An expression, with what its names stand for where that is not told by their numbers.
 fn expression(test: &ExpressionTest, hook: &Hook) -> String {
-    let named = test.arguments.iter().filter_map(|(number, operand)| {
+    let named = test.values.iter().filter_map(|(name, operand)| {
         let meant = match operand {
             Operand::Return => "the returned value".to_owned(),
             Operand::Arg(place) => {
                 let arg = hook.args.get(*place)?;
                 let plain = !arg.is_data() && arg.path.is_none() && arg.cast.is_none();
-                (!plain || u32::from(arg.index) != *number).then(|| arg.origin().to_string())?
+                (!plain || Name::Arg(arg.index.into()) != *name).then(|| arg.origin().to_string())?
             }
         };
-        Some(format!("arg{number} is {meant}"))
+        Some(format!("{name} is {meant}"))
     });
     let named: Vec<String> = named.collect();
     let shown = test.expression.text().escape_debug();

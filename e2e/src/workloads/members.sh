@@ -96,6 +96,15 @@ policy member-register <<-END
 	    - matchArgs: [{index: 1, operator: Equal, values: [4242]}]
 	      matchData: [{index: 0, operator: Equal, values: [8]}]
 END
+# Arguments and data in one condition.
+policy member-expression <<-END
+	  kprobes:
+	  - call: sys_lseek
+	    args: [{index: 1, type: int64}, {index: 2, type: int32}]
+	    data: [{index: 0, type: auto, source: pt_regs, resolve: orig_ax}]
+	    selectors:
+	    - matchCEL: {expr: 'uint(arg0) == data0 + 4243u && arg1 == 1'}
+END
 policy member-raw <<-END
 	  tracepoints:
 	  - subsystem: sched
@@ -138,6 +147,10 @@ members() {
 	check data-other-comm-is-read-by-another /usr/bin/cat $W/data-other-comm
 	check member-parent-is-run sh -c "$W/bin/members $W/member-parent; :"
 	check member-register-is-used $W/bin/seeker -e "open F, '<', '$W/member-register'; sysseek F, 4242, 0"
+	local offset
+	for offset in 4250 4251 4252; do
+		check member-expression-$offset $W/bin/seeker -e "open F, '<', '$W/member-register'; sysseek F, $offset, 1"
+	done
 	check member-of-module-is-bridged brctl addbr lab-bridge
 	check member-of-module-is-handed-over brctl addif lab-bridge dummy0
 	brctl delif lab-bridge dummy0

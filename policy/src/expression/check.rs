@@ -1,8 +1,8 @@
 //! Types of expressions, and what they mean.
 
-use super::Mistake;
 use super::code::{self, Code};
 use super::parse::{Binary, Conversion, NODES_MAX, Node, NodeKind};
+use super::{Mistake, Name};
 use std::cell::Cell;
 
 /// Type of an integer.
@@ -15,7 +15,7 @@ pub struct IntegerType {
 }
 
 impl IntegerType {
-    /// The type that an argument of so many bytes and of that sign has.
+    /// The type that a value of so many bytes and of that sign has.
     pub fn of((width, signed): (u8, bool)) -> Self {
         Self { width: if width <= 4 { 4 } else { 8 }, signed }
     }
@@ -78,8 +78,8 @@ pub(super) struct Term {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TermKind {
     Constant(i128),
-    /// An argument of that number; bytes and sign of its own type.
-    Argument(u32, (u8, bool)),
+    /// A value of the hook; bytes and sign of its own type.
+    Named(Name, (u8, bool)),
     Binary(Operation, Box<Term>, Box<Term>),
     /// The condition, what holds if it does, what holds otherwise.
     Choice(Box<[Term; 3]>),
@@ -105,21 +105,21 @@ pub(super) enum Operation {
 const BOOLEAN: IntegerType = IntegerType { width: 8, signed: false };
 
 impl Condition {
-    /// Whether it holds for arguments of these values, each within its type.
-    pub fn holds(&self, argument: &dyn Fn(u32) -> i128) -> bool {
-        self.0.value(argument) != 0
+    /// Whether it holds for these values, each within its type.
+    pub fn holds(&self, named: &dyn Fn(Name) -> i128) -> bool {
+        self.0.value(named) != 0
     }
 
-    /// The instructions that find out. `argument` tells what is read for an argument, and bytes and sign of what is read.
+    /// The instructions that find out. `named` tells what is read for a name, and bytes and sign of what is read.
     ///
     /// # Errors
     ///
     /// When it takes too many of them, or too many values at a time.
     pub(crate) fn compile<A: Copy>(
         &self,
-        argument: &dyn Fn(u32) -> Option<(A, (u8, bool))>,
+        named: &dyn Fn(Name) -> Option<(A, (u8, bool))>,
     ) -> Result<Code<A>, Mistake> {
-        code::compile(&self.0, argument)
+        code::compile(&self.0, named)
     }
 }
 
@@ -129,12 +129,12 @@ impl Term {
     }
 
     /// Without bounds, then brought to its type.
-    fn value(&self, argument: &dyn Fn(u32) -> i128) -> i128 {
+    fn value(&self, named: &dyn Fn(Name) -> i128) -> i128 {
         let value = match &self.kind {
             TermKind::Constant(value) => *value,
-            TermKind::Argument(number, _) => argument(*number),
+            TermKind::Named(name, _) => named(*name),
             TermKind::Binary(operation, left, right) => {
-                let (left, right) = (left.value(argument), right.value(argument));
+                let (left, right) = (left.value(named), right.value(named));
                 match operation {
                     Operation::Add => left + right,
                     Operation::Subtract => left - right,
@@ -149,13 +149,13 @@ impl Term {
             }
             TermKind::Choice(parts) => {
                 let [condition, then, otherwise] = &**parts;
-                if condition.value(argument) != 0 { then.value(argument) } else { otherwise.value(argument) }
+                if condition.value(named) != 0 { then.value(named) } else { otherwise.value(named) }
             }
             TermKind::Member(value, list) => {
-                let value = value.value(argument);
-                i128::from(list.iter().any(|one| one.value(argument) == value))
+                let value = value.value(named);
+                i128::from(list.iter().any(|one| one.value(named) == value))
             }
-            TermKind::Convert(inner) => inner.value(argument),
+            TermKind::Convert(inner) => inner.value(named),
         };
         let modulus = 1_i128 << (8 * u32::from(self.of.width));
         let positive = value.rem_euclid(modulus);
@@ -164,8 +164,8 @@ impl Term {
 }
 
 /// The condition that an expression is.
-pub(super) fn check(root: &Node, argument: &dyn Fn(u32) -> Option<(u8, bool)>) -> Result<Condition, Mistake> {
-    let checker = Checker { argument, guesses: [const { Cell::new(None) }; NODES_MAX] };
+pub(super) fn check(root: &Node, named: &dyn Fn(Name) -> Option<(u8, bool)>) -> Result<Condition, Mistake> {
+    let checker = Checker { named, guesses: [const { Cell::new(None) }; NODES_MAX] };
     if let Guess::Known(Type::Integer(_)) | Guess::Written { .. } = checker.guess(root)? {
         let found = format!("a value of type {}", checker.guess(root)?.settled());
         let mistake = Mistake::new(root.column, found, "a condition, which is true or false");
@@ -185,15 +185,15 @@ impl Guess {
 }
 
 struct Checker<'a> {
-    argument: &'a dyn Fn(u32) -> Option<(u8, bool)>,
+    named: &'a dyn Fn(Name) -> Option<(u8, bool)>,
     /// By part: asked for at each level around it, so it is found out once.
     guesses: [Cell<Option<Guess>>; NODES_MAX],
 }
 
 impl Checker<'_> {
-    fn argument(&self, number: u32, column: usize) -> Result<(u8, bool), Mistake> {
-        let unknown = || Mistake::new(column, format!("`arg{number}`"), "arguments that are integers");
-        (self.argument)(number).ok_or_else(unknown)
+    fn named(&self, name: Name, column: usize) -> Result<(u8, bool), Mistake> {
+        let unknown = || Mistake::new(column, format!("`{name}`"), "values that are integers");
+        (self.named)(name).ok_or_else(unknown)
     }
 
     fn guess(&self, node: &Node) -> Result<Guess, Mistake> {
@@ -212,8 +212,8 @@ impl Checker<'_> {
         Ok(match &node.kind {
             NodeKind::Boolean(_) | NodeKind::Not(_) | NodeKind::Member(..) => Guess::Known(Type::Boolean),
             NodeKind::Integer { unsigned, .. } => Guess::Written { unsigned: *unsigned },
-            NodeKind::Argument(number) => {
-                let kind = self.argument(*number, node.column)?;
+            NodeKind::Named(name) => {
+                let kind = self.named(*name, node.column)?;
                 Guess::Known(Type::Integer(IntegerType::of(kind)))
             }
             NodeKind::Negative(inner) | NodeKind::BitNot(inner) => match self.guess(inner)? {
@@ -308,9 +308,7 @@ impl Checker<'_> {
                 }
                 TermKind::Constant(*value)
             }
-            NodeKind::Argument(argument) => {
-                TermKind::Argument(*argument, self.argument(*argument, node.column)?)
-            }
+            NodeKind::Named(name) => TermKind::Named(*name, self.named(*name, node.column)?),
             NodeKind::Not(inner) => TermKind::Binary(Operation::Xor, condition(inner)?, constant(1)),
             NodeKind::Negative(inner) => {
                 if !of.signed {

@@ -1,7 +1,7 @@
 //! Instructions for conditions: those that programs carry out, see `LICTOR_EXPRESSION_*` of the wire contract.
 
-use super::Mistake;
 use super::check::{IntegerType, Operation, Term, TermKind};
+use super::{Mistake, Name};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::lictor_expression_operation as operation;
 use std::collections::BTreeSet;
@@ -45,31 +45,31 @@ enum Operand<A> {
     /// The uppermost value, which is taken away.
     Stack,
     Constant(i32),
-    /// What is read for an argument, in that form.
-    Argument(A, Form),
+    /// What is read for a value, in that form.
+    Value(A, Form),
 }
 
 /// The instructions that find out what a condition comes to.
 pub(super) fn compile<A: Copy>(
     term: &Term,
-    argument: &dyn Fn(u32) -> Option<(A, (u8, bool))>,
+    named: &dyn Fn(Name) -> Option<(A, (u8, bool))>,
 ) -> Result<Code<A>, Mistake> {
-    let mut compiler = Compiler { argument, code: Vec::new(), depth: 0 };
+    let mut compiler = Compiler { named, code: Vec::new(), depth: 0 };
     compiler.emit(term)?;
     Ok(Code(compiler.code))
 }
 
 impl<A: Copy + Ord> Code<A> {
-    /// What is read for the arguments.
-    pub(crate) fn arguments(&self) -> BTreeSet<A> {
+    /// What is read for what it names.
+    pub(crate) fn values(&self) -> BTreeSet<A> {
         let operands = self.0.iter().filter_map(|instruction| match instruction.operand {
-            Operand::Argument(argument, _) => Some(argument),
+            Operand::Value(value, _) => Some(value),
             Operand::Stack | Operand::Constant(_) => None,
         });
         operands.collect()
     }
 
-    /// As programs read them. `index` is the field that has an argument.
+    /// As programs read them. `index` is the field that has a value.
     pub(crate) fn words(&self, index: impl Fn(A) -> u8) -> Vec<u64> {
         self.0.iter().map(|instruction| instruction.word(&index)).collect()
     }
@@ -80,9 +80,7 @@ impl<A: Copy> Instruction<A> {
         let (source, form, constant) = match self.operand {
             Operand::Stack => (wire::LICTOR_OPERAND_STACK, WHOLE, 0),
             Operand::Constant(constant) => (wire::LICTOR_OPERAND_CONSTANT, WHOLE, constant),
-            Operand::Argument(argument, form) => {
-                (wire::LICTOR_OPERAND_FIELD | u32::from(index(argument)), form, 0)
-            }
+            Operand::Value(value, form) => (wire::LICTOR_OPERAND_FIELD | u32::from(index(value)), form, 0),
         };
         let low = u32::from_le_bytes([self.action.wire(), source as u8, form.wire(), self.form.wire()]);
         u64::from(low) | u64::from(constant.cast_unsigned()) << 32
@@ -121,7 +119,7 @@ impl Action {
 }
 
 struct Compiler<'a, A> {
-    argument: &'a dyn Fn(u32) -> Option<(A, (u8, bool))>,
+    named: &'a dyn Fn(Name) -> Option<(A, (u8, bool))>,
     code: Vec<Instruction<A>>,
     /// Values on the stack.
     depth: u32,
@@ -152,10 +150,9 @@ impl<A: Copy> Compiler<'_, A> {
         Ok(())
     }
 
-    fn read(&self, number: u32) -> Result<(A, (u8, bool)), Mistake> {
-        let unknown =
-            || Mistake::new(0, format!("`arg{number}`, which is not read"), "arguments that are read");
-        (self.argument)(number).ok_or_else(unknown)
+    fn read(&self, name: Name) -> Result<(A, (u8, bool)), Mistake> {
+        let unknown = || Mistake::new(0, format!("`{name}`, which is not read"), "values that are read");
+        (self.named)(name).ok_or_else(unknown)
     }
 
     /// Leaves the value of a term on the stack.
@@ -171,10 +168,10 @@ impl<A: Copy> Compiler<'_, A> {
                 }
                 Ok(())
             }
-            TermKind::Argument(number, kind) => {
-                let (argument, read) = self.read(*number)?;
+            TermKind::Named(name, kind) => {
+                let (value, read) = self.read(*name)?;
                 let form = if holds(*kind, read) { WHOLE } else { form_of(*kind) };
-                self.add(Action::Push, Operand::Argument(argument, form_of(read)), form)
+                self.add(Action::Push, Operand::Value(value, form_of(read)), form)
             }
             TermKind::Convert(inner) => {
                 self.emit(inner)?;
@@ -224,10 +221,10 @@ impl<A: Copy> Compiler<'_, A> {
                     return Ok(Operand::Constant(constant));
                 }
             }
-            TermKind::Argument(number, kind) => {
-                let (argument, read) = self.read(*number)?;
+            TermKind::Named(name, kind) => {
+                let (value, read) = self.read(*name)?;
                 if holds(*kind, read) {
-                    return Ok(Operand::Argument(argument, form_of(read)));
+                    return Ok(Operand::Value(value, form_of(read)));
                 }
             }
             TermKind::Convert(inner) if !converts(inner.of, term.of) => return self.operand(inner),

@@ -1,4 +1,4 @@
-//! Expressions of the operator `CelExpr`: conditions over several integers, in a part of the Common Expression Language.
+//! Expressions of `matchCEL` and of the operator `CelExpr`: conditions over several integers, in a part of the Common Expression Language.
 //!
 //! ```text
 //!  text ─parse─▶ tree ─check(types of the arguments)─▶ condition ─compile─▶ instructions of a machine with a stack
@@ -24,9 +24,41 @@ mod token;
 pub use check::{Condition, IntegerType};
 pub(crate) use code::Code;
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// Longest expression, bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 1024;
+
+/// What an expression can name: a value by its place in a list of the hook, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Name {
+    /// `arg0`: a place in `args`, or in the one list that a filter is about.
+    Arg(u32),
+    /// `data0`: a place in `data`.
+    Data(u32),
+}
+
+impl Name {
+    /// The name that a word is, if it is one: numbers have no zeros before them.
+    fn read(word: &str) -> Option<Self> {
+        let number = |digits: &str| {
+            let plain = digits.bytes().all(|digit| digit.is_ascii_digit());
+            let plain = plain && (digits == "0" || !digits.starts_with('0'));
+            digits.parse().ok().filter(|_| plain)
+        };
+        let arg = word.strip_prefix("arg").and_then(number).map(Self::Arg);
+        arg.or_else(|| word.strip_prefix("data").and_then(number).map(Self::Data))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arg(number) => write!(f, "arg{number}"),
+            Self::Data(number) => write!(f, "data{number}"),
+        }
+    }
+}
 
 /// An expression that could be read. It is kept as it is written: its tree weighs many times as much.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,23 +80,23 @@ impl Expression {
         &self.0
     }
 
-    /// The arguments that it names by their numbers, and the column of the first place that does so.
-    pub fn arguments(&self) -> Vec<(u32, usize)> {
+    /// What it names, and the column of the first place that does so.
+    pub fn names(&self) -> Vec<(Name, usize)> {
         let mut found = Vec::new();
         if let Ok(root) = parse::parse(&self.0) {
-            root.walk(&mut |node| found.extend(node.argument().map(|number| (number, node.column))));
+            root.walk(&mut |node| found.extend(node.name().map(|name| (name, node.column))));
         }
         let mut seen = BTreeSet::new();
-        found.retain(|(number, _)| seen.insert(*number));
+        found.retain(|(name, _)| seen.insert(*name));
         found
     }
 
-    /// The condition that it is for arguments of these types, width in bytes and sign.
+    /// The condition that it is for values of these types, width in bytes and sign.
     ///
     /// # Errors
     ///
     /// What does not fit together first.
-    pub fn check(&self, argument: &dyn Fn(u32) -> Option<(u8, bool)>) -> Result<Condition, Mistake> {
+    pub fn check(&self, argument: &dyn Fn(Name) -> Option<(u8, bool)>) -> Result<Condition, Mistake> {
         check::check(&parse::parse(&self.0)?, argument)
     }
 }

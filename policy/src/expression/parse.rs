@@ -1,14 +1,14 @@
 //! Expressions as trees.
 
 use super::token::{Token, Words};
-use super::{EXPRESSION_BYTES_MAX, Mistake};
+use super::{EXPRESSION_BYTES_MAX, Mistake, Name};
 use crate::parse::shorten;
 use crate::violation::did_you_mean;
 
 /// How deep an expression may nest. The parser and all that walks the tree recurse.
 const DEPTH_MAX: usize = 24;
 
-/// Numbers, arguments and operators of one expression: twice what its instructions can be.
+/// Numbers, names and operators of one expression: twice what its instructions can be.
 pub(super) const NODES_MAX: usize = 128;
 
 /// Part of an expression.
@@ -29,8 +29,8 @@ pub(super) enum NodeKind {
         value: i128,
         unsigned: bool,
     },
-    /// The argument of that number.
-    Argument(u32),
+    /// A value of the hook.
+    Named(Name),
     Not(Box<Node>),
     Negative(Box<Node>),
     Binary(Binary, Box<Node>, Box<Node>),
@@ -121,16 +121,16 @@ const VALUES: &str =
     "a value: an argument (`arg0`), an integer, `true`, `false`, a function, `(`, `-` or `!`";
 
 impl Node {
-    /// The number of the argument that it is.
-    pub(super) fn argument(&self) -> Option<u32> {
-        if let NodeKind::Argument(number) = self.kind { Some(number) } else { None }
+    /// The value of the hook that it is.
+    pub(super) fn name(&self) -> Option<Name> {
+        if let NodeKind::Named(name) = self.kind { Some(name) } else { None }
     }
 
     /// Calls `visit` for this part and all parts of it, from left to right.
     pub(super) fn walk(&self, visit: &mut impl FnMut(&Self)) {
         visit(self);
         match &self.kind {
-            NodeKind::Boolean(_) | NodeKind::Integer { .. } | NodeKind::Argument(_) => {}
+            NodeKind::Boolean(_) | NodeKind::Integer { .. } | NodeKind::Named(_) => {}
             NodeKind::Not(inner)
             | NodeKind::Negative(inner)
             | NodeKind::Convert(_, inner)
@@ -355,10 +355,8 @@ impl Parser<'_> {
         if let "true" | "false" = name {
             return self.node(column, NodeKind::Boolean(name == "true"));
         }
-        let digits = name.strip_prefix("arg").filter(|digits| digits.chars().all(|one| one.is_ascii_digit()));
-        let digits = digits.filter(|digits| *digits == "0" || !digits.starts_with('0'));
-        if let Some(number) = digits.and_then(|digits| digits.parse().ok()) {
-            return self.node(column, NodeKind::Argument(number));
+        if let Some(name) = Name::read(name) {
+            return self.node(column, NodeKind::Named(name));
         }
         let Some((name, function)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
             let names = || FUNCTIONS.iter().map(|(name, _)| *name);

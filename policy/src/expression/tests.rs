@@ -17,10 +17,16 @@ fn wrap(value: i128, (width, signed): Kind) -> i128 {
 /// these values, and stand in registers with anything above them.
 fn both(text: &str, arguments: &[(Kind, i128)]) -> Result<bool, Mistake> {
     let expression = Expression::parse(text)?;
-    let argument = |number: u32| arguments.get(number as usize).copied();
-    let condition = expression.check(&|number| argument(number).map(|(kind, _)| kind))?;
-    let expected = condition.holds(&|number| argument(number).map_or(0, |(_, value)| value));
-    let code = condition.compile(&|number| argument(number).map(|(kind, _)| (number as u8, kind)))?;
+    let named = |name: Name| match name {
+        Name::Arg(number) => arguments.get(number as usize).copied(),
+        Name::Data(_) => None,
+    };
+    let condition = expression.check(&|name| named(name).map(|(kind, _)| kind))?;
+    let expected = condition.holds(&|name| named(name).map_or(0, |(_, value)| value));
+    let code = condition.compile(&|name| {
+        let Name::Arg(number) = name else { return None };
+        named(name).map(|(kind, _)| (number as u8, kind))
+    })?;
     let raw: Vec<u64> = (arguments.iter())
         .map(|((width, _), value)| {
             let own = u64::MAX >> (64 - 8 * u32::from(*width));

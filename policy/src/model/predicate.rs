@@ -1,7 +1,7 @@
 //! The filters of a rule.
 
 use super::{EndpointsTest, FieldPath, Scope};
-use crate::expression::Expression;
+use crate::expression::{Expression, Name};
 use lictor_node_worker_ebpf::{LICTOR_PATH_MAX, LICTOR_SUBSTRING_MAX, LICTOR_SUFFIX_MAX};
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub enum Predicate {
         /// What must hold.
         test: ValueTest,
     },
-    /// `CelExpr`: a condition over several values.
+    /// `matchCEL`, `CelExpr`: a condition over several values.
     Expression(ExpressionTest),
     /// `matchWorkloads`: the workload that the process is of.
     Workload(WorkloadTest),
@@ -69,21 +69,23 @@ pub struct WorkloadTest {
     pub scope: Scope,
 }
 
-/// `CelExpr`.
+/// `matchCEL` and `CelExpr`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpressionTest {
-    /// Where in the document.
+    /// The filter's place in the document.
     pub at: FieldPath,
+    /// The place of the text.
+    pub at_text: FieldPath,
     /// What must hold.
     pub expression: Expression,
-    /// The values that it names, by the number behind `arg`. Not empty.
-    pub arguments: BTreeMap<u32, Operand>,
+    /// The values that it names. Not empty.
+    pub values: BTreeMap<Name, Operand>,
 }
 
 impl ExpressionTest {
     /// Whether it is about what the function returned.
     fn asks_return(&self) -> bool {
-        self.arguments.values().any(|operand| *operand == Operand::Return)
+        self.values.values().any(|operand| *operand == Operand::Return)
     }
 }
 

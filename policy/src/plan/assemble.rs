@@ -185,7 +185,7 @@ fn shape_plan(
     let number = |field: Field| fields.binary_search(&field).ok().map(|index| index as u8);
     let mut flags = members.iter().fold(0, |flags, member| flags | member.hook.flags);
     let tests = members.iter().flat_map(|member| &member.hook.rules).flat_map(|rule| &rule.tests);
-    let computed = tests.filter_map(|(_, test)| test.expression()).flat_map(Code::arguments).collect();
+    let computed = tests.filter_map(|(_, test)| test.expression()).flat_map(Code::values).collect();
     let memo_field = memo(columns, path_field, &computed);
     if path_field.is_some() && memo_field.is_some() {
         flags |= wire::LICTOR_SHAPE_MEMO as u8;

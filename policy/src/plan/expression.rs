@@ -8,7 +8,7 @@ use super::fields::{Field, Resolved};
 use super::place::Placing;
 use super::refusal::Problem;
 use super::vectors::{Bits, VectorSet};
-use crate::expression::{Code, Mistake};
+use crate::expression::{Code, Mistake, Name};
 use crate::model::{ExpressionTest, Operand};
 use lictor_node_worker_ebpf::LICTOR_MAX_EXPRESSIONS;
 use lictor_node_worker_ebpf::lictor_column_kind as kind;
@@ -62,7 +62,7 @@ pub(super) fn column(asking: &[Asking<'_>], vectors: &mut VectorSet, fields: &[F
         vectors.number(&bits)
     };
     let expressions = rules.iter().map(|(code, [wanted, unresolved])| {
-        let behind = code.arguments().into_iter().filter(|field| field.has_steps());
+        let behind = code.values().into_iter().filter(|field| field.has_steps());
         ExpressionPlan {
             wanted: vector_of(wanted),
             unresolved: vector_of(unresolved),
@@ -83,8 +83,8 @@ impl Placing<'_> {
         returned: Option<Resolved>,
         tests: &mut Tests,
     ) {
-        let mut read: BTreeMap<u32, (Field, (u8, bool))> = BTreeMap::new();
-        for (number, operand) in &test.arguments {
+        let mut read: BTreeMap<Name, (Field, (u8, bool))> = BTreeMap::new();
+        for (name, operand) in &test.values {
             let resolved = match operand {
                 Operand::Arg(place) => args.get(*place).copied().flatten(),
                 Operand::Return => returned,
@@ -99,11 +99,11 @@ impl Placing<'_> {
             let kind = resolved.map(|resolved| resolved.kind);
             let integer = kind.and_then(crate::model::ArgKind::integer);
             if let Some((field, integer)) = resolved.and_then(|resolved| resolved.field).zip(integer) {
-                read.insert(*number, (field, integer));
+                read.insert(*name, (field, integer));
             } else if !refused {
                 let found = match kind {
-                    Some(kind) => format!("`arg{number}`, a value of type {}, in an expression", kind.name()),
-                    None => format!("`arg{number}`, which is not read, in an expression"),
+                    Some(kind) => format!("`{name}`, a value of type {}, in an expression", kind.name()),
+                    None => format!("`{name}`, which is not read, in an expression"),
                 };
                 self.refuse(&test.at, Problem::new(found, "integers"));
                 return;
@@ -111,11 +111,11 @@ impl Placing<'_> {
                 return;
             }
         }
-        let condition = test.expression.check(&|number| read.get(&number).map(|(_, kind)| *kind));
-        let fields = |number| read.get(&number).map(|(field, _)| (*field, field.int()));
+        let condition = test.expression.check(&|name| read.get(&name).map(|(_, kind)| *kind));
+        let fields = |name| read.get(&name).map(|(field, _)| (*field, field.int()));
         let code = match condition.and_then(|condition| condition.compile(&fields)) {
             Ok(code) => code,
-            Err(mistake) => return self.refuse(&test.at.member("values").index(0), problem(mistake)),
+            Err(mistake) => return self.refuse(&test.at_text, problem(mistake)),
         };
         let code = self.expressions.get(&code).map_or_else(|| Rc::new(code), Rc::clone);
         // More than a hook point can have are refused when all are known; no more than tell so are kept.

@@ -1,6 +1,7 @@
 //! Filters of a selector.
 
 use super::shape::TextOrInteger;
+use crate::expression::EXPRESSION_BYTES_MAX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,15 @@ pub struct ValueFilter {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<TextOrInteger>")]
     pub values: Vec<String>,
+}
+
+/// A condition over values that were read at the hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExpressionFilter {
+    /// The condition, in a part of CEL over integers: `arg0` is the first of the hook's `args`, `data0` the first of its
+    /// `data`: `arg0 == data0 || arg1 < 10`. At most 1,024 bytes.
+    #[schemars(length(max = EXPRESSION_BYTES_MAX))]
+    pub expr: String,
 }
 
 /// How a value is compared.

@@ -28,7 +28,7 @@ pub use argument::{ArgSpec, SourceName, TypeName};
 pub(crate) use decode::{decode, decode_as};
 pub use document::{ApiVersion, Kind, Metadata, TracingPolicy};
 pub use filter::{
-    BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, MembershipOperator,
+    BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, ExpressionFilter, MembershipOperator,
     NamespaceChangeFilter, NamespaceFilter, NamespaceName, Operator, PidFilter, ValueFilter,
 };
 pub(crate) use hook::{

@@ -2,8 +2,8 @@
 
 use super::argument::LABEL_BYTES_MAX;
 use super::{
-    ActionSpec, BinaryFilter, CapabilityFilter, HostSelector, LabelSelector, NamespaceChangeFilter,
-    NamespaceFilter, PidFilter, ValueFilter,
+    ActionSpec, BinaryFilter, CapabilityFilter, ExpressionFilter, HostSelector, LabelSelector,
+    NamespaceChangeFilter, NamespaceFilter, PidFilter, ValueFilter,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub struct SelectorSpec {
     /// Filters on the hook's `data`, by their place there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_data: Vec<ValueFilter>,
+    /// A condition over several of the hook's `args` and `data`, which must hold.
+    #[serde(default, rename = "matchCEL", skip_serializing_if = "Option::is_none")]
+    pub match_cel: Option<ExpressionFilter>,
     /// Filters on the value that the function returned. Needs `return: true`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_return_args: Vec<ValueFilter>,

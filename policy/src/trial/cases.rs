@@ -570,7 +570,7 @@ impl Maker<'_> {
                 Predicate::Arg { arg, .. } => not_given(Operand::Arg(*arg)).into_iter().collect(),
                 Predicate::Return { .. } => not_given(Operand::Return).into_iter().collect(),
                 Predicate::Expression(test) => {
-                    test.arguments.values().filter_map(|operand| not_given(*operand)).collect()
+                    test.values.values().filter_map(|operand| not_given(*operand)).collect()
                 }
                 Predicate::Binary(_)
                 | Predicate::Workload(_)

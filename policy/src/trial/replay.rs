@@ -298,7 +298,7 @@ fn lack(hook: &Hook, judged: &crate::oracle::Event, event: &Recorded) -> Option<
                 }
                 Operand::Return => judged.returned.is_some(),
             };
-            (!test.arguments.values().all(known)).then_some(Lack::Argument)
+            (!test.values.values().all(known)).then_some(Lack::Argument)
         }
         Predicate::Binary(test) if test.of == BinaryOf::Lineage => {
             let named = |path: &Vec<u8>| test.test.values.iter().any(|value| value.as_bytes() == path);

@@ -1,16 +1,15 @@
-//! `CelExpr`: expressions, and the values that they name.
+//! `matchCEL` and `CelExpr`: expressions, and the values that they name.
 
 use super::report::{Report, quoted};
-use crate::expression::{Expression, Mistake, place};
+use crate::expression::{Expression, Mistake, Name, place};
 use crate::model::{Arg, ArgKind, ExpressionTest, FieldPath, Operand, Predicate};
-use crate::spec::{Operator, ValueFilter};
+use crate::spec::{ExpressionFilter, Operator, ValueFilter};
 use std::collections::BTreeMap;
 
 /// A value that an expression may name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Listed<'a> {
-    /// What stands behind `arg`: the value's place among those of the hook.
-    pub(super) number: u32,
+    pub(super) name: Name,
     pub(super) operand: Operand,
     /// `None` = it has been refused.
     pub(super) arg: Option<&'a Arg>,
@@ -26,7 +25,26 @@ pub(super) fn filter(
     if filter.operator == Operator::CapabilitiesGained {
         return gained(filter, listed, at, report);
     }
-    predicate(filter, listed, at, report)
+    let [text] = filter.values.as_slice() else {
+        let found = match filter.values.len() {
+            0 => "no value".to_owned(),
+            count => format!("{count} values"),
+        };
+        let hint = "filters of a selector are ANDed, selectors are ORed; `||` joins conditions";
+        report.refuse_with(&at.member("values"), found, "one value: an expression", hint);
+        return None;
+    };
+    predicate(text, listed, at, &at.member("values").index(0), report)
+}
+
+/// The predicate that `matchCEL` is; says what is wrong otherwise.
+pub(super) fn match_cel(
+    filter: &ExpressionFilter,
+    listed: &[Listed<'_>],
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<Predicate> {
+    predicate(&filter.expr, listed, at, &at.member("expr"), report)
 }
 
 /// The second of two sets of capabilities has one that the first one lacks.
@@ -54,7 +72,7 @@ fn gained(
     }
     let mask = super::process::capabilities(&filter.values, at, report);
     let (before, after) = (before.arg.map(|_| before)?, after.arg.map(|_| after)?);
-    let gained = format!("and(arg{}, not(arg{}))", after.number, before.number);
+    let gained = format!("and({}, not({}))", after.name, before.name);
     let text = if filter.values.is_empty() {
         format!("{gained} != 0u")
     } else {
@@ -63,67 +81,62 @@ fn gained(
     if report.refused > refused {
         return None;
     }
-    let arguments = [before, after].map(|one| (one.number, one.operand)).into();
     Some(Predicate::Expression(ExpressionTest {
         at: at.clone(),
+        at_text: at.member("values"),
         expression: Expression::parse(&text).ok()?,
-        arguments,
+        values: [before, after].map(|one| (one.name, one.operand)).into(),
     }))
 }
 
-/// The predicate that the filter's expression is over these values; says what is wrong otherwise.
+/// The predicate that a filter's text is over these values; says what is wrong otherwise.
 fn predicate(
-    filter: &ValueFilter,
+    text: &str,
     listed: &[Listed<'_>],
     at: &FieldPath,
+    at_text: &FieldPath,
     report: &mut Report,
 ) -> Option<Predicate> {
-    let [text] = filter.values.as_slice() else {
-        let found = match filter.values.len() {
-            0 => "no value".to_owned(),
-            count => format!("{count} values"),
-        };
-        let hint = "filters of a selector are ANDed, selectors are ORed; `||` joins conditions";
-        report.refuse_with(&at.member("values"), found, "one value: an expression", hint);
-        return None;
-    };
-    let at_text = at.member("values").index(0);
     let expression = match Expression::parse(text) {
         Ok(expression) => expression,
-        Err(mistake) => return refuse(&mistake, &at_text, report),
+        Err(mistake) => return refuse(&mistake, at_text, report),
     };
-    let named = expression.arguments();
+    let named = expression.names();
     if named.is_empty() {
-        let found = format!("{}, which names no argument", quoted(text));
-        report.refuse(&at_text, found, format!("an expression over {}", names(listed)));
+        let found = format!("{}, which names no value of the hook", quoted(text));
+        let allowed = match names(listed) {
+            none if none.is_empty() => "an expression over values of the hook, which has none".to_owned(),
+            some => format!("an expression over {some}"),
+        };
+        report.refuse(at_text, found, allowed);
         return None;
     }
     let before = report.refused;
-    for (number, column) in &named {
-        one_value(*number, *column, listed, &at_text, report);
+    for (name, column) in &named {
+        one_value(*name, *column, listed, at_text, report);
     }
     if report.refused > before {
         return None;
     }
-    let mut arguments = BTreeMap::new();
+    let mut values = BTreeMap::new();
     let mut kinds = BTreeMap::new();
-    for (number, _) in named {
-        let listed = listed.iter().find(|listed| listed.number == number)?;
-        arguments.insert(number, listed.operand);
-        kinds.insert(number, listed.arg?.kind);
+    for (name, _) in named {
+        let listed = listed.iter().find(|listed| listed.name == name)?;
+        values.insert(name, listed.operand);
+        kinds.insert(name, listed.arg?.kind);
     }
     // What the kernel has to tell is looked at when it has.
     if kinds.values().all(|kind| *kind != ArgKind::Auto) {
-        let integer = |number| kinds.get(&number).and_then(|kind| kind.integer());
+        let integer = |name| kinds.get(&name).and_then(|kind| kind.integer());
         let condition = expression.check(&integer);
-        let code = condition.and_then(|condition| {
-            condition.compile(&|number| integer(number).map(|integer| (number, integer)))
-        });
+        let code = condition
+            .and_then(|condition| condition.compile(&|name| integer(name).map(|integer| (name, integer))));
         if let Err(mistake) = code {
-            return refuse(&mistake, &at_text, report);
+            return refuse(&mistake, at_text, report);
         }
     }
-    Some(Predicate::Expression(ExpressionTest { at: at.clone(), expression, arguments }))
+    let (at, at_text) = (at.clone(), at_text.clone());
+    Some(Predicate::Expression(ExpressionTest { at, at_text, expression, values }))
 }
 
 /// Says what is wrong with an expression.
@@ -136,14 +149,20 @@ fn refuse(mistake: &Mistake, at: &FieldPath, report: &mut Report) -> Option<Pred
 }
 
 /// Whether a name means an integer; says what is wrong otherwise.
-fn one_value(number: u32, column: usize, listed: &[Listed<'_>], at: &FieldPath, report: &mut Report) {
-    let found = format!("`arg{number}` {}", place(column));
-    let Some(meant) = listed.iter().find(|one| one.number == number) else {
+fn one_value(name: Name, column: usize, listed: &[Listed<'_>], at: &FieldPath, report: &mut Report) {
+    let found = format!("`{name}` {}", place(column));
+    let Some(meant) = listed.iter().find(|one| one.name == name) else {
         let allowed = match names(listed) {
-            names if names.is_empty() => "arguments of the hook, which has none".to_owned(),
-            names => format!("arguments that the filter may ask for: {names}"),
+            names if names.is_empty() => "values of the hook, which has none".to_owned(),
+            names => format!("values that the filter may ask for: {names}"),
         };
-        let hint = "`arg0` is the first entry of the hook's `args`, whatever its `index`";
+        let hint = match name {
+            Name::Data(_) if listed.iter().all(|one| matches!(one.name, Name::Arg(_))) => {
+                "`matchCEL` of the selector compares arguments and data"
+            }
+            Name::Data(_) => "`data0` is the first entry of the hook's `data`",
+            Name::Arg(_) => "`arg0` is the first entry of the hook's `args`, whatever its `index`",
+        };
         report.refuse_with(at, found, allowed, hint);
         return;
     };
@@ -154,7 +173,7 @@ fn one_value(number: u32, column: usize, listed: &[Listed<'_>], at: &FieldPath, 
     }
 }
 
-/// "arg0, arg1"
+/// "arg0, arg1, data0"
 fn names(listed: &[Listed<'_>]) -> String {
-    listed.iter().map(|one| format!("arg{}", one.number)).collect::<Vec<_>>().join(", ")
+    listed.iter().map(|one| one.name.to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -6,6 +6,7 @@ use super::expression::{self, Listed};
 use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::{contradiction, process, scope, value};
+use crate::expression::Name;
 use crate::model::{
     Actions, Arg, ArgKind, FieldPath, Operand, Origin, Predicate, ProgramWrite, Rule, SetAction, SocketAction,
 };
@@ -78,6 +79,12 @@ fn rule(spec: &SelectorSpec, around: &Surroundings, at: &FieldPath, report: &mut
     for Part { spec, at } in &parts {
         for (filter, at) in numbered(&spec.match_data, at, "matchData") {
             predicates.extend(data(filter, around, &at, report));
+        }
+    }
+    for Part { spec, at } in &parts {
+        if let Some(filter) = &spec.match_cel {
+            let listed = all_listed(around);
+            predicates.extend(expression::match_cel(filter, &listed, &at.member("matchCEL"), report));
         }
     }
     for Part { spec, at } in &parts {
@@ -199,10 +206,11 @@ fn parts<'a>(
 type Has = fn(&SelectorSpec) -> bool;
 
 /// The fields that a selector can have from a macro, and whether one has them.
-const FIELDS: [(&str, Has); 14] = [
+const FIELDS: [(&str, Has); 15] = [
     ("label", |spec| spec.label.is_some()),
     ("matchArgs", |spec| !spec.match_args.is_empty()),
     ("matchData", |spec| !spec.match_data.is_empty()),
+    ("matchCEL", |spec| spec.match_cel.is_some()),
     ("matchReturnArgs", |spec| !spec.match_return_args.is_empty()),
     ("matchWorkloads", |spec| spec.match_workloads.is_some()),
     ("matchBinaries", |spec| !spec.match_binaries.is_empty()),
@@ -267,7 +275,7 @@ fn argument(
         }
     };
     if compares_several(filter.operator) {
-        return expression::filter(filter, &listed(&places, around.args, 0), at, report);
+        return expression::filter(filter, &listed(&places, Name::Arg, around.args, 0), at, report);
     }
     let arg = *places.first()?;
     // The argument itself was refused: nothing can be said about a filter on it.
@@ -282,13 +290,27 @@ fn compares_several(operator: Operator) -> bool {
 }
 
 /// What an expression may name: values at these places of `args`, before which a hook has `before` others.
-fn listed<'a>(places: &[usize], args: &'a [Option<Arg>], before: usize) -> Vec<Listed<'a>> {
+fn listed<'a>(
+    places: &[usize],
+    name: fn(u32) -> Name,
+    args: &'a [Option<Arg>],
+    before: usize,
+) -> Vec<Listed<'a>> {
     let listed = |place: &usize| Listed {
-        number: u32::try_from(*place).unwrap_or(u32::MAX),
+        name: name(u32::try_from(*place).unwrap_or(u32::MAX)),
         operand: Operand::Arg(before + place),
         arg: args.get(*place).and_then(Option::as_ref),
     };
     places.iter().map(listed).collect()
+}
+
+/// What `matchCEL` may name: all values of the hook.
+fn all_listed<'a>(around: &Surroundings<'a>) -> Vec<Listed<'a>> {
+    let (args, data) = (around.args, around.data);
+    let all = |list: &[Option<Arg>]| (0..list.len()).collect::<Vec<usize>>();
+    let mut named = listed(&all(args), Name::Arg, args, 0);
+    named.extend(listed(&all(data), Name::Data, data, args.len()));
+    named
 }
 
 /// The places that a filter lists in `args`, of which there are `count` in the hook's list of that name; says what is wrong
@@ -364,7 +386,12 @@ fn data(
     };
     let in_hook = |place: usize| around.args.len() + place;
     if compares_several(filter.operator) {
-        return expression::filter(filter, &listed(&places, around.data, around.args.len()), at, report);
+        return expression::filter(
+            filter,
+            &listed(&places, Name::Arg, around.data, around.args.len()),
+            at,
+            report,
+        );
     }
     let place = *places.first()?;
     let test = value::test(filter, around.data[place].as_ref()?, around.shared, at, report)?;
@@ -418,7 +445,7 @@ fn returned(
         return None;
     }
     if compares_several(filter.operator) {
-        let listed = [Listed { number: 0, operand: Operand::Return, arg: Some(arg) }];
+        let listed = [Listed { name: Name::Arg(0), operand: Operand::Return, arg: Some(arg) }];
         return expression::filter(filter, &listed, at, report);
     }
     let test = value::test(filter, arg, around.shared, at, report)?;

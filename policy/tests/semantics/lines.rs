@@ -12,7 +12,7 @@ pub(super) enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-pub(super) const LINES: [(&str, &str, Answer); 81] = [
+pub(super) const LINES: [(&str, &str, Answer); 82] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -99,6 +99,17 @@ pub(super) const LINES: [(&str, &str, Answer); 81] = [
                 "a returned value that is left out",
                 "data that differ",
                 "data that are the same",
+            ],
+        ),
+    ),
+    (
+        "numbers",
+        "`matchCEL` over arguments and data",
+        Cases(
+            "expressions",
+            &[
+                "an argument and data that are the same",
+                "an argument and data that are the same, but other data are not",
             ],
         ),
     ),

@@ -1,7 +1,7 @@
 //! Made-up expressions over integers.
 
 use super::{Maker, Place, Random};
-use crate::expression::Expression;
+use crate::expression::{Expression, Name};
 use crate::model::{Arg, ArgKind, ExpressionTest, FieldPath, Operand, Predicate};
 use crate::plan::{TypeClass, automatic_kind};
 use std::collections::BTreeMap;
@@ -19,58 +19,59 @@ impl Maker {
             let kind = if arg.kind == ArgKind::Auto { automatic_kind(class) } else { Some(arg.kind) };
             kind.and_then(ArgKind::integer)
         };
-        let mut integers: Vec<(u32, (u8, bool))> = (0..)
+        let mut integers: Vec<(Name, (u8, bool))> = (0..)
             .zip(args)
-            .filter_map(|(number, arg)| Some((number, integer(arg, place.class(arg))?)))
+            .filter_map(|(number, arg)| Some((Name::Arg(number), integer(arg, place.class(arg))?)))
             .collect();
-        let mut operands: BTreeMap<u32, Operand> =
-            integers.iter().map(|(number, _)| (*number, Operand::Arg(*number as usize))).collect();
+        let mut operands: BTreeMap<Name, Operand> =
+            (0..).zip(args).map(|(number, _)| (Name::Arg(number), Operand::Arg(number as usize))).collect();
         if let Some((arg, class)) = return_arg.zip(place.returns.as_ref())
             && let Some(kind) = integer(arg, class)
             && self.random.chance(50)
         {
-            integers.push((99, kind));
-            operands.insert(99, Operand::Return);
+            integers.push((Name::Arg(99), kind));
+            operands.insert(Name::Arg(99), Operand::Return);
         }
         if integers.is_empty() {
             return None;
         }
         let text = text(&mut self.random, &integers);
         let expression = Expression::parse(&text).ok()?;
-        let named = expression.arguments();
-        operands.retain(|number, _| named.iter().any(|(one, _)| one == number));
-        Some(Predicate::Expression(ExpressionTest { at: at.clone(), expression, arguments: operands }))
+        let named = expression.names();
+        operands.retain(|name, _| named.iter().any(|(one, _)| one == name));
+        let (at, at_text) = (at.clone(), at.clone());
+        Some(Predicate::Expression(ExpressionTest { at, at_text, expression, values: operands }))
     }
 }
 
-/// An expression over arguments of these types (the number behind `arg`, bytes and sign), of which there is at least one.
-fn text(random: &mut Random, arguments: &[(u32, (u8, bool))]) -> String {
+/// An expression over values of these types (name, bytes and sign), of which there is at least one.
+fn text(random: &mut Random, values: &[(Name, (u8, bool))]) -> String {
     let parts = 1 + random.below(3);
-    let parts: Vec<String> = (0..parts).map(|_| comparison(random, arguments)).collect();
+    let parts: Vec<String> = (0..parts).map(|_| comparison(random, values)).collect();
     let join = random.pick(&[" && ", " || "]);
     let joined = parts.join(join);
     if random.chance(20) { format!("!({joined})") } else { joined }
 }
 
-fn comparison(random: &mut Random, arguments: &[(u32, (u8, bool))]) -> String {
-    let (number, (width, signed)) = random.pick(arguments);
+fn comparison(random: &mut Random, values: &[(Name, (u8, bool))]) -> String {
+    let (name, (width, signed)) = random.pick(values);
     let left = match random.below(5) {
-        0 => format!("arg{number} + 1"),
-        1 => format!("and(arg{number}, {})", random.pick(&["1", "6", "0x70"])),
-        _ => format!("arg{number}"),
+        0 => format!("{name} + 1"),
+        1 => format!("and({name}, {})", random.pick(&["1", "6", "0x70"])),
+        _ => name.to_string(),
     };
-    // Another argument of that sign, or what fits into the least type.
-    let others: Vec<u32> = (arguments.iter())
-        .filter(|(other, (_, sign))| *other != number && *sign == signed)
+    // Another value of that sign, or what fits into the least type.
+    let others: Vec<Name> = (values.iter())
+        .filter(|(other, (_, sign))| *other != name && *sign == signed)
         .map(|(other, _)| *other)
         .collect();
     let right = if !others.is_empty() && random.chance(50) {
-        format!("arg{}", random.pick(&others))
+        random.pick(&others).to_string()
     } else if random.chance(15) {
         // Whatever there is, as something without a sign.
         let limit = if width == 8 { "0x8000000000000000u" } else { "0x80000000u" };
-        let name = if width == 8 { "uint" } else { "uint32" };
-        return format!("{name}({left}) >= {limit}");
+        let conversion = if width == 8 { "uint" } else { "uint32" };
+        return format!("{conversion}({left}) >= {limit}");
     } else {
         let value = random.pick(&[0, 1, 2, 3, 127, 128, 255, 256]);
         if signed && random.chance(40) { format!("-{value}") } else { value.to_string() }

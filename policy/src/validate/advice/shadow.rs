@@ -71,7 +71,7 @@ fn implies(given: &Predicate, wanted: &Predicate, steps: &mut usize) -> bool {
             value(given, wanted, steps)
         }
         (Predicate::Expression(given), Predicate::Expression(wanted)) => {
-            take(1, steps) && given.expression == wanted.expression && given.arguments == wanted.arguments
+            take(1, steps) && given.expression == wanted.expression && given.values == wanted.values
         }
         (
             Predicate::Binary(BinaryTest { test: given, of, .. }),
