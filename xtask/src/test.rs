@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test there is, and one line with the totals.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -92,17 +93,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     let all = !(arguments.quick || arguments.lab || arguments.cluster);
     if all || arguments.quick {
         checks(&mut tally);
-        let fuzz_seconds = if arguments.quick { 3 } else { 60 };
-        let run = || cargo_test(fuzz_seconds);
-        tally.add(progress::step("compiling and running the tests of the crates", run));
     }
-    let programs = if arguments.quick { None } else { programs(&mut tally) };
-    if let Some(programs) = programs.as_ref().filter(|_| all || arguments.lab) {
-        lab_tests(arguments, programs, &mut tally);
-    }
-    if let Some(programs) = programs.filter(|_| all || arguments.cluster) {
-        cluster_tests(arguments, programs, &mut tally);
-    }
+    thread::scope(|scope| {
+        let aside = all.then(|| scope.spawn(clippy_aside));
+        if arguments.quick {
+            check("clippy", progress::step("checking: clippy", clippy), &mut tally);
+        }
+        run_tests(arguments, all, &mut tally);
+        if let Some(aside) = aside {
+            let result = progress::step("waiting for clippy", || aside.join());
+            let result = result.unwrap_or_else(|_| Err(anyhow!("the thread that ran clippy panicked")));
+            check("clippy", result, &mut tally);
+        }
+    });
     if tally.ignored > 0 {
         println!("{} tests were not run; they count neither as passed nor as failed", tally.ignored);
     }
@@ -115,27 +118,59 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     Ok(i32::from(tally.failed > 0 || tally.passed == 0))
 }
 
+/// Runs the tests themselves.
+fn run_tests(arguments: &Arguments, all: bool, tally: &mut Tally) {
+    if all || arguments.quick {
+        let fuzz_seconds = if arguments.quick { 3 } else { 60 };
+        let run = || cargo_test(fuzz_seconds);
+        tally.add(progress::step("compiling and running the tests of the crates", run));
+    }
+    if arguments.quick {
+        return;
+    }
+    let Some(programs) = programs(tally) else { return };
+    if all || arguments.lab {
+        lab_tests(arguments, &programs, tally);
+    }
+    if all || arguments.cluster {
+        cluster_tests(arguments, programs, tally);
+    }
+}
+
+/// Counts a check.
+fn check(name: &str, result: Result<()>, tally: &mut Tally) {
+    let failure = result.err().map(|error| format!("{error:#}"));
+    tally.case(&format!("check {name}"), failure.as_deref());
+}
+
 type Check = fn() -> Result<()>;
 
-/// Checks of the sources themselves.
+/// Checks of the sources themselves, those that take seconds.
 fn checks(tally: &mut Tally) {
-    let checks: [(&str, Check); 5] = [
+    let checks: [(&str, Check); 4] = [
         ("tidy", tidy_check),
         ("rustfmt", || quiet(cargo().args(["fmt", "--all", "--check"]))),
         ("clang-format", clang_format),
         ("codegen", || codegen::run(true)),
-        ("clippy", clippy),
     ];
-    for (name, check) in checks {
-        let failure =
-            progress::step(&format!("checking: {name}"), check).err().map(|error| format!("{error:#}"));
-        tally.case(&format!("check {name}"), failure.as_deref());
+    for (name, of_sources) in checks {
+        check(name, progress::step(&format!("checking: {name}"), of_sources), tally);
     }
 }
 
 /// Cargo, at the top of the repository.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(cargo_program());
+    at_the_top(&mut command);
+    command
+}
+
+fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Has a program that builds run as if by hand, at the top of the repository.
+fn at_the_top(command: &mut Command) {
     command.current_dir(crate::root());
     // Cargo told these to xtask, about xtask. Build scripts look at them: with them, a build by `cargo xtask` and one by
     // hand would each undo what the other has built.
@@ -147,11 +182,21 @@ pub(crate) fn cargo() -> Command {
             command.env_remove(name);
         }
     }
-    command
 }
 
+const CLIPPY: [&str; 7] = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+
 fn clippy() -> Result<()> {
-    quiet(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    quiet(cargo().args(CLIPPY))
+}
+
+/// Clippy while other things run: with what they leave of the processors, and where it does not wait for other builds, nor
+/// they for it.
+fn clippy_aside() -> Result<()> {
+    let mut command = Command::new("nice");
+    at_the_top(&mut command);
+    command.args(["-n", "19"]).arg(cargo_program()).args(CLIPPY);
+    quiet(command.env("CARGO_TARGET_DIR", crate::target_directory().join("clippy")))
 }
 
 /// Runs a program; its output is only seen when it fails, as the error.
