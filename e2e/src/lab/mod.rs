@@ -80,7 +80,8 @@ impl Default for Options {
             timeout: Duration::from_mins(3),
             acceleration: Acceleration::Emulated,
             turns: false,
-            security_modules: "landlock,lockdown,yama,bpf".to_owned(),
+            // Without `integrity`, kernel 6.1 panics (`integrity_inode_get`) once a policy of IMA measures a file.
+            security_modules: "landlock,lockdown,yama,integrity,bpf".to_owned(),
             kernel_arguments: Vec::new(),
             modules: Vec::new(),
             live: None,

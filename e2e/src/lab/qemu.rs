@@ -29,7 +29,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-const CONSOLE_TAIL_LINES: usize = 25;
+const CONSOLE_TAIL_LINES: usize = 100;
 
 /// The processor model, one that the kernel is known to run on under QEMU 7.2.
 ///

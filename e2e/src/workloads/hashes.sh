@@ -63,4 +63,23 @@ hashes() {
 	check every-hash-came grep -E '"events_without_hash": ?0,' "$WORK/status.json"
 	check no-hash-is-left grep -E '"hashes_alone": ?0[,}]?' "$WORK/status.json"
 	expect hash-failures "" grep -o '"name": *"hash"' "$WORK/status.json"
+	known_hashes
+}
+# A file that is being opened cannot be read yet: its hash is known where a policy of IMA had it computed at an earlier time.
+known_hashes() {
+	rm -f "$POLICIES"/*
+	echo known >$W/hashed/known
+	hashes_policy known file_open file $W/hashed/known '{action: Post, imaHash: true}'
+	check known-hashes-are-live eventually 60 states_are 'known.yaml live'
+	local magic
+	magic=$(stat -f -c %t $W/hashed)
+	echo "measure func=FILE_CHECK mask=^MAY_READ fsmagic=0x$magic" >/sys/kernel/security/ima/policy
+	STEP=known EVENTS_BEFORE=$(stat -c %s "$EVENTS")
+	cat $W/hashed/known $W/hashed/known >/dev/null
+	sh -c : "end-of-step-$STEP"
+	check known-hashes-are-written eventually 60 sentinel_came
+	tail -c +$((EVENTS_BEFORE + 1)) "$EVENTS" | grep '^{"process_lsm"' >"$WORK/hashes"
+	expect known-hash-is-told-once-it-is-known "2 1" echo "$(hashed known $W/hashed/known | wc -l)" \
+		"$(hash_of known $W/hashed/known | wc -l)"
+	expect known-hash "$(wanted_hash $W/hashed/known)" hash_of known $W/hashed/known
 }
