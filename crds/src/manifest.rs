@@ -173,10 +173,18 @@ fn actions(spec: &mut Json, hook: &str) {
         }
         let limited = "self.action == 'Post' || !has(self.rateLimit) && !has(self.rateLimitScope)";
         rule(action, limited, "only `Post` has a rate limit: only reports are limited");
+        if ["lsmhooks", "uprobes", "usdts"].contains(&hook) {
+            let notifies = "!(self.action in ['NotifyEnforcer', 'CleanupEnforcerNotification'])";
+            rule(action, notifies, "an enforcer is notified under kprobes, fentries and tracepoints");
+        } else {
+            let left = "self.action != 'NotifyEnforcer' || has(self.argError) || has(self.argSig)";
+            rule(action, left, "`NotifyEnforcer` needs `argError`, `argSig` or both");
+        }
         match hook {
             "fentries" => {
                 let watches =
-                    "self.action in ['Post', 'NoPost', 'GetUrl', 'DnsLookup', 'TrackSock', 'UntrackSock']";
+                    "self.action in ['Post', 'NoPost', 'GetUrl', 'DnsLookup', 'TrackSock', 'UntrackSock', \
+                     'NotifyEnforcer', 'CleanupEnforcerNotification']";
                 rule(action, watches, "hooks under `fentries` only watch: write it under `kprobes`");
             }
             "tracepoints" => {

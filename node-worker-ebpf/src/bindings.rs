@@ -28,6 +28,7 @@ pub const LICTOR_MAX_CGROUPS: u32 = 16384;
 pub const LICTOR_MAX_NESTED_CGROUPS: u32 = 8192;
 pub const LICTOR_MAX_CGROUP_NAME: u32 = 128;
 pub const LICTOR_MAX_SOCKETS: u32 = 16384;
+pub const LICTOR_MAX_NOTIFICATIONS: u32 = 8;
 pub const LICTOR_MAX_BYTES: u32 = 4096;
 pub const LICTOR_MAX_DATA: u32 = 327360;
 pub const LICTOR_MAX_FRAMES: u32 = 32;
@@ -44,10 +45,14 @@ pub const LICTOR_RULE_USER_STACK: u32 = 256;
 pub const LICTOR_RULE_SET: u32 = 512;
 pub const LICTOR_RULE_HASH: u32 = 1024;
 pub const LICTOR_RULE_REGISTERS: u32 = 2048;
+pub const LICTOR_RULE_NOTIFY: u32 = 4096;
+pub const LICTOR_RULE_CONSUME: u32 = 8192;
+pub const LICTOR_RULE_CLEANUP: u32 = 16384;
 pub const LICTOR_RULE_FIELD_SHIFT: u32 = 24;
 pub const LICTOR_LIMIT_THREAD: u32 = 0;
 pub const LICTOR_LIMIT_PROCESS: u32 = 1;
 pub const LICTOR_LIMIT_GLOBAL: u32 = 2;
+pub const LICTOR_NOTIFICATION_BITS: u32 = 6;
 pub const LICTOR_ASSIGN_NUMBER: u32 = 0;
 pub const LICTOR_ASSIGN_REGISTER: u32 = 1;
 pub const LICTOR_ASSIGN_MEMORY: u32 = 2;
@@ -87,6 +92,7 @@ pub const LICTOR_SHAPE_STACKS: u32 = 8;
 pub const LICTOR_SHAPE_SET: u32 = 16;
 pub const LICTOR_SHAPE_UNIX: u32 = 32;
 pub const LICTOR_SHAPE_HASH: u32 = 64;
+pub const LICTOR_SHAPE_NOTIFICATIONS: u32 = 128;
 pub const LICTOR_PATCH: u32 = 1281966964;
 pub const LICTOR_EXEC_ARGS_TRUNCATED: u32 = 1;
 pub const LICTOR_EXEC_ARGS_UNREADABLE: u32 = 2;
@@ -253,8 +259,7 @@ pub struct lictor_rule {
     pub limit_interval_ns: __u64,
     pub limit_scope: __u32,
     pub limit_id: __u32,
-    pub set_value: __u32,
-    pub pad: __u32,
+    pub value: __u64,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
@@ -270,8 +275,19 @@ const _: () = {
     ["Offset of field: lictor_rule::limit_scope"]
         [::core::mem::offset_of!(lictor_rule, limit_scope) - 24usize];
     ["Offset of field: lictor_rule::limit_id"][::core::mem::offset_of!(lictor_rule, limit_id) - 28usize];
-    ["Offset of field: lictor_rule::set_value"][::core::mem::offset_of!(lictor_rule, set_value) - 32usize];
-    ["Offset of field: lictor_rule::pad"][::core::mem::offset_of!(lictor_rule, pad) - 36usize];
+    ["Offset of field: lictor_rule::value"][::core::mem::offset_of!(lictor_rule, value) - 32usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct lictor_notifications {
+    pub numbers: [__u64; 8usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of lictor_notifications"][::core::mem::size_of::<lictor_notifications>() - 64usize];
+    ["Alignment of lictor_notifications"][::core::mem::align_of::<lictor_notifications>() - 8usize];
+    ["Offset of field: lictor_notifications::numbers"]
+        [::core::mem::offset_of!(lictor_notifications, numbers) - 0usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
@@ -560,6 +576,7 @@ pub mod lictor_column_kind {
     pub const LICTOR_COLUMN_SUBSTRING: Type = 10;
     pub const LICTOR_COLUMN_SUBSTRING_ANY_CASE: Type = 11;
     pub const LICTOR_COLUMN_EXPRESSION: Type = 12;
+    pub const LICTOR_COLUMN_NOTIFICATIONS: Type = 13;
 }
 pub mod lictor_column_source {
     #[allow(unused_imports)]
@@ -598,6 +615,7 @@ pub mod lictor_column_source {
     pub const LICTOR_FROM_CAP_PERMITTED_CHANGES: Type = 30;
     pub const LICTOR_FROM_CAP_INHERITABLE_CHANGES: Type = 31;
     pub const LICTOR_FROM_FIELDS: Type = 32;
+    pub const LICTOR_FROM_NOTIFICATIONS: Type = 33;
 }
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
@@ -750,7 +768,9 @@ pub mod lictor_site {
     pub const LICTOR_SITE_SET: Type = 18;
     pub const LICTOR_SITE_HASH: Type = 19;
     pub const LICTOR_SITE_REGISTERS: Type = 20;
-    pub const LICTOR_SITE_COUNT: Type = 21;
+    pub const LICTOR_SITE_NOTIFICATION: Type = 21;
+    pub const LICTOR_SITE_NOTIFICATION_REPLACED: Type = 22;
+    pub const LICTOR_SITE_COUNT: Type = 23;
 }
 pub mod lictor_stat {
     #[allow(unused_imports)]

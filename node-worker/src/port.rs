@@ -269,6 +269,8 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "set",
     "hash",
     "registers",
+    "notification",
+    "notification_replaced",
 ];
 
 /// Names of `enum lictor_stat`.

@@ -10,10 +10,10 @@ pub mod generate;
 pub use endpoints::Endpoints;
 
 use crate::model::{
-    Arg, ArgKind, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, ExpressionTest, FileType, Hook,
-    HookTarget, MAPPING_HOOK, Mode, Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue,
-    NumberTest, OnUnresolved, Operand, Origin, PidTest, Policy, PolicyKey, Predicate, Rule, TextTest,
-    ValueTest, Workload,
+    Arg, ArgKind, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, Enforcement, ExpressionTest, FileType,
+    Hook, HookTarget, MAPPING_HOOK, Mode, Namespace, NamespaceChangeTest, NamespaceTest, NamespaceValue,
+    NotifyAction, NumberTest, OnUnresolved, Operand, Origin, PidTest, Policy, PolicyKey, Predicate, Rule,
+    TextTest, ValueTest, Workload,
 };
 use crate::plan::{TypeClass, automatic_kind};
 use lictor_node_worker_ebpf::{LICTOR_MAX_ANCESTORS, LICTOR_PATH_MAX};
@@ -93,6 +93,8 @@ pub struct Process {
     pub beginning: Option<Privileges>,
     /// The pod that it is of.
     pub workload: Workload,
+    /// What policies have left for the thread.
+    pub notifications: Notifications,
 }
 
 /// What a process can do, and where it is.
@@ -137,6 +139,8 @@ pub struct Judgement {
     pub signal: Option<u8>,
     /// Rules that fire, in the order of the policies' names and their hooks.
     pub fired: Vec<Fired>,
+    /// What is left for the thread then.
+    pub notifications: Notifications,
 }
 
 /// A rule that fires.
@@ -154,53 +158,100 @@ pub struct Fired {
     pub monitored: bool,
 }
 
+/// What policies have left for a thread: one notification of each at most.
+pub type Notifications = BTreeMap<PolicyKey, Enforcement>;
+
 /// Judges an event. `host` has the namespaces of the node's first process.
 pub fn judge(policies: &[Policy], event: &Event, host: &BTreeMap<Namespace, u32>) -> Judgement {
-    let mut judgement = Judgement::default();
+    let mut judgement =
+        Judgement { notifications: event.process.notifications.clone(), ..Judgement::default() };
     let mut ordered: Vec<&Policy> = policies.iter().collect();
     ordered.sort_by(|a, b| a.key.cmp(&b.key));
-    for policy in ordered {
-        if policy.scope.as_ref().is_some_and(|scope| !scope.selects(&event.process.workload)) {
-            continue;
-        }
-        for (number, hook) in policy.hooks.iter().enumerate() {
-            if !same_place(&hook.target, &event.target) || moment(hook, event) != event.moment {
+    // What every system call passes comes before the call's own function, which finds what has been left there.
+    for before in [true, false] {
+        let left = judgement.notifications.clone();
+        for policy in &ordered {
+            if policy.scope.as_ref().is_some_and(|scope| !scope.selects(&event.process.workload)) {
                 continue;
             }
-            let first = hook.rules.iter().enumerate().find_map(|(place, rule)| {
-                let answer = matches(policy, hook, rule, event, host);
-                answer.holds.then_some((place, rule, answer.unresolved))
-            });
-            if let Some((place, rule, unresolved)) = first {
-                let monitored = policy.mode == Mode::Monitor && rule.actions.enforces();
-                judgement.fired.push(Fired {
-                    policy: policy.key.clone(),
-                    hook: number,
-                    rule: place,
-                    unresolved,
-                    monitored,
-                });
-                if !monitored {
-                    act(rule, event, &mut judgement);
+            for (number, hook) in policy.hooks.iter().enumerate() {
+                let here = same_place(&hook.target, &event.target) && moment(hook, event) == event.moment;
+                if here && before == (hook.target == HookTarget::Syscalls) {
+                    judge_hook(policy, number, event, (host, &left), &mut judgement);
                 }
             }
         }
     }
+    judgement.fired.sort_by(|a, b| (&a.policy, a.hook).cmp(&(&b.policy, b.hook)));
     judgement
+}
+
+/// The first rule of a hook that matches fires.
+fn judge_hook(
+    policy: &Policy,
+    number: usize,
+    event: &Event,
+    (host, left): (&BTreeMap<Namespace, u32>, &Notifications),
+    judgement: &mut Judgement,
+) {
+    let hook = &policy.hooks[number];
+    let first = hook.rules.iter().enumerate().find_map(|(place, rule)| {
+        if rule.carries_out().is_some_and(|wanted| left.get(&policy.key) != Some(&wanted)) {
+            return None;
+        }
+        let answer = matches(policy, hook, rule, event, host);
+        answer.holds.then_some((place, rule, answer.unresolved))
+    });
+    let Some((place, rule, unresolved)) = first else { return };
+    let at_once = rule.actions.enforcement().filter(|_| is_call(policy, hook, event));
+    let monitored = policy.mode == Mode::Monitor && (rule.actions.acts() || at_once.is_some());
+    judgement.fired.push(Fired {
+        policy: policy.key.clone(),
+        hook: number,
+        rule: place,
+        unresolved,
+        monitored,
+    });
+    if !monitored {
+        act(rule.actions.with(at_once), event, judgement);
+    }
+    match rule.actions.notify {
+        Some(NotifyAction::Leave(enforcement)) if at_once.is_none() => {
+            judgement.notifications.insert(policy.key.clone(), enforcement);
+        }
+        Some(NotifyAction::Cleanup) => drop(judgement.notifications.remove(&policy.key)),
+        Some(NotifyAction::Leave(_)) | None => {}
+    }
+    if rule.carries_out().is_some() {
+        judgement.notifications.remove(&policy.key);
+    }
+}
+
+/// Whether an event that `hook` sees is a call of the policy's enforcer at the same moment, so that what is left then is
+/// carried out at once.
+fn is_call(policy: &Policy, hook: &Hook, event: &Event) -> bool {
+    policy.hooks.iter().filter(|call| call.is_enforcer()).any(|call| match call.target {
+        HookTarget::Syscalls => hook.target.enters_syscall() && event.moment == Moment::Begin,
+        _ => {
+            hook.target != HookTarget::Syscalls
+                && same_place(&call.target, &event.target)
+                && moment(call, event) == event.moment
+        }
+    })
 }
 
 const SIGKILL: u8 = 9;
 const EPERM: i16 = -1;
 
 /// What an enforced rule does. The first errno counts; SIGKILL outdoes every other signal, else the first counts.
-fn act(rule: &Rule, event: &Event, judgement: &mut Judgement) {
-    let kills = rule.actions.signal == Some(SIGKILL);
+fn act(enforcement: Enforcement, event: &Event, judgement: &mut Judgement) {
+    let kills = enforcement.signal == Some(SIGKILL);
     let errno =
-        rule.actions.deny.or((kills && event.denies && event.moment == Moment::Asked).then_some(EPERM));
+        enforcement.deny.or((kills && event.denies && event.moment == Moment::Asked).then_some(EPERM));
     if let (Some(errno), 0) = (errno, judgement.verdict) {
         judgement.verdict = errno;
     }
-    if let Some(signal) = rule.actions.signal
+    if let Some(signal) = enforcement.signal
         && (judgement.signal.is_none() || kills)
     {
         judgement.signal = Some(signal);
@@ -350,6 +401,8 @@ fn matches(
                 None => Answer { holds: when_unresolved, unresolved: true },
             },
             Predicate::CapabilityChange(test) => capability_change(process, test, host, when_unresolved),
+            // Looked at before.
+            Predicate::Notified(_) => true.into(),
         };
         all.holds &= answer.holds;
         all.unresolved |= answer.unresolved;

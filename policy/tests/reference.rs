@@ -19,7 +19,7 @@ struct Section {
     example: &'static str,
 }
 
-const SECTIONS: [Section; 32] = [
+const SECTIONS: [Section; 33] = [
     Section {
         path: "",
         title: "The document",
@@ -33,7 +33,7 @@ const SECTIONS: [Section; 32] = [
     Section {
         path: "spec",
         title: "spec",
-        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  nodeSelector: {}\n  podSelector: {}\n  containerSelector: {matchExpressions: [{key: name, operator: NotIn, values: [proxy]}]}\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  fentries:\n  - {call: \"list:mounts\"}\n  lists:\n  - {name: mounts, type: syscalls, values: [sys_mount, sys_umount]}\n  selectorsMacros:\n    shells: {matchBinaries: [{operator: In, values: [/bin/sh]}]}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - {hook: sb_mount, selectors: [{macros: [shells]}]}\n  uprobes:\n  - {path: /bin/bash, symbols: [readline]}\n  usdts:\n  - {path: /usr/bin/python3, provider: python, name: line}\n  loader: true\n",
+        example: "spec:\n  mode: monitor\n  onUnresolved: match\n  nodeSelector: {}\n  podSelector: {}\n  containerSelector: {matchExpressions: [{key: name, operator: NotIn, values: [proxy]}]}\n  hostSelector: {}\n  options:\n  - {name: policy-mode, value: monitor}\n  kprobes:\n  - {call: sys_setuid}\n  fentries:\n  - {call: \"list:mounts\"}\n  lists:\n  - {name: mounts, type: syscalls, values: [sys_mount, sys_umount]}\n  selectorsMacros:\n    shells: {matchBinaries: [{operator: In, values: [/bin/sh]}]}\n  tracepoints:\n  - {subsystem: sched, event: sched_process_exec}\n  lsmhooks:\n  - {hook: sb_mount, selectors: [{macros: [shells]}]}\n  uprobes:\n  - {path: /bin/bash, symbols: [readline]}\n  usdts:\n  - {path: /usr/bin/python3, provider: python, name: line}\n  enforcers:\n  - {calls: [security_file_open]}\n  loader: true\n",
     },
     Section {
         path: "spec.kprobes[]",
@@ -49,6 +49,11 @@ const SECTIONS: [Section; 32] = [
         path: "spec.lists[]",
         title: "spec.lists",
         example: "spec:\n  lists:\n  - name: mounts\n    type: syscalls\n    values: [sys_mount, sys_umount]\n  - name: inner\n    type: generated_ftrace\n    pattern: ^ksys_\n  kprobes:\n  - call: list:mounts\n  - call: list:inner\n",
+    },
+    Section {
+        path: "spec.enforcers[]",
+        title: "spec.enforcers",
+        example: "spec:\n  enforcers:\n  - calls: [security_path_mkdir, security_path_rmdir]\n  kprobes:\n  - call: sys_ptrace\n    selectors:\n    - matchActions:\n      - {action: NotifyEnforcer, argError: -1}\n",
     },
     Section {
         path: "spec.selectorsMacros",

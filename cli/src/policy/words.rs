@@ -8,8 +8,8 @@ use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
 use lictor_policy::CAPABILITIES;
 use lictor_policy::expression::Name;
 use lictor_policy::model::{
-    Actions, Arg, BinaryOf, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues,
-    ExpressionTest, Hook, HookTarget, NamespaceValue, NumberTest, Operand, Predicate, ProgramWrite,
+    Actions, Arg, BinaryOf, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues, Enforcement,
+    ExpressionTest, Hook, HookTarget, NamespaceValue, NotifyAction, NumberTest, Operand, Predicate, ProgramWrite,
     RateLimitScope, RegistersAction, TextMatch, TextTest, ValueTest,
 };
 use lictor_policy::plan::{Attach, ColumnTable, HookPlan};
@@ -126,6 +126,7 @@ pub(super) fn lookup(shape: lictor_column_shape) -> String {
         from::LICTOR_FROM_CAP_PERMITTED_CHANGES => "changed permitted capabilities".to_owned(),
         from::LICTOR_FROM_CAP_INHERITABLE_CHANGES => "changed inheritable capabilities".to_owned(),
         from::LICTOR_FROM_FIELDS => "the numbers".to_owned(),
+        from::LICTOR_FROM_NOTIFICATIONS => "notifications of the thread".to_owned(),
         _ => "unknown".to_owned(),
     };
     let how = match u32::from(shape.kind) {
@@ -137,6 +138,7 @@ pub(super) fn lookup(shape: lictor_column_shape) -> String {
         column::LICTOR_COLUMN_PATH_SUFFIX | column::LICTOR_COLUMN_TEXT_SUFFIX => "by end",
         column::LICTOR_COLUMN_SUBSTRING => "by what is in it",
         column::LICTOR_COLUMN_SUBSTRING_ANY_CASE => "by what is in it, in capitals or not",
+        column::LICTOR_COLUMN_NOTIFICATIONS => "by number",
         column::LICTOR_COLUMN_EXPRESSION => "by expressions",
         column::LICTOR_COLUMN_SCOPE => "by the policies that select its pod",
         _ => "unknown",
@@ -153,6 +155,7 @@ pub(super) fn entries(table: &ColumnTable) -> String {
         }
         ColumnTable::Mask(bits) => counted(bits.len(), "bit"),
         ColumnTable::Ancestors(pids) => counted(pids.len(), "process id"),
+        ColumnTable::Notifications(numbers) => counted(numbers.len(), "notification"),
         ColumnTable::Lineage(paths) => counted(paths.len(), "program"),
         // The first class is that of all other paths.
         ColumnTable::PathClasses(classes) => counted(classes.len().saturating_sub(1), "kind of path"),
@@ -239,6 +242,9 @@ pub(super) fn predicate(predicate: &Predicate, hook: &Hook) -> String {
             let (set, names, scope) = capabilities(test.set, test.mask, test.in_namespace);
             let but = if test.negated { "one other than " } else { "" };
             format!("since it began, {but}{names} of the {set} capabilities has changed{scope}")
+        }
+        Predicate::Notified(enforcement) => {
+            format!("the thread has the notification: {}", enforced(*enforcement).join(", "))
         }
     }
 }
@@ -376,15 +382,25 @@ fn registers(write: &RegistersAction) -> String {
     parts.join(", ")
 }
 
-/// What a rule of a hook does.
-pub(super) fn actions(actions: &Actions, hook: &Hook) -> String {
-    let mut parts = Vec::new();
-    if let Some(errno) = actions.deny {
-        parts.push(format!("deny with {errno}"));
-    }
-    match actions.signal {
+/// What is done to an operation and to its process.
+fn enforced(Enforcement { deny, signal }: Enforcement) -> Vec<String> {
+    let mut parts: Vec<String> = deny.iter().map(|errno| format!("deny with {errno}")).collect();
+    match signal {
         Some(9) => parts.push("kill".to_owned()),
         Some(signal) => parts.push(format!("send signal {signal}")),
+        None => {}
+    }
+    parts
+}
+
+/// What a rule of a hook does.
+pub(super) fn actions(actions: &Actions, hook: &Hook) -> String {
+    let mut parts = enforced(Enforcement { deny: actions.deny, signal: actions.signal });
+    match actions.notify {
+        Some(NotifyAction::Leave(left)) => {
+            parts.push(format!("at the next call of the enforcer: {}", enforced(left).join(", ")));
+        }
+        Some(NotifyAction::Cleanup) => parts.push("take away the notification of the thread".to_owned()),
         None => {}
     }
     match &actions.set {

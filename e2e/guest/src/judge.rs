@@ -520,6 +520,7 @@ fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
                 }
                 Predicate::NamespaceChange(_)
                 | Predicate::Workload(_)
+                | Predicate::Notified(_)
                 | Predicate::Capability(_)
                 | Predicate::Arg { .. }
                 | Predicate::Return { .. }

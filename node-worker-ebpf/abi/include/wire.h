@@ -68,6 +68,8 @@
 #define LICTOR_MAX_CGROUP_NAME 128
 /* Sockets whose owner is remembered. */
 #define LICTOR_MAX_SOCKETS 16384
+/* Notifications that are left for one thread, each of another policy. */
+#define LICTOR_MAX_NOTIFICATIONS 8
 /* Bytes kept of a string, a buffer or an I/O vector argument. */
 #define LICTOR_MAX_BYTES 4096
 /* The same of one that is wanted as long as it is: ten requests of 32 KiB, as users of the established language know it. */
@@ -131,7 +133,7 @@ struct lictor_column {
 	__u32 default_vector;
 	/* Vector for a value that could not be read. */
 	__u32 unresolved_vector;
-	/* NUMBER, ANCESTORS, LINEAGE, SUBSTRING*: `column` of the keys in the number table; 0 = no exact values. */
+	/* NUMBER, ANCESTORS, LINEAGE, SUBSTRING*, NOTIFICATIONS: `column` of the keys in the number table; 0 = no exact values. */
 	__u32 number_id;
 	__u32 pad;
 	/* MASK: bits that some rule asks for. */
@@ -165,12 +167,18 @@ struct lictor_hook {
 /* The record shows the kernel's stack, the program's. */
 #define LICTOR_RULE_KERNEL_STACK 128
 #define LICTOR_RULE_USER_STACK 256
-/* Write `set_value` over the 4 bytes of a field. */
+/* Write `value` over the 4 bytes of a field. */
 #define LICTOR_RULE_SET 512
 /* The hash of the file that the hook is asked about follows the record, when the operation is not denied. */
 #define LICTOR_RULE_HASH 1024
-/* Write to the program's registers: `set_value` is the base of the assignments in the words. */
+/* Write to the program's registers: `value` is the base of the assignments in the words. */
 #define LICTOR_RULE_REGISTERS 2048
+/* Leave the notification `value` for the thread, in place of what its policy left before. */
+#define LICTOR_RULE_NOTIFY 4096
+/* The rule carries out the notification `value`: it is taken away. */
+#define LICTOR_RULE_CONSUME 8192
+/* Take away whatever the policy of the notification `value` left. */
+#define LICTOR_RULE_CLEANUP 16384
 /* TRACK, UNTRACK, SET: the highest byte is the index of the field. */
 #define LICTOR_RULE_FIELD_SHIFT 24
 
@@ -194,9 +202,19 @@ struct lictor_rule {
 	__u32 limit_scope;
 	/* Identifies the rule across revisions for rate limits (a hash of policy, hook and position). */
 	__u32 limit_id;
-	/* SET: what is written. REGISTERS: where that stands. */
-	__u32 set_value;
-	__u32 pad;
+	/* SET: what is written. REGISTERS: where that stands. NOTIFY, CONSUME, CLEANUP: the notification. */
+	__u64 value;
+};
+
+/*
+ * Notifications are numbers that tell policies apart: all those of one policy, as it is written now, are the same but for
+ * these bits. No other policy has them, in any revision, and neither has the same policy with other notifications.
+ */
+#define LICTOR_NOTIFICATION_BITS 6
+
+/* What was left for a thread; 0 = nothing. */
+struct lictor_notifications {
+	__u64 numbers[LICTOR_MAX_NOTIFICATIONS];
 };
 
 /*
@@ -252,8 +270,9 @@ struct lictor_number_key {
 	__u64 value;
 };
 /*
- * Value of the number table, and a word of a MASK column: NUMBER: the vector; ANCESTORS, LINEAGE and MASK: low half the
- * vector of rules that want this element, high half the vector of rules that must not have it (0 = none in both halves).
+ * Value of the number table, and a word of a MASK column: NUMBER: the vector; ANCESTORS, LINEAGE, NOTIFICATIONS and MASK:
+ * low half the vector of rules that want this element, high half the vector of rules that must not have it (0 = none in
+ * both halves).
  *
  * SUBSTRING*: the states of an automaton (Aho and Corasick, 1975) that begins in state 0. Key: state << 8 | byte; value:
  * low half the next state, high half whether anything has been found by then. The words of a state: where the same byte is
@@ -434,6 +453,8 @@ enum lictor_column_kind {
 	LICTOR_COLUMN_SUBSTRING_ANY_CASE,
 	/* Which conditions over numbers hold; always FROM_FIELDS. */
 	LICTOR_COLUMN_EXPRESSION,
+	/* Which notifications are left for the thread; always FROM_NOTIFICATIONS. */
+	LICTOR_COLUMN_NOTIFICATIONS,
 };
 
 enum lictor_column_source {
@@ -477,6 +498,7 @@ enum lictor_column_source {
 	LICTOR_FROM_CAP_INHERITABLE_CHANGES,
 	/* EXPRESSION: whatever fields its instructions name. */
 	LICTOR_FROM_FIELDS,
+	LICTOR_FROM_NOTIFICATIONS,
 };
 #define LICTOR_NAMESPACES 10
 /* What a number column of endpoints looks up where there is no value: no table names it. */
@@ -512,6 +534,8 @@ struct lictor_column_shape {
 #define LICTOR_SHAPE_UNIX 32
 /* Some rule wants the file's hash, and the program that computes it stands behind this one. */
 #define LICTOR_SHAPE_HASH 64
+/* Some rule leaves, carries out or takes away notifications. */
+#define LICTOR_SHAPE_NOTIFICATIONS 128
 
 /* Set as `.rodata` before loading, so the verifier drops what the hook point does not use. */
 struct lictor_shape {

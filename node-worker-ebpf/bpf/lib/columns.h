@@ -159,6 +159,7 @@ static __always_inline bool narrow(struct event *e, struct scratch *s, const str
 	case LICTOR_COLUMN_MASK:
 	case LICTOR_COLUMN_ANCESTORS:
 	case LICTOR_COLUMN_LINEAGE:
+	case LICTOR_COLUMN_NOTIFICATIONS:
 	case LICTOR_COLUMN_SUBSTRING:
 	case LICTOR_COLUMN_SUBSTRING_ANY_CASE:
 		return narrow_by_set(e, s, column, i) && s->left.summary;

@@ -7,6 +7,7 @@
 #define LICTOR_JUDGE_H
 
 #include "limits.h"
+#include "notifications.h"
 #include "writes.h"
 
 #define HAS_PATH (shape.path_field != LICTOR_SOURCE_NONE)
@@ -89,7 +90,7 @@ static __always_inline void rule_enforces(struct outcome *o, const struct lictor
 #ifdef LICTOR_WRITES_REGISTERS
 	/* One of them, as with verdicts: what two rules write need not fit together. */
 	if (flags & LICTOR_RULE_REGISTERS && !o->assignments)
-		o->assignments = rule->set_value + 1;
+		o->assignments = (__u32)rule->value + 1;
 #endif
 	if (flags & LICTOR_RULE_SIGNAL) {
 		ADD(counts->signalled);
@@ -154,6 +155,8 @@ __noinline int rule_matches(struct scratch *s, __u32 number)
 	if (shape.flags & LICTOR_SHAPE_SET && rule->flags & LICTOR_RULE_SET &&
 	    !(rule->flags & LICTOR_RULE_MONITOR))
 		set_field(&s->event, rule);
+	if (shape.flags & LICTOR_SHAPE_NOTIFICATIONS)
+		rule_notifies(rule->flags, rule->value);
 	if (rule->flags & (LICTOR_RULE_TRACK | LICTOR_RULE_UNTRACK))
 		track_socket(s->event.raw[rule->flags >> LICTOR_RULE_FIELD_SHIFT & 7], rule->flags);
 	if (rule->flags & LICTOR_RULE_RECORD)

@@ -475,6 +475,14 @@ struct {
 	__type(value, struct lictor_owner);
 } sockets SEC(".maps");
 
+/* With the thread: its memory comes with the first notification and goes when the thread ends. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct lictor_notifications);
+} notifications SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, LICTOR_MAX_POLICIES);

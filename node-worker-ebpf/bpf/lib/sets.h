@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Columns whose value is a set: bits, ancestors, executables of a line, values within a text. */
+/* Columns whose value is a set: bits, ancestors, executables of a line, values within a text, notifications. */
 #ifndef LICTOR_SETS_H
 #define LICTOR_SETS_H
 
+#include "notifications.h"
 #include "numbers.h"
 #include "unix.h"
 
@@ -137,6 +138,41 @@ __noinline bool fold_lineage(struct event *e, struct scratch *s, const struct li
 	return !(loop.image->flags & (LICTOR_IMAGE_INCOMPLETE | LICTOR_IMAGE_ORIGIN_UNKNOWN));
 }
 
+struct notification_loop {
+	struct scratch *s;
+	struct lictor_notifications *left;
+	__u32 slot;
+	__u32 number_id;
+};
+
+static long notification_step(__u32 index, struct notification_loop *loop)
+{
+	__u64 number, *found;
+
+	if (index >= LICTOR_MAX_NOTIFICATIONS)
+		return 1;
+	number = loop->left->numbers[index];
+	if (!number)
+		return 0;
+	found = number_get(loop->slot, loop->number_id, number);
+	if (found)
+		fold_element(loop->s, loop->slot, *found);
+	return 0;
+}
+
+__noinline int fold_notifications(struct event *e, struct scratch *s, const struct lictor_column *column)
+{
+	struct notification_loop loop = {.s = s, .left = notifications_of_thread(0)};
+
+	/* Most threads never get any. */
+	if (!loop.left || !e || !s || !column)
+		return 0;
+	loop.slot = e->at.slot;
+	loop.number_id = column->number_id;
+	bpf_loop(LICTOR_MAX_NOTIFICATIONS, notification_step, &loop, 0);
+	return 0;
+}
+
 struct substring_loop {
 	struct scratch *s;
 };
@@ -269,6 +305,9 @@ static __always_inline bool fold_set(struct event *e, struct scratch *s, const s
 		return true;
 	case LICTOR_COLUMN_LINEAGE:
 		return fold_lineage(e, s, column);
+	case LICTOR_COLUMN_NOTIFICATIONS:
+		fold_notifications(e, s, column);
+		return true;
 	case LICTOR_COLUMN_SUBSTRING:
 	case LICTOR_COLUMN_SUBSTRING_ANY_CASE:
 		return fold_substrings(e, s, column, i);

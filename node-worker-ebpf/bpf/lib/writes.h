@@ -12,7 +12,7 @@ __noinline int set_field(struct event *e, const struct lictor_rule *rule)
 
 	if (!e || !rule)
 		return 0;
-	value = rule->set_value;
+	value = rule->value;
 	if (bpf_probe_write_user((void *)e->size[rule->flags >> LICTOR_RULE_FIELD_SHIFT & 7], &value,
 				 sizeof(value)))
 		count_site(LICTOR_SITE_SET);

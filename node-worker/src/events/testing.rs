@@ -322,6 +322,7 @@ pub(crate) fn rule(flags: u32, shown: ShownAction) -> RulePlan {
         limit_scope: 0,
         limit_id: 0,
         set_value: 0,
+        notification: 0,
         assignments: Vec::new(),
         post: true,
         calls: Vec::new(),

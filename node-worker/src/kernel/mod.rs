@@ -27,6 +27,7 @@ mod ring;
 mod scopes;
 mod slots;
 mod specialise;
+mod storage;
 mod sys;
 mod tables;
 

@@ -5,6 +5,7 @@
 //! takes the rest as zero.
 #![allow(unsafe_code, reason = "system calls have no safe interface")]
 
+use super::storage;
 use std::ffi::{CString, c_int};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -114,7 +115,13 @@ pub(super) fn map_create(name: &str, spec: &MapSpec, inner: Option<BorrowedFd<'_
         inner_map_fd: u32,
         numa_node: u32,
         map_name: [u8; 16],
+        map_ifindex: u32,
+        btf_fd: u32,
+        btf_key_type_id: u32,
+        btf_value_type_id: u32,
     }
+    let types = if spec.map_type == storage::TASK_STORAGE { storage::types(spec) } else { None };
+    let types = types.map(|types| btf_load(&types)).transpose()?;
     let mut attribute = Attribute {
         map_type: spec.map_type,
         key_size: spec.key_size,
@@ -124,6 +131,10 @@ pub(super) fn map_create(name: &str, spec: &MapSpec, inner: Option<BorrowedFd<'_
         inner_map_fd: inner.map_or(0, number),
         numa_node: 0,
         map_name: object_name(name),
+        map_ifindex: 0,
+        btf_fd: types.as_ref().map_or(0, |types| number(types.as_fd())),
+        btf_key_type_id: types.as_ref().map_or(0, |_| storage::KEY_TYPE),
+        btf_value_type_id: types.as_ref().map_or(0, |_| storage::VALUE_TYPE),
     };
     bpf(MAP_CREATE, &mut attribute).map(owned)
 }

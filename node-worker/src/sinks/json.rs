@@ -372,6 +372,8 @@ fn push_action(out: &mut Vec<u8>, name: &str, shown: ShownAction) {
         ShownAction::DnsLookup => "DNSLOOKUP",
         ShownAction::TrackSock => "TRACKSOCK",
         ShownAction::UntrackSock => "UNTRACKSOCK",
+        ShownAction::NotifyEnforcer => "NOTIFYENFORCER",
+        ShownAction::CleanupEnforcerNotification => "CLEANUPENFORCERNOTIFICATION",
         ShownAction::Set => "SET",
     };
     for part in [",\"", name, "\":\"KPROBE_ACTION_", action, "\""] {

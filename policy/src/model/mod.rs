@@ -4,7 +4,9 @@
 //! depends on a kernel (does the function exist, does an argument have that type) is decided later, by
 //! [`crate::plan::compile`], with the facts of one node.
 
+mod action;
 mod endpoints;
+mod enforcer;
 mod member;
 mod pattern;
 mod predicate;
@@ -12,7 +14,11 @@ mod register;
 mod scope;
 mod user;
 
+pub use action::{
+    Actions, Call, ProgramWrite, RateLimit, RateLimitScope, SetAction, ShownAction, SocketAction, Stacks,
+};
 pub use endpoints::{EndpointsPart, EndpointsTest, EndpointsValues, Network};
+pub use enforcer::{ENFORCEMENTS_MAX, Enforcement, NotifyAction};
 pub use member::{ArgSource, Cast, MEMBERS_MAX, Member, MemberPath, Origin};
 pub use pattern::FunctionPattern;
 pub use predicate::{
@@ -25,6 +31,8 @@ pub use scope::{
     CONTAINER_NAME, CONTAINER_REPO, ContainerLabels, LabelTest, NAMESPACE_LABEL, NodeSelector, PodLabels,
     PodSelector, Requirement, Scope, Workload, image_repository,
 };
+
+use std::collections::BTreeSet;
 
 /// Where in a policy document something was written, as `spec.kprobes[0].selectors[1].matchArgs[0]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -124,7 +132,12 @@ impl Policy {
         self.scope.iter().map(|scope| (None, scope)).chain(rules)
     }
 
-    /// The policy's hooks, in the order of the document.
+    /// What its rules leave for its enforcer, each once, in order.
+    pub fn enforcements(&self) -> BTreeSet<Enforcement> {
+        self.hooks.iter().flat_map(|hook| &hook.rules).filter_map(|rule| rule.actions.enforcement()).collect()
+    }
+
+    /// The policy's hooks, in the order of the document; after them, one for each call of its enforcer.
     pub fn hooks(&self) -> &[Hook] {
         &self.hooks
     }
@@ -171,6 +184,13 @@ pub struct Hook {
     pub ignore_missing: bool,
 }
 
+impl Hook {
+    /// Whether it is a call of the policy's enforcer.
+    pub fn is_enforcer(&self) -> bool {
+        self.rules.iter().any(|rule| rule.carries_out().is_some())
+    }
+}
+
 /// What a hook attaches to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HookTarget {
@@ -209,6 +229,21 @@ pub enum HookTarget {
 }
 
 impl HookTarget {
+    /// Whether it is passed on the way into a system call, at its function's beginning or before.
+    pub(crate) fn enters_syscall(&self) -> bool {
+        match self {
+            Self::Syscalls | Self::Syscall(_) | Self::Syscall32(_) => true,
+            Self::Tracepoint { subsystem, event, .. } => match subsystem.as_str() {
+                "raw_syscalls" => event == "sys_enter",
+                "syscalls" => event.starts_with("sys_enter_"),
+                _ => false,
+            },
+            Self::Function(_) | Self::Functions(_) | Self::Lsm(_) | Self::User { .. } | Self::Mapping => {
+                false
+            }
+        }
+    }
+
     /// The system call that a name means: `write`, `sys_write`, `__x64_sys_write`; of 32-bit programs `i386/sys_write`,
     /// `__ia32_sys_write`.
     pub(crate) fn of_syscall(name: &str) -> Self {
@@ -522,145 +557,17 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// The notification that it carries out, which is taken away by that: of a call of the policy's enforcer.
+    pub fn carries_out(&self) -> Option<Enforcement> {
+        self.predicates.iter().find_map(|predicate| {
+            if let Predicate::Notified(enforcement) = predicate { Some(*enforcement) } else { None }
+        })
+    }
+
     /// `matchWorkloads`: a rule has one at most.
     pub fn workloads(&self) -> Option<&WorkloadTest> {
         self.predicates
             .iter()
             .find_map(|predicate| if let Predicate::Workload(test) = predicate { Some(test) } else { None })
     }
-}
-
-/// What happens when a rule matches, folded from its list of actions.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Actions {
-    /// Report the event. Off only by `NoPost`.
-    pub post: bool,
-    /// At most one report in this time.
-    pub rate_limit: Option<RateLimit>,
-    /// Which stacks the report shows.
-    pub stacks: Stacks,
-    /// The report shows the hash of the file that the hook is asked about.
-    pub hash: bool,
-    /// Signal to send to the current process.
-    pub signal: Option<u8>,
-    /// Return this errno (negative, -4095 to -1) instead of performing the operation.
-    pub deny: Option<i16>,
-    /// Calls to make, in order.
-    pub calls: Vec<Call>,
-    /// What is done with a socket.
-    pub socket: Option<SocketAction>,
-    /// What is written into the program.
-    pub set: Option<ProgramWrite>,
-    /// The signal is sent for what the function returned (`matchReturnActions`): never before its end.
-    pub late: bool,
-    /// The last action as the document names it: `KPROBE_ACTION_*` of the event.
-    pub shown: ShownAction,
-    /// The same of `matchReturnActions`.
-    pub shown_return: ShownAction,
-}
-
-impl Actions {
-    /// Whether the rule changes what the workload can do.
-    pub fn enforces(&self) -> bool {
-        self.signal.is_some() || self.deny.is_some() || self.set.is_some()
-    }
-}
-
-impl Actions {
-    /// Whether registers of a program are written.
-    pub fn writes_registers(&self) -> bool {
-        matches!(self.set, Some(ProgramWrite::Registers(_)))
-    }
-}
-
-/// What is done with a socket that a hook reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SocketAction {
-    /// Which argument it is, by its place in [`Hook::args`]; `None` = the returned value.
-    pub arg: Option<usize>,
-    /// It is remembered whose it is; otherwise that is forgotten.
-    pub track: bool,
-}
-
-/// What is written into a program.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ProgramWrite {
-    /// An argument of a probe.
-    Argument(SetAction),
-    /// The registers.
-    Registers(RegistersAction),
-}
-
-/// A number that is written over an argument of a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SetAction {
-    /// Which argument, by its place in [`Hook::args`].
-    pub arg: usize,
-    /// Its 32 bits.
-    pub value: u32,
-}
-
-/// What user space asks others for when a rule matches. The process does not wait for it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Call {
-    /// `GetUrl`: a GET of this URL.
-    Url(String),
-    /// `DnsLookup`: the addresses of this name, from the resolver that the node has.
-    Name(String),
-}
-
-/// The action that the event names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum ShownAction {
-    /// `KPROBE_ACTION_POST`
-    #[default]
-    Post,
-    /// `KPROBE_ACTION_NOPOST`
-    NoPost,
-    /// `KPROBE_ACTION_SIGKILL`
-    Sigkill,
-    /// `KPROBE_ACTION_SIGNAL`
-    Signal,
-    /// `KPROBE_ACTION_OVERRIDE`
-    Override,
-    /// `KPROBE_ACTION_GETURL`
-    GetUrl,
-    /// `KPROBE_ACTION_DNSLOOKUP`
-    DnsLookup,
-    /// `KPROBE_ACTION_TRACKSOCK`
-    TrackSock,
-    /// `KPROBE_ACTION_UNTRACKSOCK`
-    UntrackSock,
-    /// `KPROBE_ACTION_SET`
-    Set,
-}
-
-/// Which stacks a report shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stacks {
-    /// That of the kernel.
-    pub kernel: bool,
-    /// That of the program.
-    pub user: bool,
-}
-
-/// At most one report per interval and key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Nanoseconds, not 0.
-    pub interval_ns: u64,
-    /// What the limit counts apart.
-    pub scope: RateLimitScope,
-}
-
-/// What a rate limit counts apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RateLimitScope {
-    /// Each thread by itself.
-    #[default]
-    Thread,
-    /// Each process by itself.
-    Process,
-    /// All together.
-    Global,
 }

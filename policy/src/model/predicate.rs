@@ -1,6 +1,6 @@
 //! The filters of a rule.
 
-use super::{EndpointsTest, FieldPath, Scope};
+use super::{EndpointsTest, Enforcement, FieldPath, Scope};
 use crate::expression::{Expression, Name};
 use lictor_node_worker_ebpf::{LICTOR_PATH_MAX, LICTOR_SUBSTRING_MAX, LICTOR_SUFFIX_MAX};
 use std::collections::BTreeMap;
@@ -40,6 +40,8 @@ pub enum Predicate {
     NamespaceChange(NamespaceChangeTest),
     /// `matchCapabilityChanges`: on what has been gained or lost since the process's fork or its last execve.
     CapabilityChange(CapabilityTest),
+    /// Of a call of the policy's enforcer: this notification of the policy is left for the thread.
+    Notified(Enforcement),
 }
 
 impl Predicate {
@@ -55,7 +57,8 @@ impl Predicate {
             | Self::Namespace(_)
             | Self::Capability(_)
             | Self::NamespaceChange(_)
-            | Self::CapabilityChange(_) => None,
+            | Self::CapabilityChange(_)
+            | Self::Notified(_) => None,
         }
     }
 }

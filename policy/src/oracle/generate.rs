@@ -13,7 +13,9 @@ pub use members::of_task;
 pub use places::places;
 pub use workloads::workloads;
 
-use super::{Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value};
+use super::{
+    Endpoints, Event, Lineage, Moment, Notifications, Privileges, Process, ProcessId, Reading, Value,
+};
 use crate::model::{
     Actions, Arg, ArgKind, BinaryOf, BinaryTest, CapabilitySet, CapabilityTest, FieldPath, FileType,
     FileTypeTest, Hook, HookTarget, IntField, IntKind, Mode, Namespace, NamespaceChangeTest, NamespaceTest,
@@ -242,6 +244,7 @@ impl Maker {
             late: signal.is_some() && return_arg.is_some() && self.random.chance(30),
             socket: None,
             set: None,
+            notify: None,
             shown: ShownAction::Post,
             shown_return: ShownAction::Post,
         };
@@ -530,6 +533,7 @@ fn process(random: &mut Random) -> Process {
             let stock = workloads();
             stock[random.below(stock.len())].clone()
         },
+        notifications: Notifications::new(),
     }
 }
 

@@ -87,7 +87,9 @@ fn hook_plan(
     }
     let rules = || members.iter().flat_map(|member| &member.hook.rules);
     let stacks = wire::LICTOR_RULE_KERNEL_STACK | wire::LICTOR_RULE_USER_STACK;
+    let notify = wire::LICTOR_RULE_NOTIFY | wire::LICTOR_RULE_CONSUME | wire::LICTOR_RULE_CLEANUP;
     for (flags, used) in [
+        (wire::LICTOR_SHAPE_NOTIFICATIONS, rules().any(|rule| rule.plan.flags & notify != 0)),
         (wire::LICTOR_SHAPE_STACKS, rules().any(|rule| rule.plan.flags & stacks != 0)),
         (wire::LICTOR_SHAPE_SET, rules().any(|rule| rule.set.is_some())),
         (wire::LICTOR_SHAPE_HASH, rules().any(|rule| rule.plan.flags & wire::LICTOR_RULE_HASH != 0)),
@@ -157,7 +159,7 @@ fn cost(column: &ColumnKey, path_field: Option<Field>) -> u8 {
         _ if is_endpoints(u32::from(column.source)) => 3,
         kind::LICTOR_COLUMN_NUMBER if u32::from(column.source) == from::LICTOR_FROM_FILE_TYPE => 3,
         kind::LICTOR_COLUMN_NUMBER => 1,
-        kind::LICTOR_COLUMN_MASK => 2,
+        kind::LICTOR_COLUMN_MASK | kind::LICTOR_COLUMN_NOTIFICATIONS => 2,
         kind::LICTOR_COLUMN_ANCESTORS | kind::LICTOR_COLUMN_LINEAGE => 3,
         kind::LICTOR_COLUMN_PATH_PREFIX | kind::LICTOR_COLUMN_PATH_SUFFIX => match column.field {
             Some(_) if column.field == path_field => 4,
@@ -269,6 +271,7 @@ fn column_plans(
                 kind::LICTOR_COLUMN_NUMBER => columns::number(&asking, vectors),
                 kind::LICTOR_COLUMN_MASK => columns::mask(&asking, vectors),
                 kind::LICTOR_COLUMN_ANCESTORS => columns::ancestors(&asking, vectors),
+                kind::LICTOR_COLUMN_NOTIFICATIONS => columns::notifications(&asking, vectors),
                 kind::LICTOR_COLUMN_LINEAGE => columns::lineage(&asking, vectors),
                 kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => {
                     columns::substring(&asking, vectors)

@@ -73,6 +73,8 @@ pub(super) struct Wants {
     pub(super) on_return: bool,
     /// Rules write registers of a program.
     pub(super) registers: bool,
+    /// The hook is a call of the policy's enforcer.
+    pub(super) enforcer: bool,
     /// What only the end of the function can tell, if the rules need that: where that is written.
     pub(super) needs_end: Option<FieldPath>,
 }
@@ -94,6 +96,7 @@ impl Wants {
             action: strongest.max().unwrap_or(Strongest::Report),
             hash: hook.rules.iter().any(|rule| rule.actions.hash),
             registers: hook.rules.iter().any(|rule| rule.actions.writes_registers()),
+            enforcer: hook.is_enforcer(),
             on_return: hook.on_return || copied.is_some(),
             needs_end: tested.or(copied).or(late),
         }
@@ -209,7 +212,7 @@ fn function(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Proble
         return Err(Problem::missing(format!("function `{name}`"), "functions of this kernel").nearest(&near));
     }
     if wants.denies() {
-        return Err(cannot_deny(&format!("function `{name}`")));
+        return Err(cannot_deny(&format!("function `{name}`"), wants));
     }
     let handed = handed(name, signature.as_ref());
     let (handed, signature, module) = match of_module {
@@ -233,8 +236,14 @@ fn handed(symbol: &str, signature: Option<&Signature>) -> Result<u8, String> {
     }
 }
 
-fn cannot_deny(what: &str) -> Problem {
+fn cannot_deny(what: &str, wants: &Wants) -> Problem {
     let allowed = "security_* functions and lsmhooks: only these are asked before the operation is done";
+    if wants.enforcer {
+        let hint = "name the security_* functions that the operation passes in `calls`, or leave out `argError`: \
+                    `argSig` alone signals at any call";
+        let allowed = "security_* functions: only these are asked before the operation is done";
+        return Problem::new(format!("argError at {what}"), allowed).hint(hint);
+    }
     Problem::new(format!("Override on {what}"), allowed)
         .hint("hook the security_* function that the operation passes, or use Sigkill")
 }
@@ -408,7 +417,7 @@ fn syscall(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem
         return Err(problem.nearest(&near));
     }
     if wants.denies() {
-        return Err(cannot_deny(&format!("system call `{name}`")));
+        return Err(cannot_deny(&format!("system call `{name}`"), wants));
     }
     // The trace event of a system call tells its arguments, which the function itself does not.
     let parameters = facts.symbols.tracepoint("syscalls", &format!("sys_enter_{name}")).map(|fields| {
@@ -447,7 +456,7 @@ fn syscall_32(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Prob
         return Err(Problem::missing(found, "system calls that this kernel has for them").nearest(&near));
     };
     if wants.denies() {
-        return Err(cannot_deny(&format!("system call `{name}` of 32-bit programs")));
+        return Err(cannot_deny(&format!("system call `{name}` of 32-bit programs"), wants));
     }
     let signature = facts.symbols.function(&symbol);
     let reader = Reader::Syscall32 { function: format!("{ABI_32}/sys_{name}") };
@@ -456,6 +465,9 @@ fn syscall_32(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Prob
 
 /// One place that every system call passes, with its number, instead of hundreds of functions.
 fn every_syscall(wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem> {
+    if wants.denies() {
+        return Err(cannot_deny("every system call", wants));
+    }
     let mut site = raw_tracepoint("raw_syscalls", "sys_enter", wants, facts)?;
     site.reason = format!("raw tracepoint {}, which every system call passes", site.point.symbol);
     site.reader = Reader::Syscall { function: "every system call".to_owned(), parameters: Some(Vec::new()) };
@@ -473,7 +485,7 @@ fn tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts) ->
         return Err(no_tracepoint(subsystem, event, facts));
     };
     if wants.denies() {
-        return Err(cannot_deny(&format!("tracepoint `{symbol}`")));
+        return Err(cannot_deny(&format!("tracepoint `{symbol}`"), wants));
     }
     Ok(Site {
         point: HookPoint { attach: Attach::Tracepoint, symbol: symbol.clone() },
@@ -501,7 +513,7 @@ fn raw_tracepoint(subsystem: &str, event: &str, wants: &Wants, facts: &NodeFacts
         });
     };
     if wants.denies() {
-        return Err(cannot_deny(&format!("tracepoint `{symbol}`")));
+        return Err(cannot_deny(&format!("tracepoint `{symbol}`"), wants));
     }
     Ok(Site {
         point: HookPoint { attach: Attach::RawTracepoint, symbol: symbol.clone() },

@@ -27,6 +27,8 @@ pub(super) enum Test {
     Mask { bits: u64, negated: bool },
     /// ANCESTORS: one of these processes is among them.
     Ancestors { pids: Vec<u64>, negated: bool },
+    /// NOTIFICATIONS: this one is left for the thread.
+    Notified(u64),
     /// LINEAGE: one of these executables is among those of its line.
     Lineage { paths: Vec<String>, negated: bool },
     /// SUBSTRING: one of these values is in the text.
@@ -67,6 +69,7 @@ impl Test {
             | Self::Substring { .. }
             | Self::Expression(_)
             | Self::Scope
+            | Self::Notified(_)
             | Self::Text { .. } => 0,
         }
     }
@@ -80,7 +83,11 @@ impl Test {
             | Self::Ancestors { negated, .. }
             | Self::Substring { negated, .. } => !negated,
             Self::Lineage { .. } => true,
-            Self::Numbers { .. } | Self::Expression(_) | Self::Scope | Self::Text { .. } => false,
+            Self::Numbers { .. }
+            | Self::Expression(_)
+            | Self::Scope
+            | Self::Notified(_)
+            | Self::Text { .. } => false,
         }
     }
 
@@ -92,7 +99,7 @@ impl Test {
             | Self::Lineage { negated, .. }
             | Self::Substring { negated, .. }
             | Self::Text { negated, .. } => *negated,
-            Self::Expression(_) | Self::Scope => false,
+            Self::Expression(_) | Self::Scope | Self::Notified(_) => false,
         }
     }
 }
@@ -287,6 +294,7 @@ fn number_changes(asking: &[Asking<'_>], board: &Switchboard) -> (Changes<u64>, 
             | Test::Substring { .. }
             | Test::Expression(_)
             | Test::Scope
+            | Test::Notified(_)
             | Test::Text { .. } => {}
         }
     }
@@ -344,6 +352,12 @@ pub(super) fn ancestors(asking: &[Asking<'_>], vectors: &mut VectorSet) -> Colum
         pids.clone()
     };
     set(asking, vectors, named, |pids, _| ColumnTable::Ancestors(pids))
+}
+
+/// A NOTIFICATIONS column.
+pub(super) fn notifications(asking: &[Asking<'_>], vectors: &mut VectorSet) -> ColumnPlan {
+    let named = |test: &Test| if let Test::Notified(number) = test { vec![*number] } else { Vec::new() };
+    set(asking, vectors, named, |numbers, _| ColumnTable::Notifications(numbers))
 }
 
 /// A LINEAGE column.
@@ -408,6 +422,7 @@ pub(super) fn test_keys(test: &Test) -> impl Iterator<Item = &[u8]> {
         | Test::Lineage { .. }
         | Test::Substring { .. }
         | Test::Expression(_)
+        | Test::Notified(_)
         | Test::Scope => &[],
     };
     keys.iter().map(Vec::as_slice)

@@ -2,7 +2,8 @@
 
 use super::{ArgPlan, Automaton, ColumnTable, GroupPlan, HookPlan, Plan, RulePlan, Trie, Vector};
 use crate::model::{
-    ArgKind, Call, CapabilitiesField, IntField, LabelTest, Mode, Requirement, Scope, ShownAction,
+    ArgKind, Call, CapabilitiesField, Enforcement, IntField, LabelTest, Mode, PolicyKey, Requirement, Scope,
+    ShownAction,
 };
 use lictor_node_worker_ebpf::{LICTOR_ABI_VERSION, bytes_of};
 use sha2::{Digest, Sha256};
@@ -76,17 +77,34 @@ impl Canonical {
     }
 }
 
+/// SHA-256 over what tells the notifications of one policy from those of all others, and from those that it had when it was
+/// written in another way.
+pub(super) fn notifier_digest(key: &PolicyKey, mode: Mode, enforcements: &[Enforcement]) -> [u8; 32] {
+    let mut canonical = Canonical::new("lictor notifications");
+    write_name(&mut canonical, key, mode);
+    canonical.length(enforcements.len());
+    for enforcement in enforcements {
+        canonical.number(enforcement.deny.map_or(0, i16::unsigned_abs));
+        canonical.number(enforcement.signal.unwrap_or(0));
+    }
+    canonical.finish()
+}
+
+fn write_name(canonical: &mut Canonical, key: &PolicyKey, mode: Mode) {
+    canonical.optional_text(key.namespace.as_deref());
+    canonical.text(&key.name);
+    canonical.number(match mode {
+        Mode::Enforce => 0_u8,
+        Mode::Monitor => 1,
+    });
+}
+
 /// SHA-256 over all of a plan but its digest.
 pub(super) fn digest(plan: &Plan) -> [u8; 32] {
     let mut canonical = Canonical::new("lictor plan");
     canonical.length(plan.policies.len());
     for policy in &plan.policies {
-        canonical.optional_text(policy.key.namespace.as_deref());
-        canonical.text(&policy.key.name);
-        canonical.number(match policy.mode {
-            Mode::Enforce => 0_u8,
-            Mode::Monitor => 1,
-        });
+        write_name(&mut canonical, &policy.key, policy.mode);
         canonical.number(u8::from(policy.enforces));
         canonical.number(policy.scope.map_or(0, |scope| u64::from(scope) + 1));
     }
@@ -207,10 +225,10 @@ fn write_table(canonical: &mut Canonical, table: &ColumnTable) {
                 canonical.number(*negative);
             }
         }
-        ColumnTable::Ancestors(pids) => {
-            canonical.length(pids.len());
-            for (pid, (positive, negative)) in pids {
-                canonical.number(*pid);
+        ColumnTable::Ancestors(values) | ColumnTable::Notifications(values) => {
+            canonical.length(values.len());
+            for (value, (positive, negative)) in values {
+                canonical.number(*value);
                 canonical.number(*positive);
                 canonical.number(*negative);
             }
@@ -286,6 +304,7 @@ fn write_rule(canonical: &mut Canonical, rule: &RulePlan) {
     canonical.number(rule.limit_scope);
     canonical.number(rule.limit_id);
     canonical.number(rule.set_value);
+    canonical.number(rule.notification);
     canonical.length(rule.assignments.len());
     for word in rule.assignments.iter().flatten() {
         canonical.number(*word);
@@ -312,6 +331,8 @@ fn write_rule(canonical: &mut Canonical, rule: &RulePlan) {
             ShownAction::TrackSock => 7,
             ShownAction::UntrackSock => 8,
             ShownAction::Set => 9,
+            ShownAction::NotifyEnforcer => 10,
+            ShownAction::CleanupEnforcerNotification => 11,
         });
     }
 }

@@ -241,8 +241,8 @@ impl<'a> Writer<'a> {
                 self.tables.words.extend(words);
             }
             ColumnTable::Scope => {}
-            ColumnTable::Ancestors(pids) => {
-                let values = pids.iter().map(|(pid, vectors)| (*pid, pair(*vectors)));
+            ColumnTable::Ancestors(values) | ColumnTable::Notifications(values) => {
+                let values = values.iter().map(|(value, vectors)| (*value, pair(*vectors)));
                 to.number_id = self.numbers(values);
             }
             ColumnTable::Lineage(paths) => {
@@ -368,8 +368,11 @@ impl<'a> Writer<'a> {
                 limit_interval_ns: rule.limit_interval_ns,
                 limit_scope: rule.limit_scope,
                 limit_id: rule.limit_id,
-                set_value: if rule.assignments.is_empty() { rule.set_value } else { assignments },
-                pad: 0,
+                value: match (rule.notification, rule.assignments.is_empty()) {
+                    (0, true) => u64::from(rule.set_value),
+                    (0, false) => u64::from(assignments),
+                    (number, _) => number,
+                },
             });
         }
     }

@@ -54,6 +54,12 @@
 //! **Acting.** The first rule of each group fires. The first errno of the rules that fire counts, in the order of
 //! policies and hooks; SIGKILL outdoes other signals, of which the first counts. Rules in monitor mode do neither.
 //!
+//! **Notifications.** The calls of a policy's enforcer are hooks of the policy, with a rule for each different pair of errno
+//! and signal that its other rules leave. These ask in the column NOTIFICATIONS for the number of the pair. Numbers are made
+//! of the policy's name, mode and pairs: stable over revisions, and nobody else's. A rule at a hook point of its policy's
+//! enforcer does at once what it would leave; so does one on the way into a system call, where all of them are calls of the
+//! enforcer: what programs at one place leave for each other has no order.
+//!
 //! **Tries.** A key's class stands for all shorter keys that it begins with. When nothing is found in the state of a
 //! further chunk, the class so far holds. Keys that fill a chunk exactly end there. The marks for directories are made
 //! for path prefixes within the first chunk.
@@ -70,6 +76,7 @@ mod facts;
 mod fields;
 mod kinds;
 mod layout;
+mod notifications;
 mod numbers;
 mod place;
 mod probe;
@@ -96,6 +103,8 @@ pub use facts::{
     Way, automatic_kind,
 };
 pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
+#[cfg(any(test, feature = "testing"))]
+pub use notifications::notification_numbers;
 pub use refusal::Refusal;
 pub use scope::{ScopeSet, scope_entry};
 pub use user::{AskedFiles, FileIdentity, FoundDigest, FoundPlace, UserSite};
@@ -284,6 +293,8 @@ pub struct RulePlan {
     pub limit_id: u32,
     /// What SET writes.
     pub set_value: u32,
+    /// The notification of NOTIFY, CONSUME or CLEANUP.
+    pub notification: u64,
     /// What REGISTERS writes, each as the words of a `lictor_assignment`.
     pub assignments: Vec<[u64; 2]>,
     /// The event is reported (else the record only carries actions for user space).
@@ -382,6 +393,8 @@ pub enum ColumnTable {
     Mask(BTreeMap<u8, (u32, u32)>),
     /// ANCESTORS: process id to (positive, negative) vector, 0 = none.
     Ancestors(BTreeMap<u64, (u32, u32)>),
+    /// NOTIFICATIONS: number of a notification to (positive, negative) vector, 0 = none.
+    Notifications(BTreeMap<u64, (u32, u32)>),
     /// LINEAGE: path to (positive, negative) vector, 0 = none.
     Lineage(BTreeMap<String, (u32, u32)>),
     /// SCOPE: nothing. Which rules hold for which workloads is data beside the plan, see [`scope_entry`]. The default

@@ -5,6 +5,7 @@ use super::attach::{SIGKILL, Site, Wants, can_hash, hashed_hook, sites};
 use super::columns::{Test, text_key};
 use super::facts::{NodeFacts, UserProblem};
 use super::fields::{Field, Resolved};
+use super::notifications::Enforcer;
 use super::numbers;
 use super::reach::Ground;
 use super::refusal::{Problem, Refusal};
@@ -12,9 +13,9 @@ use super::user::{self, AskedFiles, FoundDigest, Recognised};
 use super::{ArgPlan, Attach, EventKind, HookPoint, RulePlan, UserSite, process};
 use crate::expression::Code;
 use crate::model::{
-    Actions, Arg, ArgKind, DigestKind, FieldPath, Hook, HookTarget, IntField, IntKind, Mode, NumberTest,
-    OnUnresolved, Policy, PolicyKey, Predicate, ProgramWrite, RateLimitScope, Rule, Scope, TextMatch,
-    TextTest, UserPlace, ValueTest,
+    Actions, Arg, ArgKind, DigestKind, Enforcement, FieldPath, Hook, HookTarget, IntField, IntKind, Mode,
+    NumberTest, OnUnresolved, Policy, PolicyKey, Predicate, ProgramWrite, RateLimitScope, Rule, Scope,
+    TextMatch, TextTest, UserPlace, ValueTest,
 };
 use crate::violation::{Violation, Warning};
 use lictor_node_worker_ebpf as wire;
@@ -128,6 +129,7 @@ impl<'a> Placer<'a> {
     /// The places of all hooks of a policy. A hook whose target is missing may be left out.
     pub(super) fn policy(&mut self, policy: &Policy) -> PlacedPolicy {
         let mut placed = PlacedPolicy::default();
+        let enforcer = self.enforcer(policy);
         for hook in &policy.hooks {
             let sites = self.sites(hook);
             if let Some(problem) = self.other_file(hook, &sites) {
@@ -152,6 +154,7 @@ impl<'a> Placer<'a> {
                     policy,
                     hook,
                     site,
+                    enforcer: &enforcer,
                     facts: self.facts,
                     expressions: BTreeSet::new(),
                     asked: Vec::new(),
@@ -164,6 +167,15 @@ impl<'a> Placer<'a> {
             }
         }
         placed
+    }
+
+    /// The policy's enforcer. A call that has no place is refused with the policy's hooks.
+    fn enforcer(&mut self, policy: &Policy) -> Enforcer {
+        let mut points = BTreeSet::new();
+        for hook in policy.hooks.iter().filter(|hook| hook.is_enforcer()) {
+            points.extend(self.sites(hook).iter().flatten().map(|site| site.point.clone()));
+        }
+        Enforcer::new(policy, points)
     }
 
     /// What the policies so far have asked about files of the node. Asked once more: the answers are at hand.
@@ -234,6 +246,7 @@ pub(super) struct Placing<'a> {
     policy: &'a Policy,
     pub(super) hook: &'a Hook,
     pub(super) site: &'a Site,
+    enforcer: &'a Enforcer,
     pub(super) facts: &'a NodeFacts,
     /// Many rules may ask the same.
     pub(super) expressions: BTreeSet<Rc<Code<Field>>>,
@@ -416,9 +429,16 @@ impl Placing<'_> {
                 Predicate::Capability(test) => self.capability(test, &mut tests),
                 Predicate::NamespaceChange(test) => process::namespace_change(test, &mut tests),
                 Predicate::CapabilityChange(test) => self.capability_change(test, &mut tests),
+                Predicate::Notified(enforcement) => {
+                    let test = Test::Notified(self.enforcer.number(*enforcement));
+                    let source = Source::Process(from::LICTOR_FROM_NOTIFICATIONS);
+                    tests.add(column::LICTOR_COLUMN_NOTIFICATIONS, source, test);
+                }
             }
         }
         let match_unresolved = match self.policy.on_unresolved {
+            // Whether something is left for a thread is always known, without scratch memory as well: nothing.
+            _ if rule.carries_out().is_some() => false,
             Some(OnUnresolved::Match) => true,
             Some(OnUnresolved::Skip) => false,
             None => rule.actions.enforces(),
@@ -438,9 +458,11 @@ impl Placing<'_> {
     /// What the rule does.
     fn plan(&self, number: usize, rule: &Rule) -> RulePlan {
         let actions = &rule.actions;
-        let Actions { post, rate_limit, stacks, signal, deny, calls, set, .. } = actions;
+        let Actions { post, rate_limit, stacks, calls, set, .. } = actions;
+        let at_once = self.enforcer.at_once(self.hook, self.site, rule);
+        let Enforcement { deny, signal } = actions.with(at_once);
         let verdict = match (deny, signal) {
-            (Some(errno), _) => *errno,
+            (Some(errno), _) => errno,
             (None, Some(SIGKILL)) if self.site.denies && self.site.point.attach.can_deny() => EPERM,
             (None, Some(_) | None) => 0,
         };
@@ -474,7 +496,7 @@ impl Placing<'_> {
             RateLimitScope::Process => wire::LICTOR_LIMIT_PROCESS,
             RateLimitScope::Global => wire::LICTOR_LIMIT_GLOBAL,
         });
-        RulePlan {
+        let mut plan = RulePlan {
             group: 0,
             scope: None,
             selector: number as u32,
@@ -489,12 +511,15 @@ impl Placing<'_> {
                 Some(ProgramWrite::Argument(set)) => set.value,
                 Some(ProgramWrite::Registers(_)) | None => 0,
             },
+            notification: 0,
             assignments: Vec::new(),
             post: *post,
             calls: calls.clone(),
             shown: actions.shown,
             shown_return: actions.shown_return,
-        }
+        };
+        self.enforcer.plan(rule, at_once.is_some(), &mut plan);
+        plan
     }
 
     /// A test on a value that the hook reads.
@@ -569,6 +594,7 @@ impl Placing<'_> {
                     | Test::Substring { .. }
                     | Test::Expression(_)
                     | Test::Scope
+                    | Test::Notified(_)
                     | Test::Text { .. } => column::LICTOR_COLUMN_NUMBER,
                 };
                 tests.add(kind, Source::Field(field), test);

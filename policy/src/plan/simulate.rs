@@ -6,7 +6,10 @@
 pub(crate) mod expressions;
 
 use super::layout::Tables;
-use crate::model::{CapabilitySet, EndpointsPart, Namespace, Origin, Workload};
+use super::notifications::notification_numbers;
+use crate::model::{
+    CapabilitySet, EndpointsPart, Enforcement, Namespace, Origin, Policy, PolicyKey, Workload,
+};
 use crate::oracle::{Event, Privileges, Process, ProcessId, Reading, Value};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
@@ -25,6 +28,7 @@ pub struct Machine<'a> {
     lengths: HashMap<u32, BTreeSet<usize>>,
     numbers: HashMap<(u32, u64), u64>,
     scopes: BTreeMap<(u16, Workload), lictor_scope>,
+    notifications: BTreeMap<(PolicyKey, Enforcement), u64>,
 }
 
 /// What the engine does about an event.
@@ -56,7 +60,18 @@ impl<'a> Machine<'a> {
             lengths.entry(key.state).or_default().insert(length);
         }
         let numbers = tables.numbers.iter().map(|(key, value)| ((key.column, key.value), *value)).collect();
-        Self { tables, strings, lengths, numbers, scopes: BTreeMap::new() }
+        let (scopes, notifications) = Default::default();
+        Self { tables, strings, lengths, numbers, scopes, notifications }
+    }
+
+    /// The same machine with the numbers of what these policies leave for threads.
+    #[must_use]
+    pub fn with_notifications(mut self, policies: &[Policy]) -> Self {
+        for policy in policies {
+            let numbers = notification_numbers(policy).into_iter();
+            self.notifications.extend(numbers.map(|(one, number)| ((policy.key().clone(), one), number)));
+        }
+        self
     }
 
     /// The same machine with what the scope tables hold, by hook slot and workload.
@@ -186,6 +201,7 @@ impl<'a> Machine<'a> {
             kind::LICTOR_COLUMN_MASK
             | kind::LICTOR_COLUMN_ANCESTORS
             | kind::LICTOR_COLUMN_LINEAGE
+            | kind::LICTOR_COLUMN_NOTIFICATIONS
             | kind::LICTOR_COLUMN_SUBSTRING
             | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => {
                 if self.narrow_by_set(left, column, source, (field, value), process) {
@@ -242,6 +258,17 @@ impl<'a> Machine<'a> {
                     .take(wire::LICTOR_MAX_ANCESTORS as usize)
                     .filter_map(|one| self.numbers.get(&(column.number_id, id(one))).copied());
                 self.fold(left, column.default_vector, elements);
+                false
+            }
+            kind::LICTOR_COLUMN_NOTIFICATIONS => {
+                let numbers = process
+                    .notifications
+                    .iter()
+                    .filter_map(|(key, one)| self.notifications.get(&(key.clone(), *one)));
+                let elements: Vec<u64> = numbers
+                    .filter_map(|number| self.numbers.get(&(column.number_id, *number)).copied())
+                    .collect();
+                self.fold(left, column.default_vector, elements.into_iter());
                 false
             }
             kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => {

@@ -31,7 +31,8 @@ pub struct ActionSpec {
     /// What to do.
     pub action: ActionName,
     /// `Override`: the error to return instead of performing the operation, as a negative errno: -1 is EPERM, -13 is
-    /// EACCES. Under `uprobes` any number of 32 bits, which the function returns at once.
+    /// EACCES. Under `uprobes` any number of 32 bits, which the function returns at once. `NotifyEnforcer`: the same of the
+    /// enforcer's call; 0 is as good as none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = i32::MIN, max = i32::MAX))]
     pub arg_error: Option<i64>,
@@ -52,7 +53,7 @@ pub struct ActionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<TextOrInteger>")]
     pub arg_new_offset: Option<String>,
-    /// `Signal`: number of the signal, 1 to 64.
+    /// `Signal`: number of the signal, 1 to 64. `NotifyEnforcer`: the same, sent when the thread comes to the enforcer's call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub arg_sig: Option<i64>,
@@ -99,7 +100,6 @@ pub struct ActionSpec {
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("x-lictor-later" = ["NotifyEnforcer", "CleanupEnforcerNotification"]))]
 pub enum ActionName {
     /// Report the event. The default; needed only to give it a rate limit.
     Post,
@@ -119,6 +119,10 @@ pub enum ActionName {
     TrackSock,
     /// Forget the socket.
     UntrackSock,
+    /// Leave a notification for the thread: its next call of `enforcers` returns `argError` and sends it `argSig`.
+    NotifyEnforcer,
+    /// Take away the notification that the thread has from this policy.
+    CleanupEnforcerNotification,
     /// `usdts`: write a number over an argument of 4 bytes that is in the program's memory, before the program goes on.
     Set,
 }

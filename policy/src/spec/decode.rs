@@ -309,15 +309,7 @@ fn not_yet(name: &str) -> String {
 }
 
 /// What to write instead of something that this version does not have, where there is something.
-const INSTEAD: [(&str, &str); 4] = [
-    ("enforcers", "let the rule itself deny: `Override` at the LSM hook that the operation passes"),
-    (
-        "NotifyEnforcer",
-        "let the rule itself act: `Sigkill`, or `Override` at the LSM hook that the operation passes",
-    ),
-    ("CleanupEnforcerNotification", "leave it out: nothing has to be cleaned up"),
-    ("validated", "leave it out"),
-];
+const INSTEAD: [(&str, &str); 1] = [("validated", "leave it out")];
 
 /// Whether a field of a later version says the same as leaving it out.
 fn has_no_effect(value: &Node) -> bool {

@@ -20,6 +20,8 @@ pub(super) const PLACE: &str = r"^[!-*,-~]{1,511}(\+(0x[0-9A-Fa-f]{1,16}|[0-9]{1
 const DIGEST: &str = r"^(sha1:[0-9A-Fa-f]{40}|sha256:[0-9A-Fa-f]{64}|sha384:[0-9A-Fa-f]{96}|sha512:[0-9A-Fa-f]{128}|build-id:([0-9A-Fa-f]{2}){1,64})$";
 /// Most digests of one uprobe: each is a version of a program, and policies travel in documents of limited size.
 pub(crate) const DIGESTS_MAX: usize = 1024;
+/// A function of the kernel, a system call, or a list of them.
+pub(super) const CALL: &str = r"^(list:.*|((x64|i386)/)?[A-Za-z0-9_.$-]+)$";
 /// A name of something in the kernel.
 const NAME: &str = "^[A-Za-z0-9_.$-]+$";
 /// Least length of a message and of a tag, characters.
@@ -34,7 +36,7 @@ pub(crate) const ARGS_MAX: usize = lictor_node_worker_ebpf::LICTOR_MAX_FIELDS as
 #[serde(rename_all = "camelCase")]
 pub struct KprobeSpec {
     /// Name of the kernel function (`fd_install`), or of the system call (`sys_write`) when `syscall` is true.
-    #[schemars(length(max = CALL_BYTES_MAX), regex(pattern = r"^(list:.*|((x64|i386)/)?[A-Za-z0-9_.$-]+)$"))]
+    #[schemars(length(max = CALL_BYTES_MAX), regex(pattern = CALL))]
     pub call: String,
     /// Whether `call` is a system call (the default) and not a plain kernel function. System calls have other names
     /// inside the kernel on each processor architecture; with `syscall: true` one policy fits all.

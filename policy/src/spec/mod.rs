@@ -11,6 +11,7 @@ mod action;
 mod argument;
 mod decode;
 mod document;
+mod enforcer;
 mod filter;
 mod hook;
 mod label_selector;
@@ -27,6 +28,8 @@ pub(crate) use argument::LABEL_BYTES_MAX;
 pub use argument::{ArgSpec, SourceName, TypeName};
 pub(crate) use decode::{decode, decode_as};
 pub use document::{ApiVersion, Kind, Metadata, TracingPolicy};
+pub(crate) use enforcer::CALLS_MAX;
+pub use enforcer::EnforcerSpec;
 pub use filter::{
     BinaryFilter, BinaryOperator, CapabilityFilter, CapabilitySetName, ExpressionFilter, MembershipOperator,
     NamespaceChangeFilter, NamespaceFilter, NamespaceName, Operator, PidFilter, ValueFilter,

@@ -1,8 +1,8 @@
 //! The policy itself.
 
 use super::{
-    KprobeSpec, LabelSelector, ListSpec, LsmHookSpec, OptionSpec, SelectorSpec, TracepointSpec, UprobeSpec,
-    UsdtSpec,
+    EnforcerSpec, KprobeSpec, LabelSelector, ListSpec, LsmHookSpec, OptionSpec, SelectorSpec, TracepointSpec,
+    UprobeSpec, UsdtSpec,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 /// What to watch and what to do. At least one hook, or `loader`; hooks of different kinds may stand together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["enforcers"]))]
 pub struct PolicySpec {
     /// Whether actions are carried out: `enforce` (the default) denies and kills, `monitor` only reports what it would
     /// have done. The option `policy-mode` says the same.
@@ -48,6 +47,10 @@ pub struct PolicySpec {
     /// node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usdts: Vec<UsdtSpec>,
+    /// Where what `NotifyEnforcer` leaves is carried out; one at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1))]
+    pub enforcers: Vec<EnforcerSpec>,
     /// `true` = a `process_loader` event, with the build id, for each file that is mapped as code: programs and libraries.
     /// Needs no hook beside it; `podSelector` and its like count for it as for hooks.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

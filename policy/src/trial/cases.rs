@@ -38,6 +38,9 @@ pub struct TestFile {
 pub struct CaseSpec {
     /// What it shows.
     pub name: String,
+    /// What the same thread did before, in order, of which `NotifyEnforcer` may have left something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<EventSpec>,
     /// What happens.
     pub event: EventSpec,
     /// What is to come of it.
@@ -225,10 +228,16 @@ impl Suite {
             let at = FieldPath::new("cases").index(number);
             let mut maker = Maker { policies, violations: &mut violations };
             let expected = maker.expected(&case.expect, &at.member("expect"));
-            let (Some(event), Some(expected)) = (maker.event(&case.event, &at.member("event")), expected)
-            else {
-                continue;
-            };
+            let before: Vec<Option<Event>> = (case.before.iter().enumerate())
+                .map(|(place, spec)| maker.event(spec, &at.member("before").index(place)))
+                .collect();
+            let before: Option<Vec<Event>> = before.into_iter().collect();
+            let event = maker.event(&case.event, &at.member("event"));
+            let (Some(before), Some(mut event), Some(expected)) = (before, event, expected) else { continue };
+            for mut earlier in before {
+                earlier.process.notifications = event.process.notifications;
+                event.process.notifications = judge_operation(policies, &earlier, &host()).notifications;
+            }
             let judgement = judge_operation(policies, &event, &host());
             outcomes.push(CaseOutcome {
                 name: case.name.clone(),
@@ -578,7 +587,8 @@ impl Maker<'_> {
                 | Predicate::Namespace(_)
                 | Predicate::Capability(_)
                 | Predicate::NamespaceChange(_)
-                | Predicate::CapabilityChange(_) => {
+                | Predicate::CapabilityChange(_)
+                | Predicate::Notified(_) => {
                     let lacking = process.lacks(predicate);
                     let told = |member| (at.member("process").member(member), "nothing".to_owned());
                     lacking.map(told).into_iter().collect()

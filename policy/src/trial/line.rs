@@ -6,7 +6,9 @@ use crate::model::{
     ABI_32, Arg, ArgKind, CALLS_32, CapabilitySet, ContainerLabels, FileType, HookTarget, Namespace,
     PodLabels, UserPlace, Workload, image_repository,
 };
-use crate::oracle::{Endpoints, Event, Lineage, Moment, Privileges, Process, ProcessId, Reading, Value};
+use crate::oracle::{
+    Endpoints, Event, Lineage, Moment, Notifications, Privileges, Process, ProcessId, Reading, Value,
+};
 use crate::plan::TypeClass;
 use crate::validate::{BPF_COMMANDS, CAPABILITIES, PROT_EXEC, low_bits};
 use base64::Engine as _;
@@ -80,6 +82,8 @@ pub struct RecordedProcess {
     pub parent_exec_id: String,
     /// Process id in the node's first PID namespace.
     pub pid: u32,
+    /// Id of the thread; `None` = the line does not tell.
+    pub tid: Option<u32>,
     /// Path of its executable.
     pub binary: Option<String>,
     /// Path of its parent's.
@@ -288,11 +292,12 @@ fn bytes(json: &Json) -> Option<RecordedValue> {
 fn process(event: &Json) -> RecordedProcess {
     let Some(process) = event.get("process") else { return RecordedProcess::default() };
     let owned = |member: &str| text(process, member).unwrap_or_default().to_owned();
-    let pid = process.get("pid").and_then(number).and_then(|pid| u32::try_from(pid).ok());
+    let id = |name| process.get(name).and_then(number).and_then(|id| u32::try_from(id).ok());
     RecordedProcess {
         exec_id: owned("exec_id"),
         parent_exec_id: owned("parent_exec_id"),
-        pid: pid.unwrap_or(0),
+        pid: id("pid").unwrap_or(0),
+        tid: id("tid"),
         binary: text(process, "binary").filter(|path| !path.is_empty()).map(str::to_owned),
         parent_binary: event.get("parent").and_then(|parent| text(parent, "binary")).map(str::to_owned),
         capabilities: process.get("cap").map(capabilities),
@@ -466,6 +471,7 @@ impl RecordedProcess {
             },
             beginning: None,
             workload: self.workload.clone(),
+            notifications: Notifications::new(),
         }
     }
 

@@ -22,9 +22,12 @@ use std::collections::BTreeMap;
 /// Judges an operation as a whole: its beginning, the question whether it may be done, its end. Hooks of one place look
 /// at different moments of it. `event.moment` is not looked at.
 pub fn judge_operation(policies: &[Policy], event: &Event, host: &BTreeMap<Namespace, u32>) -> Judgement {
-    let mut whole = Judgement::default();
+    let mut whole = Judgement { notifications: event.process.notifications.clone(), ..Judgement::default() };
     for moment in [Moment::Begin, Moment::Asked, Moment::End] {
-        let part = judge(policies, &Event { moment, ..event.clone() }, host);
+        let mut event = Event { moment, ..event.clone() };
+        event.process.notifications = whole.notifications;
+        let part = judge(policies, &event, host);
+        whole.notifications = part.notifications;
         if whole.verdict == 0 {
             whole.verdict = part.verdict;
         }

@@ -5,7 +5,7 @@ use crate::model::{
     BinaryOf, CapabilitySet, ContainerLabels, FieldPath, Namespace, PodLabels, Predicate, Workload,
     image_repository,
 };
-use crate::oracle::{Lineage, Privileges, Process, ProcessId, Reading};
+use crate::oracle::{Lineage, Notifications, Privileges, Process, ProcessId, Reading};
 use crate::validate::CAPABILITIES;
 use crate::violation::{Violation, Violations, did_you_mean};
 use schemars::JsonSchema;
@@ -110,6 +110,7 @@ impl ProcessSpec {
             }
             Predicate::Namespace(_)
             | Predicate::Workload(_)
+            | Predicate::Notified(_)
             | Predicate::Arg { .. }
             | Predicate::Return { .. }
             | Predicate::Expression(_) => None,
@@ -149,6 +150,7 @@ pub(super) fn read(spec: &ProcessSpec, at: &FieldPath, violations: &mut Violatio
         ancestors: spec.ancestors.iter().map(|id| ProcessId { global: *id, own: *id }).collect(),
         now,
         beginning,
+        notifications: Notifications::new(),
         workload: spec.pod.as_ref().map_or(Workload::Host, |pod| {
             let labels = PodLabels { namespace: pod.namespace.clone(), labels: pod.labels.clone() };
             Workload::of_pod(labels, pod.container.as_ref().map(ContainerSpec::labels))

@@ -5,7 +5,7 @@ use super::line::{Line, Recorded, RecordedProcess, Relatives};
 use crate::model::{
     ABI_32, Arg, BinaryOf, Hook, HookTarget, Namespace, Operand, Policy, Predicate, ValueTest,
 };
-use crate::oracle::{Endpoints, ProcessId, Reading, same_place};
+use crate::oracle::{Endpoints, Notifications, ProcessId, Reading, same_place};
 use lictor_node_worker_ebpf::LICTOR_MAX_ANCESTORS;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -123,6 +123,8 @@ pub struct Replayer<'a> {
     processes: BTreeMap<String, Known>,
     order: VecDeque<String>,
     host: BTreeMap<Namespace, u32>,
+    /// What is left for threads, by their ids. A call that was not recorded carries nothing out.
+    notifications: BTreeMap<u32, Notifications>,
     found: Replay,
 }
 
@@ -130,8 +132,8 @@ impl<'a> Replayer<'a> {
     /// A replay through `policies`. `recorded_with` are the policies that reported the events, as far as they are
     /// known: they tell which arguments the values of an event are.
     pub fn new(policies: &'a [Policy], recorded_with: &'a [Policy]) -> Self {
-        let (processes, order, host) = Default::default();
-        Self { policies, recorded_with, processes, order, host, found: Replay::default() }
+        let (processes, order, host, notifications) = Default::default();
+        Self { policies, recorded_with, processes, order, host, notifications, found: Replay::default() }
     }
 
     /// Judges the next line.
@@ -215,11 +217,20 @@ impl<'a> Replayer<'a> {
             None => Some(Lack::Layout),
             Some(judged) => hooks.iter().find_map(|hook| lack(hook, judged, event)),
         };
-        let (Some(judged), None) = (judged, lack) else {
+        let (Some(mut judged), None) = (judged, lack) else {
             *self.found.undecided.entry(lack.unwrap_or(Lack::Layout)).or_default() += 1;
             return;
         };
+        let thread = event.process.tid.unwrap_or(event.process.pid);
+        judged.process.notifications = self.notifications.remove(&thread).unwrap_or_default();
         let judgement = judge_operation(self.policies, &judged, &self.host);
+        if !judgement.notifications.is_empty() {
+            // Beyond that many, those of some thread are forgotten.
+            if self.notifications.len() >= PROCESSES_MAX {
+                self.notifications.pop_first();
+            }
+            self.notifications.insert(thread, judgement.notifications.clone());
+        }
         if judgement.fired.is_empty() {
             self.found.quiet += 1;
         }
@@ -304,7 +315,7 @@ fn lack(hook: &Hook, judged: &crate::oracle::Event, event: &Recorded) -> Option<
             let named = |path: &Vec<u8>| test.test.values.iter().any(|value| value.as_bytes() == path);
             (!judged.process.lineage.binaries.iter().any(named)).then_some(Lack::Lineage)
         }
-        Predicate::Workload(_) | Predicate::Binary(_) => None,
+        Predicate::Workload(_) | Predicate::Binary(_) | Predicate::Notified(_) => None,
         Predicate::NamespaceChange(_) | Predicate::CapabilityChange(_) => Some(Lack::Changes),
         Predicate::Pid(test) => {
             let foreign = test.in_namespace && !event.process.in_first_pid_namespace();

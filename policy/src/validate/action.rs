@@ -3,8 +3,8 @@
 use super::registers;
 use super::report::{Report, quoted};
 use crate::model::{
-    Actions, Call, FieldPath, ProgramWrite, RateLimit, RateLimitScope, SetAction, ShownAction, SocketAction,
-    Stacks,
+    Actions, Call, Enforcement, FieldPath, NotifyAction, ProgramWrite, RateLimit, RateLimitScope, SetAction,
+    ShownAction, SocketAction, Stacks,
 };
 use crate::spec::{
     ActionName, ActionSpec, DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, RateLimitScopeName, URL_BYTES_MAX,
@@ -43,10 +43,25 @@ pub(super) struct Abilities {
     pub(super) signal: bool,
     /// The program's registers can be written.
     pub(super) registers: bool,
+    /// Whether the policy's enforcer can be notified.
+    pub(super) notifies: Notifies,
     /// What is being executed there.
     pub(super) within: Within,
     /// Why it cannot fail or be signalled, if so.
     pub(super) reason: &'static str,
+}
+
+/// Whether rules of a hook can notify the policy's enforcer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notifies {
+    /// They can.
+    Yes,
+    /// The policy has none.
+    NoEnforcer,
+    /// The hook can deny by itself.
+    ActsItself,
+    /// It is in a program.
+    InProgram,
 }
 
 /// What is being executed where a hook is.
@@ -97,7 +112,8 @@ pub(super) fn fold(
                 report.refuse_with(
                     &at.member("action"),
                     found,
-                    "Post, NoPost, GetUrl, DnsLookup, TrackSock, UntrackSock",
+                    "Post, NoPost, GetUrl, DnsLookup, TrackSock, UntrackSock, NotifyEnforcer, \
+                     CleanupEnforcerNotification",
                     abilities.reason,
                 );
             }
@@ -113,6 +129,13 @@ pub(super) fn fold(
                 let arg = usize::try_from(spec.arg_sock.unwrap_or(0)).ok();
                 actions.socket = Some(SocketAction { arg, track: spec.action == ActionName::TrackSock });
             }
+            ActionName::NotifyEnforcer if can_notify(spec, abilities, &at, report) => {
+                actions.notify = enforcement(spec, &at, report).map(NotifyAction::Leave);
+            }
+            ActionName::CleanupEnforcerNotification if can_notify(spec, abilities, &at, report) => {
+                actions.notify = Some(NotifyAction::Cleanup);
+            }
+            ActionName::NotifyEnforcer | ActionName::CleanupEnforcerNotification => {}
             ActionName::Set => actions.set = set(spec, abilities, &at, report).map(ProgramWrite::Argument),
         }
         actions.shown = shown(spec.action);
@@ -121,6 +144,7 @@ pub(super) fn fold(
         (ActionName::Post, ActionName::NoPost),
         (ActionName::Sigkill, ActionName::Signal),
         (ActionName::TrackSock, ActionName::UntrackSock),
+        (ActionName::NotifyEnforcer, ActionName::CleanupEnforcerNotification),
     ] {
         if seen.contains(&one) && seen.contains(&other) {
             report.refuse(
@@ -158,7 +182,8 @@ pub(super) fn at_the_end(
     actions.stacks.kernel |= late.stacks.kernel;
     actions.stacks.user |= late.stacks.user;
     actions.hash |= late.hash;
-    actions.late = late.signal.is_some();
+    actions.late = late.signal.is_some() || late.notify.is_some();
+    actions.notify = late.notify.or(actions.notify);
     actions.signal = late.signal;
     actions.calls = late.calls;
     actions.socket = late.socket.or(actions.socket);
@@ -177,6 +202,8 @@ fn shown(action: ActionName) -> ShownAction {
         ActionName::DnsLookup => ShownAction::DnsLookup,
         ActionName::TrackSock => ShownAction::TrackSock,
         ActionName::UntrackSock => ShownAction::UntrackSock,
+        ActionName::NotifyEnforcer => ShownAction::NotifyEnforcer,
+        ActionName::CleanupEnforcerNotification => ShownAction::CleanupEnforcerNotification,
         ActionName::Set => ShownAction::Set,
     }
 }
@@ -189,23 +216,22 @@ fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
         let hint = "it has no effect here: it belongs to `Override`";
         report.warn(&at.member(name), format!("`{name}` of `{:?}`", spec.action), hint);
     }
-    let given = [
-        ("argError", spec.arg_error.is_some(), ActionName::Override),
-        ("argSig", spec.arg_sig.is_some(), ActionName::Signal),
-        ("argUrl", spec.arg_url.is_some(), ActionName::GetUrl),
-        ("argFqdn", spec.arg_fqdn.is_some(), ActionName::DnsLookup),
-        ("argIndex", spec.arg_index.is_some(), ActionName::Set),
-        ("argValue", spec.arg_value.is_some(), ActionName::Set),
+    const SOCKETS: &[ActionName] = &[ActionName::TrackSock, ActionName::UntrackSock];
+    let given: [(&str, bool, &[ActionName]); 7] = [
+        ("argError", spec.arg_error.is_some(), &[ActionName::Override, ActionName::NotifyEnforcer]),
+        ("argSig", spec.arg_sig.is_some(), &[ActionName::Signal, ActionName::NotifyEnforcer]),
+        ("argUrl", spec.arg_url.is_some(), &[ActionName::GetUrl]),
+        ("argFqdn", spec.arg_fqdn.is_some(), &[ActionName::DnsLookup]),
+        ("argIndex", spec.arg_index.is_some(), &[ActionName::Set]),
+        ("argValue", spec.arg_value.is_some(), &[ActionName::Set]),
+        ("argSock", spec.arg_sock.is_some(), SOCKETS),
     ];
-    for (name, given, owner) in given {
-        if given && spec.action != owner {
-            let hint = format!("it has no effect here: it belongs to `{owner:?}`");
+    for (name, given, owners) in given {
+        if given && !owners.contains(&spec.action) {
+            let owners: Vec<String> = owners.iter().map(|owner| format!("`{owner:?}`")).collect();
+            let hint = format!("it has no effect here: it belongs to {}", owners.join(" and "));
             report.warn(&at.member(name), format!("`{name}` of `{:?}`", spec.action), hint);
         }
-    }
-    if spec.arg_sock.is_some() && !matches!(spec.action, ActionName::TrackSock | ActionName::UntrackSock) {
-        let hint = "it has no effect here: it belongs to `TrackSock` and `UntrackSock`";
-        report.warn(&at.member("argSock"), format!("`argSock` of `{:?}`", spec.action), hint);
     }
     // No schema knows whose they are.
     if spec.arg_url.is_some() && spec.action != ActionName::GetUrl {
@@ -332,6 +358,45 @@ fn error(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut R
         report.refuse(&at.member("argError"), format!("`{number}`"), "a negative errno, -4095 to -1");
     }
     i16::try_from(number).ok()
+}
+
+/// Whether the policy's enforcer can be notified; says why not.
+fn can_notify(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> bool {
+    let (found, hint) = match abilities.notifies {
+        Notifies::Yes => return true,
+        Notifies::NoEnforcer => (
+            "in a policy without `enforcers`",
+            "add `spec.enforcers` with the calls that are to return an error or to be signalled at",
+        ),
+        Notifies::ActsItself => ("under `lsmhooks`", "at an LSM hook the rule itself can deny: `Override`"),
+        Notifies::InProgram => (
+            "at a place in a program",
+            "`Sigkill` ends the program before it goes on; the kernel's functions that it calls can be hooked",
+        ),
+    };
+    report.refuse_with(
+        &at.member("action"),
+        format!("`{:?}` {found}", spec.action),
+        format!("`{:?}` under kprobes, fentries and tracepoints of a policy with `enforcers`", spec.action),
+        hint,
+    );
+    false
+}
+
+/// What is left for the policy's enforcer.
+fn enforcement(spec: &ActionSpec, at: &FieldPath, report: &mut Report) -> Option<Enforcement> {
+    let error = spec.arg_error.filter(|error| *error != 0);
+    if let Some(error) = error.filter(|error| !ERRNOS.contains(error)) {
+        report.refuse(&at.member("argError"), format!("`{error}`"), "a negative errno, -4095 to -1");
+        return None;
+    }
+    if error.is_none() && spec.arg_sig.is_none() {
+        let hint = "-1 as `argError` is EPERM; 9 as `argSig` ends the process";
+        report.refuse_with(at, "nothing to carry out", "`argError`, `argSig` or both", hint);
+        return None;
+    }
+    let deny = error.and_then(|error| i16::try_from(error).ok());
+    Some(Enforcement { deny, signal: spec.arg_sig.and_then(|signal| u8::try_from(signal).ok()) })
 }
 
 fn set(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> Option<SetAction> {

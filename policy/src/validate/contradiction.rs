@@ -55,7 +55,8 @@ pub(super) fn refuse(
             | Predicate::Namespace(_)
             | Predicate::Capability(_)
             | Predicate::NamespaceChange(_)
-            | Predicate::CapabilityChange(_) => continue,
+            | Predicate::CapabilityChange(_)
+            | Predicate::Notified(_) => continue,
         };
         let place = if let Subject::Arg(arg) = subject { Some(arg) } else { None };
         match test {

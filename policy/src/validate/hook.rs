@@ -1,6 +1,6 @@
 //! Hooks: where they attach, what they read.
 
-use super::action::{Abilities, HASHED_HOOKS, Within};
+use super::action::{Abilities, HASHED_HOOKS, Notifies, Within};
 use super::argument::{self, Origin};
 use super::lists::Shared;
 use super::report::{Report, quoted};
@@ -53,7 +53,14 @@ pub(super) fn kprobe(
         return_arg,
         on_return: spec.on_return,
         origin,
-        abilities: Abilities { deny, signal: !watches, registers: false, within: Within::Kernel, reason },
+        abilities: Abilities {
+            deny,
+            signal: !watches,
+            registers: false,
+            notifies: notifies(shared),
+            within: Within::Kernel,
+            reason,
+        },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -63,6 +70,11 @@ pub(super) fn kprobe(
     let mut hook = parts.build(at, report);
     returned_socket(spec, hook.as_mut(), at, report);
     hook
+}
+
+/// Whether rules in the kernel can notify the policy's enforcer.
+fn notifies(shared: &Shared) -> Notifies {
+    if shared.has_enforcer() { Notifies::Yes } else { Notifies::NoEnforcer }
 }
 
 /// Says what a hook at every system call cannot have.
@@ -126,6 +138,7 @@ pub(super) fn tracepoint(
             deny: false,
             signal: true,
             registers: false,
+            notifies: notifies(shared),
             within: Within::Kernel,
             reason: "a tracepoint only watches: it cannot make the operation fail",
         },
@@ -148,7 +161,14 @@ pub(super) fn lsm(spec: &LsmHookSpec, shared: &Shared, at: &FieldPath, report: &
         return_arg: None,
         on_return: false,
         origin: Origin::Lsm,
-        abilities: Abilities { deny: true, signal: true, registers: false, within, reason: "" },
+        abilities: Abilities {
+            deny: true,
+            signal: true,
+            registers: false,
+            notifies: Notifies::ActsItself,
+            within,
+            reason: "",
+        },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),
@@ -220,6 +240,7 @@ const IN_PROGRAMS: Abilities = Abilities {
     deny: false,
     signal: true,
     registers: false,
+    notifies: Notifies::InProgram,
     within: Within::Program,
     reason: "this place of a program cannot be made to fail; `Sigkill` ends the program before it goes on",
 };
@@ -271,6 +292,7 @@ impl Parts<'_> {
             return_arg: self.return_arg.as_ref(),
             on_return: self.on_return,
             abilities: self.abilities,
+            by_place: matches!(self.origin, Origin::Tracepoint | Origin::RawTracepoint),
             shared: self.shared,
         };
         let rules = selector::rules(self.selectors, &around, at, report);

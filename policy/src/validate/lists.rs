@@ -26,6 +26,7 @@ pub(super) struct Shared<'a> {
     left: Cell<usize>,
     kind: Kind,
     scope: Option<&'a Scope>,
+    has_enforcer: bool,
 }
 
 impl<'a> Shared<'a> {
@@ -62,7 +63,13 @@ impl<'a> Shared<'a> {
             left: Cell::new(WRITTEN_OUT_MAX),
             kind: document.kind,
             scope,
+            has_enforcer: !spec.enforcers.is_empty(),
         }
+    }
+
+    /// Whether there are calls that carry out notifications.
+    pub(super) fn has_enforcer(&self) -> bool {
+        self.has_enforcer
     }
 
     /// The policy's kind.

@@ -5,6 +5,7 @@ mod advice;
 mod argument;
 mod contradiction;
 mod endpoints;
+mod enforcer;
 mod expression;
 mod hook;
 mod letters;
@@ -107,8 +108,10 @@ fn policy(document: &TracingPolicy, report: &mut Report) -> Option<Policy> {
         let allowed = "at least one of kprobes, fentries, tracepoints, lsmhooks, uprobes, usdts, loader";
         report.refuse(&at, "a policy without hooks", allowed);
     }
+    let calls = enforcer::calls(spec, &shared, &at, report);
     shared.warn_about_unused(&at, report);
-    let hooks = hooks.into_iter().collect::<Option<Vec<Hook>>>()?;
+    let mut hooks = hooks.into_iter().collect::<Option<Vec<Hook>>>()?;
+    hooks.extend(enforcer::hooks(calls, &hooks, &at, report));
     Some(Policy { key: key?, mode, on_unresolved, nodes, scope, hooks })
 }
 

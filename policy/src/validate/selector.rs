@@ -23,6 +23,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) return_arg: Option<&'a Arg>,
     /// The hook is at the function's end.
     pub(super) on_return: bool,
+    /// Where no argument has the `index` that a filter gives, it may be the argument's place.
+    pub(super) by_place: bool,
     /// What actions can do there.
     pub(super) abilities: Abilities,
     /// What the policy says once for all its hooks.
@@ -412,6 +414,14 @@ fn by_index(index: i64, around: &Surroundings, at: &FieldPath, report: &mut Repo
         let found = format!("`{index}`, which {} of the hook's `args` have", origins.len());
         report.refuse_with(&at.member("index"), found, "an `index` that means one value", hint);
         return None;
+    }
+    if place.is_none()
+        && around.by_place
+        && let Some(place) = usize::try_from(index).ok().filter(|place| *place < around.args.len())
+    {
+        let hint = "no argument has that index, so the place in `args` is meant, as in the established implementation";
+        report.warn(&at.member("index"), format!("`{index}`"), hint);
+        return Some(place);
     }
     // While an argument is refused, its index is not known.
     if place.is_none() && !known.contains(&None) {

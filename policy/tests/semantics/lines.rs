@@ -12,7 +12,7 @@ pub(super) enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-pub(super) const LINES: [(&str, &str, Answer); 82] = [
+pub(super) const LINES: [(&str, &str, Answer); 86] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -539,7 +539,38 @@ pub(super) const LINES: [(&str, &str, Answer); 82] = [
             "such events have no hash, which `check` tells: the kernel computes it behind the verdict, which waits for nothing",
         ),
     ),
-    ("actions", "enforcers", Otherwise("refused by name in this version")),
+    (
+        "actions",
+        "enforcers: an error, a signal, both, at `security_` functions",
+        Cases(
+            "notifications",
+            &[
+                "nobody has notified",
+                "the next call fails",
+                "and none after it",
+                "a signal with an error",
+                "a signal alone",
+            ],
+        ),
+    ),
+    (
+        "actions",
+        "a notification that is replaced or cleaned up",
+        Cases("notifications", &["the last notification counts", "what is cleaned up is not carried out"]),
+    ),
+    (
+        "actions",
+        "a notification at the call itself",
+        Cases("notifications", &["a notification at the call itself"]),
+    ),
+    ("actions", "enforcers: signals at system calls", Test("e2e/src/workloads/enforcers.sh", "ntf-kill")),
+    (
+        "actions",
+        "enforcers: errors of system calls",
+        Otherwise(
+            "refused by name, as `Override` there is: kernels without error injection let no program make a system call fail",
+        ),
+    ),
     (
         "lifecycle",
         "policies of a namespace, labels that change",

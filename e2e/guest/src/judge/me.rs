@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lictor_policy::model::{CapabilitySet, Namespace, Workload};
-use lictor_policy::oracle::{Lineage, Privileges, Process, ProcessId, Reading};
+use lictor_policy::oracle::{Lineage, Notifications, Privileges, Process, ProcessId, Reading};
 use rustix::thread::{CapabilitySet as Capabilities, UnshareFlags, capabilities, set_capabilities};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -78,6 +78,7 @@ pub(super) fn process(began: &Privileges) -> Result<Process> {
         now,
         beginning: Some(began.clone()),
         workload: Workload::Host,
+        notifications: Notifications::new(),
     })
 }
 

@@ -84,6 +84,7 @@ fn mapping(file: Option<FileType>, prot: u64) -> Event {
             now: Privileges::default(),
             beginning: None,
             workload: Workload::Host,
+            notifications: crate::oracle::Notifications::new(),
         },
     }
 }

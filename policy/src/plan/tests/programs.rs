@@ -206,7 +206,7 @@ fn registers_are_written_by_a_program_of_another_kind() {
     let shapes = compiled.plan.hooks.iter().map(|hook| hook.point.clone()).zip(1..).collect();
     let tables = layout(&compiled.plan, &slots, &shapes, &[0, 1]).unwrap();
     let rule = tables.hooks[usize::from(slots[&point])].rule_base as usize;
-    let at = tables.rules[rule].set_value as usize;
+    let at = tables.rules[rule].value as usize;
     assert_eq!(tables.words[at..at + 4], *hook.rules[0].assignments.as_flattened());
 }
 

@@ -32,7 +32,8 @@ pub const ADVICE: [(&str, &str); 11] = [
 
 /// Says what is unwise about a policy.
 pub(super) fn advise(policy: &Policy, report: &mut Report) {
-    for hook in &policy.hooks {
+    // What is to be said of what an enforcer does is said of those that notify it.
+    for hook in policy.hooks.iter().filter(|hook| !hook.is_enforcer()) {
         user_memory(hook, report);
         without_verdict(hook, report);
         ways_around(policy, hook, report);
@@ -326,7 +327,8 @@ fn hard_links(policy: &Policy, report: &mut Report) {
         | Predicate::Namespace(_)
         | Predicate::Capability(_)
         | Predicate::NamespaceChange(_)
-        | Predicate::CapabilityChange(_) => false,
+        | Predicate::CapabilityChange(_)
+        | Predicate::Notified(_) => false,
     };
     for hook in &policy.hooks {
         let rule =

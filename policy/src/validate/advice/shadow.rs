@@ -43,9 +43,11 @@ fn may_be_unresolved(predicate: &Predicate) -> bool {
         | Predicate::Binary(_)
         | Predicate::NamespaceChange(_)
         | Predicate::CapabilityChange(_) => true,
-        Predicate::Workload(_) | Predicate::Pid(_) | Predicate::Namespace(_) | Predicate::Capability(_) => {
-            false
-        }
+        Predicate::Workload(_)
+        | Predicate::Pid(_)
+        | Predicate::Namespace(_)
+        | Predicate::Capability(_)
+        | Predicate::Notified(_) => false,
     }
 }
 
@@ -101,7 +103,8 @@ fn implies(given: &Predicate, wanted: &Predicate, steps: &mut usize) -> bool {
             | Predicate::Namespace(_)
             | Predicate::Capability(_)
             | Predicate::NamespaceChange(_)
-            | Predicate::CapabilityChange(_),
+            | Predicate::CapabilityChange(_)
+            | Predicate::Notified(_),
             _,
         ) => false,
     }
