@@ -182,8 +182,7 @@ fn actions(spec: &mut Json, hook: &str) {
         }
         match hook {
             "fentries" => {
-                let watches =
-                    "self.action in ['Post', 'NoPost', 'GetUrl', 'DnsLookup', 'TrackSock', 'UntrackSock', \
+                let watches = "self.action in ['Post', 'NoPost', 'GetUrl', 'DnsLookup', 'TrackSock', 'UntrackSock', \
                      'NotifyEnforcer', 'CleanupEnforcerNotification']";
                 rule(action, watches, "hooks under `fentries` only watch: write it under `kprobes`");
             }

@@ -9,8 +9,8 @@ use lictor_policy::CAPABILITIES;
 use lictor_policy::expression::Name;
 use lictor_policy::model::{
     Actions, Arg, BinaryOf, Call, CapabilitySet, EndpointsPart, EndpointsTest, EndpointsValues, Enforcement,
-    ExpressionTest, Hook, HookTarget, NamespaceValue, NotifyAction, NumberTest, Operand, Predicate, ProgramWrite,
-    RateLimitScope, RegistersAction, TextMatch, TextTest, ValueTest,
+    ExpressionTest, Hook, HookTarget, NamespaceValue, NotifyAction, NumberTest, Operand, Predicate,
+    ProgramWrite, RateLimitScope, RegistersAction, TextMatch, TextTest, ValueTest,
 };
 use lictor_policy::plan::{Attach, ColumnTable, HookPlan};
 

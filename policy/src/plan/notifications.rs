@@ -1,10 +1,13 @@
 //! What rules leave for their policy's enforcer, as numbers, and where it is carried out.
 
+use super::asked::{Source, Tests};
 use super::attach::Site;
+use super::columns::Test;
 use super::digest::notifier_digest;
 use super::{Attach, HookPoint, RulePlan};
 use crate::model::{Enforcement, Hook, HookTarget, NotifyAction, Policy, Rule};
 use lictor_node_worker_ebpf as wire;
+use lictor_node_worker_ebpf::{lictor_column_kind as column, lictor_column_source as from};
 use std::collections::BTreeSet;
 
 /// The enforcer of one policy on this node.
@@ -36,6 +39,12 @@ impl Enforcer {
     pub(super) fn number(&self, enforcement: Enforcement) -> u64 {
         let place = self.enforcements.iter().position(|known| *known == enforcement);
         self.base | place.unwrap_or(0) as u64
+    }
+
+    /// The question whether a notification is left for the thread.
+    pub(super) fn notified(&self, enforcement: Enforcement, tests: &mut Tests) {
+        let source = Source::Process(from::LICTOR_FROM_NOTIFICATIONS);
+        tests.add(column::LICTOR_COLUMN_NOTIFICATIONS, source, Test::Notified(self.number(enforcement)));
     }
 
     /// What a rule leaves where it is carried out at once: it is at the call itself, or on the way into a system call when all

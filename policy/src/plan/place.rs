@@ -429,11 +429,7 @@ impl Placing<'_> {
                 Predicate::Capability(test) => self.capability(test, &mut tests),
                 Predicate::NamespaceChange(test) => process::namespace_change(test, &mut tests),
                 Predicate::CapabilityChange(test) => self.capability_change(test, &mut tests),
-                Predicate::Notified(enforcement) => {
-                    let test = Test::Notified(self.enforcer.number(*enforcement));
-                    let source = Source::Process(from::LICTOR_FROM_NOTIFICATIONS);
-                    tests.add(column::LICTOR_COLUMN_NOTIFICATIONS, source, test);
-                }
+                Predicate::Notified(enforcement) => self.enforcer.notified(*enforcement, &mut tests),
             }
         }
         let match_unresolved = match self.policy.on_unresolved {

@@ -129,17 +129,19 @@ pub(super) fn fold(
                 let arg = usize::try_from(spec.arg_sock.unwrap_or(0)).ok();
                 actions.socket = Some(SocketAction { arg, track: spec.action == ActionName::TrackSock });
             }
-            ActionName::NotifyEnforcer if can_notify(spec, abilities, &at, report) => {
-                actions.notify = enforcement(spec, &at, report).map(NotifyAction::Leave);
+            ActionName::NotifyEnforcer | ActionName::CleanupEnforcerNotification => {
+                actions.notify = notify(spec, abilities, &at, report);
             }
-            ActionName::CleanupEnforcerNotification if can_notify(spec, abilities, &at, report) => {
-                actions.notify = Some(NotifyAction::Cleanup);
-            }
-            ActionName::NotifyEnforcer | ActionName::CleanupEnforcerNotification => {}
             ActionName::Set => actions.set = set(spec, abilities, &at, report).map(ProgramWrite::Argument),
         }
         actions.shown = shown(spec.action);
     }
+    contradictions(&seen, at, report);
+    actions
+}
+
+/// Actions of one list that contradict each other.
+fn contradictions(seen: &[ActionName], at: &FieldPath, report: &mut Report) {
     for (one, other) in [
         (ActionName::Post, ActionName::NoPost),
         (ActionName::Sigkill, ActionName::Signal),
@@ -154,7 +156,6 @@ pub(super) fn fold(
             );
         }
     }
-    actions
 }
 
 /// Adds what is done at the function's end to what `actions` (those of `matchActions`) say.
@@ -360,10 +361,18 @@ fn error(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut R
     i16::try_from(number).ok()
 }
 
-/// Whether the policy's enforcer can be notified; says why not.
-fn can_notify(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &mut Report) -> bool {
+/// What becomes of the notification for the policy's enforcer; says so when it cannot be notified.
+fn notify(
+    spec: &ActionSpec,
+    abilities: Abilities,
+    at: &FieldPath,
+    report: &mut Report,
+) -> Option<NotifyAction> {
     let (found, hint) = match abilities.notifies {
-        Notifies::Yes => return true,
+        Notifies::Yes if spec.action == ActionName::CleanupEnforcerNotification => {
+            return Some(NotifyAction::Cleanup);
+        }
+        Notifies::Yes => return enforcement(spec, at, report).map(NotifyAction::Leave),
         Notifies::NoEnforcer => (
             "in a policy without `enforcers`",
             "add `spec.enforcers` with the calls that are to return an error or to be signalled at",
@@ -380,7 +389,7 @@ fn can_notify(spec: &ActionSpec, abilities: Abilities, at: &FieldPath, report: &
         format!("`{:?}` under kprobes, fentries and tracepoints of a policy with `enforcers`", spec.action),
         hint,
     );
-    false
+    None
 }
 
 /// What is left for the policy's enforcer.

@@ -5,6 +5,7 @@ mod expressions;
 mod limits;
 mod loader;
 mod members;
+mod notifications;
 mod programs;
 mod refusals;
 mod scopes;
