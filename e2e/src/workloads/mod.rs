@@ -27,7 +27,7 @@ pub(crate) const TESTS: &[LabTest] =
 /// policy whose line has no event reports nothing.
 const EXPECTED: &str = include_str!("expected.txt");
 
-const SCRIPT: [&str; 14] = [
+const SCRIPT: [&str; 15] = [
     include_str!("policies.sh"),
     include_str!("process.sh"),
     include_str!("lineage.sh"),
@@ -41,6 +41,7 @@ const SCRIPT: [&str; 14] = [
     include_str!("loader.sh"),
     include_str!("registers.sh"),
     include_str!("hashes.sh"),
+    include_str!("modules.sh"),
     include_str!("main.sh"),
 ];
 
