@@ -3,7 +3,9 @@
 use anyhow::{Context as _, bail};
 use lictor_policy::btf::Btf;
 use lictor_policy::model::{FunctionPattern, MemberPath, Namespace};
-use lictor_policy::plan::{ModuleProblem, NoWay, NodeFacts, Signature, Symbols, TracepointField, Way};
+use lictor_policy::plan::{
+    ModuleFunction, ModuleProblem, ModuleSite, NoWay, NodeFacts, Signature, Symbols, TracepointField, Way,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read as _;
@@ -81,8 +83,17 @@ impl Symbols for FileSymbols {
         self.kernel.signature(name)
     }
 
-    fn module_function(&self, name: &str) -> Option<(String, Signature)> {
-        self.modules.iter().find_map(|(module, btf)| Some((module.clone(), btf.signature(name)?)))
+    fn module_site(&self, name: &str) -> Option<ModuleSite> {
+        Some(self.module_function(name)?.site)
+    }
+
+    fn module_function(&self, name: &str) -> Option<ModuleFunction> {
+        self.modules.iter().find_map(|(module, btf)| {
+            let signature = Some(btf.signature(name)?);
+            // Nobody loads it.
+            let site = ModuleSite { module: module.clone(), function: name.to_owned(), load: 0 };
+            Some(ModuleFunction { site, signature })
+        })
     }
 
     fn probeable(&self, _name: &str) -> bool {

@@ -23,6 +23,7 @@ grep -A 3 Failures "$WORK/status"
 loads
 registers
 hashes
+modules
 kill $OLD $APART $SERVER
 lictor node release >/dev/null
 wait $NODE

@@ -138,6 +138,18 @@ policy member-module-function <<-END
 	    selectors:
 	    - matchArgs: [{index: 0, operator: Equal, values: [lab-bridge]}]
 END
+# The same at its end, with what it returned: the second time, the interface is in the bridge already (EBUSY).
+policy member-module-returned <<-END
+	  kprobes:
+	  - call: br_add_if
+	    syscall: false
+	    return: true
+	    returnArg: {index: 0, type: int}
+	    args: [{index: 0, type: string, resolve: dev.name}, {index: 1, type: auto}]
+	    selectors:
+	    - matchArgs: [{index: 0, operator: Equal, values: [lab-bridge]}]
+	      matchReturnArgs: [{index: 0, operator: Equal, values: ["-16"]}]
+END
 members() {
 	local name
 	for name in member-number member-other-number member-text member-array data-comm data-other-comm data-file \
@@ -153,6 +165,7 @@ members() {
 	done
 	check member-of-module-is-bridged brctl addbr lab-bridge
 	check member-of-module-is-handed-over brctl addif lab-bridge dummy0
+	refuse member-of-module-is-there-already brctl addif lab-bridge dummy0
 	brctl delif lab-bridge dummy0
 	brctl delbr lab-bridge
 	local btf=/sys/kernel/btf policy=$NEW/member-of-module.yaml

@@ -27,7 +27,7 @@ pub(crate) const TESTS: &[LabTest] =
 /// policy whose line has no event reports nothing.
 const EXPECTED: &str = include_str!("expected.txt");
 
-const SCRIPT: [&str; 15] = [
+const SCRIPT: [&str; 16] = [
     include_str!("policies.sh"),
     include_str!("process.sh"),
     include_str!("lineage.sh"),
@@ -42,6 +42,7 @@ const SCRIPT: [&str; 15] = [
     include_str!("registers.sh"),
     include_str!("hashes.sh"),
     include_str!("enforcers.sh"),
+    include_str!("modules.sh"),
     include_str!("main.sh"),
 ];
 

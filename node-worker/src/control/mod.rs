@@ -17,7 +17,7 @@ use crate::source::live::{WentLive, adopt, bring_live};
 use crate::source::set::{FileState, PolicySet};
 use crate::state::StateDir;
 use crate::status::Status;
-use lictor_policy::plan::{AskedFiles, NodeFacts};
+use lictor_policy::plan::{Answers, NodeFacts};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -34,8 +34,8 @@ pub use source::Source;
 /// Losses are looked for, and a failed apply is tried again, this often at most.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Whether programs that policies hook are still the same files is looked at this often.
-const FILES_PAUSE: Duration = Duration::from_secs(5);
+/// Whether what policies hook is still the same, files of programs and modules of the kernel, is looked at this often.
+const ANSWERS_PAUSE: Duration = Duration::from_secs(5);
 
 /// A revision that the kernel does not take is tried again after pauses that grow up to this.
 const RETRY_PAUSE_MAX: Duration = Duration::from_mins(1);
@@ -123,9 +123,10 @@ pub struct Control<K> {
     folder_problem: Option<String>,
     apply_problem: Option<String>,
     state_problem: Option<String>,
-    /// What was asked about files of the node when policies were applied, and when that is asked again.
-    files: AskedFiles,
-    files_at: Instant,
+    /// What was asked about files of the node and modules of its kernel when policies were applied, and when that is asked
+    /// again.
+    answers: Answers,
+    answers_at: Instant,
     retry_at: Option<Instant>,
     retry_pause: Duration,
     exits_lost: u64,
@@ -151,8 +152,8 @@ impl<K: KernelPort> Control<K> {
             folder_problem: None,
             apply_problem: None,
             state_problem: None,
-            files: AskedFiles::default(),
-            files_at: Instant::now(),
+            answers: Answers::default(),
+            answers_at: Instant::now(),
             retry_at: None,
             retry_pause: TICK,
             exits_lost: 0,
@@ -248,7 +249,7 @@ impl<K: KernelPort> Control<K> {
         if self.retry_at.is_some_and(|at| at <= Instant::now()) {
             self.apply();
         }
-        self.watch_files();
+        self.watch_answers();
         self.update_pods();
         self.watch_losses();
         let live = matches!(self.parts.port.live(), Ok(Some(_)));
@@ -340,8 +341,8 @@ impl<K: KernelPort> Control<K> {
     }
 
     fn went_live(&mut self, live: WentLive, elapsed: Duration) {
-        let WentLive { applied, plan, files } = live;
-        self.files = files;
+        let WentLive { applied, plan, answers } = live;
+        self.answers = answers;
         self.plan = Some(plan.digest);
         tracing::info!(
             revision = applied.revision,
@@ -407,14 +408,14 @@ impl<K: KernelPort> Control<K> {
         self.logged = now;
     }
 
-    /// Applies the policies again when a program that they hook has been replaced, or has come or gone.
-    fn watch_files(&mut self) {
-        if self.files_at.elapsed() < FILES_PAUSE {
+    /// Applies the policies again when a program that they hook has been replaced, or it or a module has come or gone.
+    fn watch_answers(&mut self) {
+        if self.answers_at.elapsed() < ANSWERS_PAUSE {
             return;
         }
-        self.files_at = Instant::now();
-        if self.files.have_changed(&*self.parts.facts.symbols) {
-            tracing::info!("a program or library that policies hook has changed");
+        self.answers_at = Instant::now();
+        if self.answers.have_changed(&*self.parts.facts.symbols) {
+            tracing::info!("a program, library or module that policies hook has changed");
             self.apply();
         }
     }

@@ -1,11 +1,12 @@
 //! Which program serves a hook point, what it is loaded as, and how it is attached.
 
+use super::modules::Modules;
 use super::object::LoadAs;
-use super::{binaries, sys};
-use lictor_policy::plan::{Attach, HookPoint, UserSite};
+use super::{Types, binaries, sys};
+use lictor_policy::plan::{Attach, HookPoint, ModuleSite, NoModuleSite, UserSite};
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 const PROGRAM_KPROBE: u32 = 2;
@@ -39,22 +40,74 @@ pub(super) fn program_name(attach: Attach) -> &'static str {
     }
 }
 
-/// The function in the kernel's BTF that a program for `point` is loaded for; `None` = it needs none.
-pub(super) fn btf_function(point: &HookPoint) -> Option<String> {
-    match point.attach {
-        Attach::Lsm | Attach::LsmHash => Some(format!("bpf_lsm_{}", point.symbol)),
-        Attach::FmodRet | Attach::Fentry | Attach::Fexit => Some(point.symbol.clone()),
-        Attach::Kprobe
-        | Attach::Tracepoint
-        | Attach::RawTracepoint
-        | Attach::Uprobe
-        | Attach::Uretprobe
-        | Attach::UprobeRegisters => None,
+/// What the programs of a hook point are loaded for.
+#[derive(Debug, Default)]
+pub(super) struct Target {
+    /// Type id, 0 = they need none.
+    id: u32,
+    /// The BTF of the module that has it; `None` = the kernel's own.
+    module: Option<OwnedFd>,
+}
+
+impl Target {
+    /// What the programs of `point` are loaded for.
+    ///
+    /// # Errors
+    /// There is no such thing now: why, for people.
+    pub(super) fn of(point: &HookPoint, types: &dyn Types) -> Result<Self, String> {
+        let function = match point.attach {
+            Attach::Lsm | Attach::LsmHash => format!("bpf_lsm_{}", point.symbol),
+            Attach::FmodRet | Attach::Fentry | Attach::Fexit => match point.symbol.parse() {
+                Ok(site) => return Self::in_module(&site, types),
+                Err(NoModuleSite) => point.symbol.clone(),
+            },
+            Attach::Kprobe
+            | Attach::Tracepoint
+            | Attach::RawTracepoint
+            | Attach::Uprobe
+            | Attach::Uretprobe
+            | Attach::UprobeRegisters => return Ok(Self::default()),
+        };
+        match types.function_id(&function) {
+            Some(id) => Ok(Self { id, module: None }),
+            None => Err(format!("the kernel has no type information of {function}")),
+        }
+    }
+
+    fn in_module(site: &ModuleSite, types: &dyn Types) -> Result<Self, String> {
+        let ModuleSite { module, function, .. } = site;
+        let btf = sys::module_btf(module).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                return format!("the kernel has no BTF of the module {module} any more");
+            }
+            let needs = if error.kind() == io::ErrorKind::PermissionDenied {
+                ": programs at the end of its functions take CAP_SYS_ADMIN"
+            } else {
+                ""
+            };
+            format!("cannot look for the BTF of the module {module} ({error}){needs}")
+        })?;
+        let id = types.module_function_id(site);
+        let id = id.ok_or_else(|| format!("the module {module} has no type information of {function}"))?;
+        // Asked last: the BTF was there while the module was.
+        still_loaded(site).map_err(|error| error.to_string())?;
+        Ok(Self { id, module: Some(btf) })
     }
 }
 
-/// What the program is loaded as, for a target of type id `attach_btf_id`.
-pub(super) fn load_as(point: &HookPoint, attach_btf_id: u32) -> LoadAs<'_> {
+/// Whether a module is loaded as it was when policies were compiled.
+fn still_loaded(site: &ModuleSite) -> io::Result<()> {
+    if Modules::new(Path::new("/")).load(&site.module) == Some(site.load) {
+        return Ok(());
+    }
+    let ModuleSite { module, .. } = site;
+    Err(io::Error::other(format!(
+        "the module {module} has been removed or loaded anew since the policies were compiled"
+    )))
+}
+
+/// What the program is loaded as, for the target of `point`.
+pub(super) fn load_as<'a>(point: &'a HookPoint, target: &'a Target) -> LoadAs<'a> {
     let (program_type, attach_type) = match point.attach {
         Attach::Lsm | Attach::LsmHash => (PROGRAM_LSM, ATTACH_LSM),
         Attach::FmodRet => (PROGRAM_TRACING, ATTACH_MODIFY_RETURN),
@@ -64,16 +117,28 @@ pub(super) fn load_as(point: &HookPoint, attach_btf_id: u32) -> LoadAs<'_> {
         Attach::Tracepoint => (PROGRAM_TRACEPOINT, 0),
         Attach::RawTracepoint => (PROGRAM_RAW_TRACEPOINT, 0),
     };
-    LoadAs { program_type, attach_type, attach_btf_id, target: &point.symbol, sleepable: false }
+    LoadAs {
+        program_type,
+        attach_type,
+        attach_btf_id: target.id,
+        attach_btf: target.module.as_ref().map(AsFd::as_fd),
+        target: &point.symbol,
+        sleepable: false,
+    }
+}
+
+/// Whether a program is attached behind the one that judges.
+pub(super) fn has_behind(point: &HookPoint) -> bool {
+    point.attach == Attach::LsmHash
 }
 
 /// The program that is attached behind the one that judges, if the hook point has one: its name, and what it is loaded as.
-pub(super) fn behind(point: &HookPoint, attach_btf_id: u32) -> Option<(&'static str, LoadAs<'_>)> {
-    if point.attach != Attach::LsmHash {
+pub(super) fn behind<'a>(point: &'a HookPoint, target: &'a Target) -> Option<(&'static str, LoadAs<'a>)> {
+    if !has_behind(point) {
         return None;
     }
     let name = if point.symbol.starts_with("bprm_") { "lictor_hash_program" } else { "lictor_hash_file" };
-    Some((name, LoadAs { sleepable: true, ..load_as(point, attach_btf_id) }))
+    Some((name, LoadAs { sleepable: true, ..load_as(point, target) }))
 }
 
 /// What the programs of the process life cycle are loaded as.
@@ -82,6 +147,7 @@ pub(super) fn load_as_btf_tracepoint(name: &str, attach_btf_id: u32) -> LoadAs<'
         program_type: PROGRAM_TRACING,
         attach_type: ATTACH_RAW_TRACEPOINT,
         attach_btf_id,
+        attach_btf: None,
         target: name,
         sleepable: false,
     }
@@ -93,6 +159,7 @@ pub(super) fn load_as_trampoline(function: &str, attach_btf_id: u32, at_end: boo
         program_type: PROGRAM_TRACING,
         attach_type: if at_end { ATTACH_FEXIT } else { ATTACH_FENTRY },
         attach_btf_id,
+        attach_btf: None,
         target: function,
         sleepable: false,
     }
@@ -104,7 +171,7 @@ pub(super) fn attach(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<O
         Attach::Lsm | Attach::LsmHash | Attach::FmodRet | Attach::Fentry | Attach::Fexit => {
             sys::attach_trampoline(program)
         }
-        Attach::Kprobe => sys::attach_kprobe(program, number_in(KPROBE_TYPE)? as u32, &point.symbol),
+        Attach::Kprobe => attach_kprobe(program, &point.symbol),
         Attach::Tracepoint => sys::attach_tracepoint(program, tracepoint_id(&point.symbol)?),
         Attach::RawTracepoint => match point.symbol.split_once('/') {
             Some((_, event)) => sys::attach_raw_tracepoint(program, event),
@@ -114,6 +181,15 @@ pub(super) fn attach(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<O
         Attach::Uprobe | Attach::UprobeRegisters => attach_uprobe(program, &point.symbol, false),
         Attach::Uretprobe => attach_uprobe(program, &point.symbol, true),
     }
+}
+
+fn attach_kprobe(program: BorrowedFd<'_>, symbol: &str) -> io::Result<OwnedFd> {
+    let site: Option<ModuleSite> = symbol.parse().ok();
+    if let Some(site) = &site {
+        still_loaded(site)?;
+    }
+    let function = site.as_ref().map_or(symbol, |site| &site.function);
+    sys::attach_kprobe(program, number_in(KPROBE_TYPE)? as u32, function)
 }
 
 fn attach_uprobe(program: BorrowedFd<'_>, symbol: &str, at_end: bool) -> io::Result<OwnedFd> {

@@ -1,6 +1,6 @@
 //! Revisions: a plan becomes tables in the slot that is not live, then one store makes them live.
 
-use super::attach;
+use super::attach::{self, Target};
 use super::images::PathKey;
 use super::maps::{SharedMaps, memory_bytes};
 use super::memory::{LiveWord, wait_for_programs};
@@ -94,8 +94,9 @@ impl Engine {
             };
             let link = open(pins::link(&self.root, slot));
             let programs = open(pins::programs(&self.root, slot));
-            let has_behind = attach::behind(&entry.point, 0).is_some();
-            let behind = has_behind.then(|| open(pins::link_behind(&self.root, slot))).transpose();
+            let behind = attach::has_behind(&entry.point)
+                .then(|| open(pins::link_behind(&self.root, slot)))
+                .transpose();
             let (Ok(link), Ok(link_behind), Ok(programs)) = (link, behind, programs) else {
                 // Half made or half removed when its agent died: nothing judges by it.
                 pins::remove_slot(&self.root, slot);
@@ -167,7 +168,8 @@ impl Engine {
 
     /// Attaches the program behind the one that judges, where the hook point has one.
     fn attach_behind(&self, hook: &HookPlan, slot: u16) -> Result<Option<OwnedFd>, ApplyError> {
-        let Some((name, load_as)) = attach::behind(&hook.point, self.target_id(hook)?) else {
+        let target = self.target(hook)?;
+        let Some((name, load_as)) = attach::behind(&hook.point, &target) else {
             return Ok(None);
         };
         let program = self.load_template(hook, name, &load_as, None, None)?;
@@ -187,7 +189,8 @@ impl Engine {
 
     fn load(&self, hook: &HookPlan, slot: u16, id: u32, programs: &OwnedFd) -> Result<OwnedFd, ApplyError> {
         let name = attach::program_name(hook.point.attach);
-        let load_as = attach::load_as(&hook.point, self.target_id(hook)?);
+        let target = self.target(hook)?;
+        let load_as = attach::load_as(&hook.point, &target);
         let shape = shape_constants(hook, slot, id);
         self.load_template(hook, name, &load_as, Some(bytes_of(&shape)), Some(programs))
     }
@@ -209,13 +212,10 @@ impl Engine {
             .map_err(|error| refuse(super::chain(&error)))
     }
 
-    /// The id of what the programs of a hook point are loaded for; 0 = they need none.
-    fn target_id(&self, hook: &HookPlan) -> Result<u32, ApplyError> {
-        let Some(function) = attach::btf_function(&hook.point) else { return Ok(0) };
-        self.types.function_id(&function).ok_or_else(|| ApplyError::HookPoint {
-            point: hook.point.clone(),
-            reason: format!("the kernel has no type information of {function}"),
-        })
+    /// What the programs of a hook point are loaded for.
+    fn target(&self, hook: &HookPlan) -> Result<Target, ApplyError> {
+        Target::of(&hook.point, self.types.as_ref())
+            .map_err(|reason| ApplyError::HookPoint { point: hook.point.clone(), reason })
     }
 
     /// Brings every hook of the plan to a slot and a program.

@@ -1,18 +1,20 @@
 //! What this machine's kernel can do, read from the files it offers.
 
 use super::binaries::Binaries;
+use super::kallsyms::Kallsyms;
 use super::modules::Modules;
 use lictor_policy::btf::{Btf, BtfError};
 use lictor_policy::format::parse_format;
 use lictor_policy::model::{DigestKind, FunctionPattern, MemberPath, Namespace, UserPlace};
 use lictor_policy::plan::{
-    FoundDigest, FoundPlace, NoWay, NodeFacts, Signature, Symbols, TracepointField, UserProblem, Way,
+    FoundDigest, FoundPlace, ModuleFunction, ModuleSite, NoWay, NodeFacts, Signature, Symbols,
+    TracepointField, UserProblem, Way,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Longest BTF that is read, bytes: distributions ship 5 to 10 MiB, kernels with every driver built in 30.
 const BTF_BYTES_MAX: u64 = 128 << 20;
@@ -147,11 +149,13 @@ fn inode_of(target: &Path) -> Option<u32> {
     target.to_str()?.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
 }
 
-/// A function that the kernel lists.
+/// Whose a function is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Listed {
-    /// The module that it is of; `None` = the kernel itself.
-    module: Option<String>,
+enum Owner {
+    /// The kernel's own.
+    Kernel,
+    /// Of a module, which is loaded and ready.
+    Module(ModuleSite),
 }
 
 /// The names that this machine's kernel knows.
@@ -159,14 +163,11 @@ struct Listed {
 pub struct SystemSymbols {
     btf: Option<Arc<Btf<Vec<u8>>>>,
     modules: Modules,
-    /// `/proc/kallsyms`
-    kallsyms: PathBuf,
+    kallsyms: Kallsyms,
     /// Where tracefs may be mounted.
     tracing: [PathBuf; 2],
     /// Where the machine's files are.
     binaries: Binaries,
-    /// What `kallsyms` says of functions: the file has 200,000 lines, and the kernel makes each of them anew for every reader.
-    listed: Mutex<BTreeMap<String, Option<Listed>>>,
 }
 
 impl SystemSymbols {
@@ -188,10 +189,9 @@ impl SystemSymbols {
         Ok(Self {
             btf,
             modules: Modules::new(root),
-            kallsyms: root.join("proc/kallsyms"),
+            kallsyms: Kallsyms::new(root),
             tracing,
             binaries: Binaries::new(root),
-            listed: Mutex::default(),
         })
     }
 
@@ -236,37 +236,12 @@ impl SystemSymbols {
         Err(last)
     }
 
-    /// What the kernel lists of a function of that name, from the first time on that somebody asks.
-    fn known(&self, name: &str) -> Option<Listed> {
-        let mut known = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answer) = known.get(name) {
-            return answer.clone();
-        }
-        match self.listed(name) {
-            Ok(answer) => {
-                known.insert(name.to_owned(), answer.clone());
-                answer
-            }
-            Err(error) => {
-                tracing::warn!(%error, file = %self.kallsyms.display(), name, "cannot look for a function");
-                None
-            }
-        }
-    }
-
-    /// What the kernel lists of a function of that name.
-    fn listed(&self, name: &str) -> io::Result<Option<Listed>> {
-        let mut reader = BufReader::with_capacity(1 << 16, File::open(&self.kallsyms)?);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            if reader.read_until(b'\n', &mut line)? == 0 {
-                return Ok(None);
-            }
-            if let Some(listed) = listed_in(&line, name) {
-                return Ok(Some(listed));
-            }
-        }
+    /// Whose a function is; `None` = there is none of that name, or its module is not ready.
+    fn owner(&self, name: &str) -> Option<Owner> {
+        let listed = self.kallsyms.function(name, self.modules.loads())?;
+        let Some(module) = listed.module else { return Some(Owner::Kernel) };
+        let load = self.modules.load(&module)?;
+        Some(Owner::Module(ModuleSite { module, function: name.to_owned(), load }))
     }
 }
 
@@ -285,17 +260,6 @@ fn fitting(
         }
     }
     Ok(names)
-}
-
-/// Whether `ffffffff81000000 T name` (and `\t[module]` behind it) is a function of that name.
-fn listed_in(line: &[u8], name: &str) -> Option<Listed> {
-    let mut words = line.split(u8::is_ascii_whitespace).skip(1);
-    let function = matches!(words.next(), Some(b"t" | b"T" | b"w" | b"W"));
-    if !function || words.next() != Some(name.as_bytes()) {
-        return None;
-    }
-    let module = words.next().and_then(|word| word.strip_prefix(b"[")?.strip_suffix(b"]"));
-    Some(Listed { module: module.and_then(|name| String::from_utf8(name.to_vec()).ok()) })
 }
 
 pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
@@ -317,6 +281,11 @@ impl super::Types for SystemSymbols {
         self.btf_function_id(name)
     }
 
+    fn module_function_id(&self, site: &ModuleSite) -> Option<u32> {
+        let btf = self.modules.btf(&site.module, self.btf.as_ref()?).ok()?;
+        btf.function_id(&site.function)
+    }
+
     fn tracepoint_id(&self, name: &str) -> Option<u32> {
         self.btf_tracepoint_id(name)
     }
@@ -332,14 +301,20 @@ impl Symbols for SystemSymbols {
     }
 
     fn probeable(&self, name: &str) -> bool {
-        self.known(name).is_some()
+        self.owner(name).is_some()
     }
 
-    fn module_function(&self, name: &str) -> Option<(String, Signature)> {
-        let module = self.known(name)?.module?;
-        let btf = self.modules.btf(&module, self.btf.as_ref()?).ok()?;
-        let signature = btf.signature(name)?;
-        Some((module, signature))
+    fn module_site(&self, name: &str) -> Option<ModuleSite> {
+        match self.owner(name)? {
+            Owner::Module(site) => Some(site),
+            Owner::Kernel => None,
+        }
+    }
+
+    fn module_function(&self, name: &str) -> Option<ModuleFunction> {
+        let site = self.module_site(name)?;
+        let btf = self.btf.as_ref().and_then(|kernel| self.modules.btf(&site.module, kernel).ok());
+        Some(ModuleFunction { signature: btf.and_then(|btf| btf.signature(name)), site })
     }
 
     fn fitting_functions(&self, pattern: &FunctionPattern) -> Vec<String> {
@@ -428,6 +403,7 @@ fn directories(path: &Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Types as _;
     use lictor_policy::plan::ModuleProblem;
     use std::os::unix::fs::symlink;
 
@@ -490,11 +466,16 @@ mod tests {
 
     #[test]
     fn functions_are_found_in_kallsyms() {
-        let lines = "0000 T vfs_read\n0000 t helper\t[module]\n0000 D some_data\n";
-        let root = machine(&[RELEASE, ("proc/kallsyms", lines)]);
+        let lines = "0000 T vfs_read\n0000 t helper\t[module]\n0000 t early\t[coming]\n0000 D some_data\n";
+        let root = machine(&[
+            RELEASE,
+            ("proc/kallsyms", lines),
+            ("sys/module/module/initstate", "live\n"),
+            ("sys/module/coming/initstate", "coming\n"),
+        ]);
         let symbols = gather_from(root.path()).unwrap().symbols;
         for (name, expected) in
-            [("vfs_read", true), ("helper", true), ("some_data", false), ("vfs_rea", false)]
+            [("vfs_read", true), ("helper", true), ("early", false), ("some_data", false), ("vfs_rea", false)]
         {
             assert_eq!(symbols.probeable(name), expected, "{name}");
             assert_eq!(symbols.probeable(name), expected, "{name}, asked again");
@@ -508,22 +489,37 @@ mod tests {
         let root = machine(&[
             RELEASE,
             ("proc/kallsyms", lines),
-            ("sys/module/bridge/initstate", "live"),
-            ("sys/module/other/initstate", "live"),
+            ("sys/module/bridge/initstate", "live\n"),
+            ("sys/module/other/initstate", "live\n"),
         ]);
         let (kernel, module) = lictor_policy::plan::testing::kernel_and_module();
         fs::create_dir_all(root.path().join("sys/kernel/btf")).unwrap();
         fs::write(root.path().join("sys/kernel/btf/vmlinux"), kernel).unwrap();
         fs::write(root.path().join("sys/kernel/btf/bridge"), module).unwrap();
         let symbols = gather_from(root.path()).unwrap().symbols;
-        let (module, signature) = symbols.module_function("br_add_if").unwrap();
-        assert_eq!(
-            (module.as_str(), signature.parameters[0].type_name.as_str()),
-            ("bridge", "struct net_bridge *")
-        );
-        for untold in ["br_init", "vfs_read", "bare", "nosuch"] {
+        let found = symbols.module_function("br_add_if").unwrap();
+        assert_eq!(found.signature.unwrap().parameters[0].type_name, "struct net_bridge *");
+        assert_eq!(symbols.module_site("br_add_if"), Some(found.site.clone()));
+        assert_eq!((found.site.module.as_str(), found.site.function.as_str()), ("bridge", "br_add_if"));
+        for (untyped, module) in [("br_init", "bridge"), ("bare", "other")] {
+            let found = symbols.module_function(untyped).unwrap();
+            assert_eq!((found.site.module.as_str(), found.signature), (module, None), "{untyped}");
+        }
+        for untold in ["vfs_read", "nosuch"] {
             assert_eq!(symbols.module_function(untold), None, "{untold}");
         }
+        let ids = |function: &str| {
+            symbols.module_function_id(&ModuleSite { function: function.to_owned(), ..found.site.clone() })
+        };
+        assert!(ids("br_add_if").is_some() && ids("br_init").is_none());
+        // Loaded anew, it has another directory, and what is asked is answered anew.
+        let directory = root.path().join("sys/module/bridge");
+        fs::rename(&directory, root.path().join("gone")).unwrap();
+        assert_eq!(symbols.module_site("br_add_if"), None);
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("initstate"), "live\n").unwrap();
+        let again = symbols.module_site("br_add_if").unwrap();
+        assert_ne!(again.load, found.site.load);
         let path = MemberPath::parse("br.owner.comm").unwrap();
         assert!(symbols.module_member("bridge", "net_bridge_port", &path).is_ok());
         let no = symbols.module_member("other", "net_bridge_port", &path);

@@ -34,11 +34,9 @@ pub fn attach_empty(types: &dyn Types, point: &HookPoint) -> Result<OwnedFd, Ope
     let [object] = object;
     let templates = object.templates(&BTreeMap::new())?;
     let template = templates.get(name).ok_or_else(|| missing("find the empty program for"))?;
-    let target = match attach::btf_function(point) {
-        Some(function) => types.function_id(&function).ok_or_else(|| missing("find the type of"))?,
-        None => 0,
-    };
-    let program = template.load(&attach::load_as(point, target), None, None, false)?;
+    let target = attach::Target::of(point, types)
+        .map_err(|reason| fail("find the type of", std::io::Error::other(reason)))?;
+    let program = template.load(&attach::load_as(point, &target), None, None, false)?;
     Ok(attach::attach(program.as_fd(), point).map_err(|error| fail("attach to", error))?)
 }
 

@@ -14,6 +14,7 @@ mod images;
 #[cfg(feature = "measure")]
 mod inspect;
 mod instruction;
+mod kallsyms;
 mod liveness;
 mod maps;
 #[cfg(feature = "measure")]
@@ -39,6 +40,7 @@ use ::object::Endianness as ElfEndianness;
 use aya_obj::btf::Btf;
 use images::PathKey;
 use lictor_node_worker_ebpf::{LICTOR_ABI_VERSION, objects};
+use lictor_policy::plan::ModuleSite;
 use maps::SharedMaps;
 use memory::LiveWord;
 use object::{KernelObject, PROGRAMS_MAP, Template};
@@ -86,6 +88,9 @@ impl Default for Options {
 pub trait Types: std::fmt::Debug + Send + Sync {
     /// The id of a function.
     fn function_id(&self, name: &str) -> Option<u32>;
+
+    /// The id of a function in the BTF of its module, whose types build upon the kernel's.
+    fn module_function_id(&self, site: &ModuleSite) -> Option<u32>;
 
     /// The id of the type of a raw tracepoint (`sched_process_exec`).
     fn tracepoint_id(&self, name: &str) -> Option<u32>;

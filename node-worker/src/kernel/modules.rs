@@ -4,13 +4,22 @@ use super::facts::{is_name, read_bounded};
 use lictor_policy::btf::Btf;
 use lictor_policy::nearest;
 use lictor_policy::plan::ModuleProblem;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The file of a module's directory that tells how far it has come: `coming`, `live` or `going`.
+const STATE: &str = "initstate";
+
 /// Names to suggest for a module that is not loaded.
 const SUGGESTIONS_MAX: usize = 3;
+
+/// Which modules are there, and which time it is that each is loaded: the number of the inode of its directory, which the kernel
+/// gives to no other as long as it runs. What is built in and has parameters is among them.
+pub(super) type Loads = BTreeMap<String, u64>;
 
 /// Where the kernel shows its modules. Nothing of them is kept: modules come and go, and a policy that names one is
 /// compiled once.
@@ -27,6 +36,20 @@ impl Modules {
         Self { btf: root.join("sys/kernel/btf"), modules: root.join("sys/module") }
     }
 
+    /// What is there now; nothing when it cannot be read.
+    pub(super) fn loads(&self) -> Loads {
+        let entries = fs::read_dir(&self.modules).into_iter().flatten().flatten();
+        entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.ino()))).collect()
+    }
+
+    /// Which time it is that a module is loaded; `None` = it is not, or is not ready yet, or about to go.
+    pub(super) fn load(&self, module: &str) -> Option<u64> {
+        let directory = self.modules.join(module);
+        let metadata = fs::metadata(&directory).ok().filter(|_| is_name(module))?;
+        let state = fs::read_to_string(directory.join(STATE)).ok()?;
+        (state.trim_end() == "live").then(|| metadata.ino())
+    }
+
     /// The types of a module that is loaded, over the kernel's.
     pub(super) fn btf(
         &self,
@@ -38,7 +61,7 @@ impl Modules {
             return Err(ModuleProblem::NotLoaded(self.nearest(module)));
         }
         // What is built in has parameters, and no state.
-        if !directory.join("initstate").exists() {
+        if !directory.join(STATE).exists() {
             return Err(ModuleProblem::BuiltIn);
         }
         let bytes = match read_bounded(&self.btf.join(module)) {
@@ -93,11 +116,28 @@ mod tests {
         ]);
         let modules = Modules::new(root.path());
         let of = |name| modules.btf(name, &kernel).map(|btf| btf.functions().count());
-        assert_eq!(of("bridge"), Ok(1));
+        assert_eq!(of("bridge"), Ok(2));
         assert_eq!(of("brigde"), Err(ModuleProblem::NotLoaded(vec!["bridge".to_owned()])));
         assert_eq!(of("../btf"), Err(ModuleProblem::NotLoaded(Vec::new())));
         assert_eq!(of("bare"), Err(ModuleProblem::NoBtf));
         assert_eq!(of("printk"), Err(ModuleProblem::BuiltIn));
         assert!(matches!(of("damaged"), Err(ModuleProblem::Unreadable(_))));
+    }
+
+    #[test]
+    fn which_time_a_module_is_loaded() {
+        let root = machine(&[
+            ("sys/module/bridge/initstate", b"live\n"),
+            ("sys/module/late/initstate", b"coming\n"),
+            ("sys/module/early/initstate", b"going\n"),
+            ("sys/module/printk/parameters/time", b"Y"),
+        ]);
+        let modules = Modules::new(root.path());
+        let loads = modules.loads();
+        assert_eq!(loads.keys().collect::<Vec<_>>(), ["bridge", "early", "late", "printk"]);
+        assert_eq!(modules.load("bridge"), Some(loads["bridge"]));
+        for not_ready in ["late", "early", "printk", "none", "../module/bridge", ""] {
+            assert_eq!(modules.load(not_ready), None, "{not_ready}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use lictor_node_worker_ebpf::{
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Descriptors that stand for maps which differ from one loaded program to the next; replaced in
 /// [`Template::load`]. No process has that many open files.
@@ -262,6 +262,8 @@ pub(super) struct LoadAs<'a> {
     pub(super) attach_type: u32,
     /// Type id of the target, 0 = none.
     pub(super) attach_btf_id: u32,
+    /// BTF of the module that the target is of; `None` = it is the kernel's own.
+    pub(super) attach_btf: Option<BorrowedFd<'a>>,
     /// Name of the target, for messages.
     pub(super) target: &'a str,
     /// It may wait, for a file to be read.
@@ -288,6 +290,7 @@ impl Template {
             program_type: load_as.program_type,
             attach_type: load_as.attach_type,
             attach_btf_id: load_as.attach_btf_id,
+            attach_btf: load_as.attach_btf,
             sleepable: load_as.sleepable,
             instructions: &instructions,
             license: &self.license,

@@ -26,7 +26,9 @@ const MAP_GET_FD_BY_ID: c_int = 14;
 const OBJ_GET_INFO_BY_FD: c_int = 15;
 const RAW_TRACEPOINT_OPEN: c_int = 17;
 const BTF_LOAD: c_int = 18;
+const BTF_GET_FD_BY_ID: c_int = 19;
 const MAP_FREEZE: c_int = 22;
+const BTF_GET_NEXT_ID: c_int = 23;
 const MAP_UPDATE_BATCH: c_int = 26;
 const LINK_CREATE: c_int = 28;
 
@@ -54,8 +56,10 @@ pub(super) struct ProgramSpec<'a> {
     pub(super) program_type: u32,
     /// `BPF_*` attach type, 0 for types without one.
     pub(super) attach_type: u32,
-    /// Type id of the target in the kernel's BTF, 0 = none.
+    /// Type id of the target in the kernel's BTF or in `attach_btf`, 0 = none.
     pub(super) attach_btf_id: u32,
+    /// BTF of the module that the target is of.
+    pub(super) attach_btf: Option<BorrowedFd<'a>>,
     /// It may sleep.
     pub(super) sleepable: bool,
     /// Instructions, eight bytes each.
@@ -284,6 +288,46 @@ pub(super) fn btf_load(btf: &[u8]) -> io::Result<OwnedFd> {
     bpf(BTF_LOAD, &mut attribute).map(owned)
 }
 
+/// Opens the BTF that the kernel has of a module. It takes `CAP_SYS_ADMIN` to look for it.
+pub(super) fn module_btf(module: &str) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attribute {
+        id: u32,
+        next_id: u32,
+        open_flags: u32,
+    }
+    let mut attribute = Attribute { id: 0, next_id: 0, open_flags: 0 };
+    loop {
+        // `NotFound` behind the last one.
+        bpf(BTF_GET_NEXT_ID, &mut attribute)?;
+        attribute.id = attribute.next_id;
+        let btf = match bpf(BTF_GET_FD_BY_ID, &mut Attribute { id: attribute.id, next_id: 0, open_flags: 0 })
+        {
+            Ok(fd) => owned(fd),
+            // It has gone since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if kernel_btf_name(btf.as_fd())?.as_deref() == Some(module.as_bytes()) {
+            return Ok(btf);
+        }
+    }
+}
+
+/// The module of a BTF, or `vmlinux`; `None` = it is that of a program.
+fn kernel_btf_name(btf: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
+    /// More than `MODULE_NAME_LEN` of the kernel, the NUL at its end included.
+    const NAME_BYTES: usize = 64;
+    // `struct bpf_btf_info`: address and size of the types, id, address and size of the name, whether it is the kernel's.
+    let mut info = [0; 32];
+    let mut name = [0u8; NAME_BYTES];
+    info[16..24].copy_from_slice(&(name.as_mut_ptr() as u64).to_ne_bytes());
+    info[24..28].copy_from_slice(&(NAME_BYTES as u32).to_ne_bytes());
+    object_info(btf, &mut info)?;
+    let end = name.iter().position(|byte| *byte == 0).unwrap_or(NAME_BYTES);
+    Ok((info[28..32] != [0; 4]).then(|| name[..end].to_vec()))
+}
+
 /// Loads a program. With `log`, the verifier's messages are written to it (NUL-terminated).
 pub(super) fn program_load(spec: &ProgramSpec<'_>, log: Option<&mut [u8]>) -> io::Result<OwnedFd> {
     #[repr(C)]
@@ -308,6 +352,7 @@ pub(super) fn program_load(spec: &ProgramSpec<'_>, log: Option<&mut [u8]>) -> io
         line_info: u64,
         line_info_cnt: u32,
         attach_btf_id: u32,
+        attach_btf_obj_fd: u32,
     }
     let (log_size, log_buf) = log.map_or((0, 0), |log| (log.len() as u32, log.as_mut_ptr() as u64));
     let mut attribute = Attribute {
@@ -331,6 +376,7 @@ pub(super) fn program_load(spec: &ProgramSpec<'_>, log: Option<&mut [u8]>) -> io
         line_info: 0,
         line_info_cnt: 0,
         attach_btf_id: spec.attach_btf_id,
+        attach_btf_obj_fd: spec.attach_btf.map_or(0, number),
     };
     bpf(PROG_LOAD, &mut attribute).map(owned)
 }

@@ -244,7 +244,7 @@ impl EventWriter {
                 push_user_target(out, kind, &site.path, "");
                 push_offsets(out, &site);
             }
-            None => push_target(out, kind, symbol),
+            None => push_target(out, kind, point.map_or("", HookPoint::function)),
         }
         for (position, field) in record.fields().iter().enumerate() {
             out.extend_from_slice(if position == 0 { b",\"args\":[{" } else { b",{" });

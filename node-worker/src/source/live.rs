@@ -6,7 +6,7 @@
 use super::set::{Attempt, Cause, PolicySet};
 use crate::port::{Applied, ApplyError, KernelError, KernelPort, RevisionDecoder, error_chain};
 use lictor_policy::model::PolicyKey;
-use lictor_policy::plan::{AskedFiles, Compiled, HookPoint, NodeFacts, Plan, compile};
+use lictor_policy::plan::{Answers, Compiled, HookPoint, NodeFacts, Plan, compile};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ pub struct WentLive {
     pub applied: Applied,
     /// What it was made from.
     pub plan: Arc<Plan>,
-    /// What was asked about files of the node for it.
-    pub files: AskedFiles,
+    /// What was asked about files of the node and modules of its kernel for it.
+    pub answers: Answers,
 }
 
 /// Takes over what an earlier node worker left live, when it was made from the versions that are restored in `set`.
@@ -30,7 +30,7 @@ pub fn adopt(
 ) -> Result<Option<WentLive>, KernelError> {
     let compiled = compile(&set.attempt().policies(), facts);
     let plan = Arc::new(compiled.plan);
-    Ok(port.adopt(&plan)?.map(|applied| WentLive { applied, plan, files: compiled.files }))
+    Ok(port.adopt(&plan)?.map(|applied| WentLive { applied, plan, answers: compiled.answers }))
 }
 
 /// Makes the files of `set` live. On error the kernel keeps what it has, and no policy is to blame.
@@ -41,13 +41,13 @@ pub fn bring_live(
     announce: &mut dyn FnMut(RevisionDecoder),
 ) -> Result<WentLive, ApplyError> {
     let mut attempt = set.attempt();
-    // Of all attempts: a policy that is refused for its file goes live when the file comes.
-    let mut files = AskedFiles::default();
+    // Of all attempts: a policy that is refused for its file or module goes live when that comes.
+    let mut answers = Answers::default();
     // When a limit is reached, this many policies are set aside at once; each time twice as many.
     let mut step = 1;
     loop {
         let compiled = compile(&attempt.policies(), facts);
-        files.add(&compiled.files);
+        answers.add(&compiled.answers);
         if refuse_uncompiled(&mut attempt, &compiled) {
             // An older version stands in for a refused one: that makes another plan.
             continue;
@@ -61,7 +61,7 @@ pub fn bring_live(
                         set.warn(&key, &warning.to_string());
                     }
                 }
-                return Ok(WentLive { applied, plan, files });
+                return Ok(WentLive { applied, plan, answers });
             }
             Err(ApplyError::HookPoint { point, reason }) => {
                 let culprits = culprits(&attempt, &plan, &point);

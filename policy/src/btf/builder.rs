@@ -169,6 +169,7 @@ fn bridge(kernel: &Builder, [int, task, file]: [u32; 3]) -> Vec<u8> {
     b.members(("net_bridge_port", STRUCT, false, 16), &[("br", bridge, 0), ("port_no", int, bits(8))]);
     b.members(("inode", STRUCT, false, 4), &[("i_of_bridge", int, 0)]);
     b.function("br_add_if", int, &[("br", bridge)]);
+    b.function("br_seven", int, &[("", int); 7]);
     b.build()
 }
 

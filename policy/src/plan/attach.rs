@@ -3,7 +3,7 @@
 use super::facts::{NodeFacts, Parameter, Signature, TypeClass};
 use super::fields::{Field, Reader, c_class};
 use super::refusal::Problem;
-use super::{Attach, EventKind, HookPoint, UserSite, user};
+use super::{Attach, EventKind, HookPoint, UserSite, module, user};
 use crate::model::{ABI_32, CALLS_32, FieldPath, FunctionPattern, Hook, HookTarget, MAPPING_HOOK, Predicate};
 use crate::violation::nearest;
 use lictor_node_worker_ebpf as wire;
@@ -110,6 +110,15 @@ impl Wants {
     fn denies(&self) -> bool {
         self.action == Strongest::Deny
     }
+
+    /// What its rules want of a place that only watches, for people.
+    pub(super) fn wish(&self) -> &'static str {
+        if self.action >= Strongest::Signal {
+            "rules report or signal, and nothing here can be denied"
+        } else {
+            "rules only report"
+        }
+    }
 }
 
 /// A hook's place on this node.
@@ -209,26 +218,26 @@ fn function(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Proble
     let of_module = if signature.is_none() { facts.symbols.module_function(name) } else { None };
     if signature.is_none() && of_module.is_none() && !facts.symbols.probeable(name) {
         let near = facts.symbols.nearest_functions(name, SUGGESTIONS_MAX);
-        return Err(Problem::missing(format!("function `{name}`"), "functions of this kernel").nearest(&near));
+        return Err(Problem::missing(format!("function `{name}`"), FUNCTIONS).nearest(&near));
     }
     if wants.denies() {
         return Err(cannot_deny(&format!("function `{name}`"), wants));
     }
-    let handed = handed(name, signature.as_ref());
-    let (handed, signature, module) = match of_module {
-        Some((module, signature)) => {
-            (Err(format!("{name} is of the module {module}")), Some(signature), Some(module))
-        }
-        None => (handed, signature, None),
-    };
-    let reader = Reader::Call { function: name.to_owned(), signature, positions: None, module };
+    if let Some(found) = of_module {
+        return module::site(found, wants);
+    }
+    let handed = handed(name, signature.as_ref(), "BTF");
+    let reader = Reader::Call { function: name.to_owned(), signature, positions: None, module: None };
     observe(name, name, wants, handed, reader, 0)
 }
 
-/// How many arguments programs are handed that attach to a function of the kernel itself; why none can.
-fn handed(symbol: &str, signature: Option<&Signature>) -> Result<u8, String> {
+/// What names of functions may name.
+const FUNCTIONS: &str = "functions of this kernel, and of its modules that are loaded";
+
+/// How many arguments programs are handed that attach to a function by what `btf` tells of it; why none can.
+pub(super) fn handed(symbol: &str, signature: Option<&Signature>, btf: &str) -> Result<u8, String> {
     match signature.map(|signature| signature.parameters.len()) {
-        None => Err(format!("{symbol} is not in BTF")),
+        None => Err(format!("{symbol} is not in {btf}")),
         Some(count) if count > TRAMPOLINE_ARGUMENTS_MAX => {
             Err(format!("{symbol} has more than {TRAMPOLINE_ARGUMENTS_MAX} arguments"))
         }
@@ -297,7 +306,7 @@ fn verdict_on_function(
         let problem = if facts.symbols.probeable(name) {
             Problem::new(format!("Override on {found}"), format!("functions in BTF: {why_not_lsm}"))
         } else {
-            Problem::missing(found, "functions of this kernel").nearest(&near)
+            Problem::missing(found, FUNCTIONS).nearest(&near)
         };
         return Err(problem);
     };
@@ -367,11 +376,7 @@ fn observe(
     reader: Reader,
     flags: u8,
 ) -> Result<Site, Problem> {
-    let wish = if wants.action >= Strongest::Signal {
-        "rules report or signal, and nothing here can be denied"
-    } else {
-        "rules only report"
-    };
+    let wish = wants.wish();
     let (attach, reason) = match (&handed, wants.on_return) {
         (Ok(_), false) => (Attach::Fentry, format!("fentry on {symbol}: {wish}")),
         (Ok(_), true) => {
@@ -443,7 +448,7 @@ fn observe_call(
     signature: Option<&Signature>,
     reader: Reader,
 ) -> Result<Site, Problem> {
-    observe(symbol, symbol, wants, handed(symbol, signature), reader, wire::LICTOR_SHAPE_SYSCALL as u8)
+    observe(symbol, symbol, wants, handed(symbol, signature, "BTF"), reader, wire::LICTOR_SHAPE_SYSCALL as u8)
 }
 
 /// A system call of 32-bit programs, which has a function of its own.
@@ -612,7 +617,7 @@ fn lsm(hook: &str, named: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site
     if denies {
         return fmod_ret(&function, hook, checked, call(positions), EventKind::Lsm, why);
     }
-    let site = observe(&function, hook, wants, handed(&function, Some(checked)), call(positions), 0)?;
+    let site = observe(&function, hook, wants, handed(&function, Some(checked), "BTF"), call(positions), 0)?;
     Ok(Site { event: EventKind::Lsm, reason: format!("{} ({why})", site.reason), ..site })
 }
 

@@ -1,11 +1,11 @@
 //! From policies to a plan.
 
+use super::answers::Answers;
 use super::asked::ColumnKey;
 use super::assemble::{Member, assemble};
 use super::fields::Field;
 use super::place::{PlacedHook, Placer};
 use super::refusal::{Problem, Refusal};
-use super::user::AskedFiles;
 use super::{HookPoint, NodeFacts, Plan, PlanPolicy};
 use crate::expression::Code;
 use crate::model::{FieldPath, Policy, PolicyKey, Scope};
@@ -22,8 +22,9 @@ pub struct Compiled {
     pub refusals: Vec<Refusal>,
     /// What their authors will want to know, in the same order.
     pub warnings: Vec<Warning>,
-    /// What was found out about files of the node; when that changes, compiling gives something else.
-    pub files: AskedFiles,
+    /// What was found out about files of the node and modules of its kernel; when that changes, compiling gives something
+    /// else.
+    pub answers: Answers,
 }
 
 /// Compiles policies for a node. The result does not depend on the order of `policies`.
@@ -83,8 +84,8 @@ pub fn compile(policies: &[Policy], facts: &NodeFacts) -> Compiled {
         .map(|(policy, plan)| PlanPolicy { scope: number(&policy.scope), ..plan })
         .collect();
     let scopes = scopes.into_iter().cloned().collect();
-    let files = placer.asked_files();
-    Compiled { plan: assemble(compiled, scopes, &points), refusals, warnings, files }
+    let answers = placer.answers();
+    Compiled { plan: assemble(compiled, scopes, &points), refusals, warnings, answers }
 }
 
 /// What selects pods, where nobody can tell which process is of which pod.

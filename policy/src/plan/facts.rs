@@ -1,5 +1,6 @@
 //! What a node's kernel can do, as far as a plan depends on it.
 
+use super::module::{ModuleFunction, ModuleSite};
 use super::user::{FoundDigest, FoundPlace};
 use crate::model::{ArgKind, DigestKind, FunctionPattern, MemberPath, Namespace, UserPlace};
 use std::collections::BTreeMap;
@@ -32,8 +33,14 @@ pub trait Symbols: std::fmt::Debug + Send + Sync {
     /// Whether a function without BTF can be probed (it is in `/proc/kallsyms`).
     fn probeable(&self, name: &str) -> bool;
 
-    /// The module of the kernel that has a function, and its signature in that module's BTF; `None` = no module is known to.
-    fn module_function(&self, _name: &str) -> Option<(String, Signature)> {
+    /// The module of the kernel that has a function; `None` = none that is loaded and ready is known to. By itself it says
+    /// that nobody can tell.
+    fn module_site(&self, _name: &str) -> Option<ModuleSite> {
+        None
+    }
+
+    /// The same, with what that module's BTF tells of the function.
+    fn module_function(&self, _name: &str) -> Option<ModuleFunction> {
         None
     }
 

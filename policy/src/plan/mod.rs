@@ -64,6 +64,7 @@
 //! further chunk, the class so far holds. Keys that fill a chunk exactly end there. The marks for directories are made
 //! for path prefixes within the first chunk.
 
+mod answers;
 mod asked;
 mod assemble;
 mod attach;
@@ -76,6 +77,7 @@ mod facts;
 mod fields;
 mod kinds;
 mod layout;
+mod module;
 mod notifications;
 mod numbers;
 mod place;
@@ -95,6 +97,7 @@ mod user;
 mod vectors;
 mod writes;
 
+pub use answers::Answers;
 pub use automaton::{Automaton, AutomatonState};
 pub use compile::{Compiled, compile};
 pub use expression::ExpressionPlan;
@@ -103,11 +106,12 @@ pub use facts::{
     Way, automatic_kind,
 };
 pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
+pub use module::{ModuleFunction, ModuleSite, NoModuleSite};
 #[cfg(any(test, feature = "testing"))]
 pub use notifications::notification_numbers;
 pub use refusal::Refusal;
 pub use scope::{ScopeSet, scope_entry};
-pub use user::{AskedFiles, FileIdentity, FoundDigest, FoundPlace, UserSite};
+pub use user::{FileIdentity, FoundDigest, FoundPlace, UserSite};
 
 use crate::model::{ArgKind, Call, FieldPath, Mode, PolicyKey, Scope, ShownAction};
 use lictor_node_worker_ebpf::{lictor_column_shape, lictor_field_shape};
@@ -146,15 +150,14 @@ pub struct PlanPolicy {
 pub struct HookPoint {
     /// Kind of program.
     pub attach: Attach,
-    /// What the program attaches to: an LSM hook (`file_open`), a function (`fd_install`), `subsystem/event`, or a place
-    /// in a file as [`UserSite`] writes it.
+    /// What the program attaches to: an LSM hook (`file_open`), a function (`fd_install`), one of a module as [`ModuleSite`]
+    /// writes it, `subsystem/event`, or a place in a file as [`UserSite`] writes it.
     pub symbol: String,
 }
 
 impl std::fmt::Display for HookPoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let symbol = if self.attach.is_in_user_space() { user::shown(&self.symbol) } else { &self.symbol };
-        write!(f, "{}/{symbol}", self.attach.name())
+        write!(f, "{}/{}", self.attach.name(), user::shown(&self.symbol))
     }
 }
 

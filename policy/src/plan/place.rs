@@ -1,15 +1,17 @@
 //! One hook of one policy, as far as it can be decided without the other policies.
 
+use super::answers::Answers;
 use super::asked::{ColumnKey, Source, Tests, endpoints};
 use super::attach::{SIGKILL, Site, Wants, can_hash, hashed_hook, sites};
 use super::columns::{Test, text_key};
-use super::facts::{NodeFacts, UserProblem};
+use super::facts::{NodeFacts, Symbols, UserProblem};
 use super::fields::{Field, Resolved};
+use super::module::{self, ModuleSite};
 use super::notifications::Enforcer;
 use super::numbers;
 use super::reach::Ground;
 use super::refusal::{Problem, Refusal};
-use super::user::{self, AskedFiles, FoundDigest, Recognised};
+use super::user::{self, FoundDigest, Recognised};
 use super::{ArgPlan, Attach, EventKind, HookPoint, RulePlan, UserSite, process};
 use crate::expression::Code;
 use crate::model::{
@@ -150,6 +152,9 @@ impl<'a> Placer<'a> {
                 }
             };
             for site in sites {
+                placed.warnings.extend(
+                    module::held(site).map(|(found, advice)| warning(&policy.key, &hook.at, found, advice)),
+                );
                 let mut placing = Placing {
                     policy,
                     hook,
@@ -178,8 +183,9 @@ impl<'a> Placer<'a> {
         Enforcer::new(policy, points)
     }
 
-    /// What the policies so far have asked about files of the node. Asked once more: the answers are at hand.
-    pub(super) fn asked_files(&self) -> AskedFiles {
+    /// What the policies so far have asked about files of the node and modules of its kernel. Asked once more: the answers
+    /// are at hand.
+    pub(super) fn answers(&self) -> Answers {
         let asked = self.sites.keys().filter_map(|(target, _)| match target {
             HookTarget::User { path, place, .. } => Some((path.as_str(), place)),
             HookTarget::Function(_)
@@ -192,7 +198,9 @@ impl<'a> Placer<'a> {
             | HookTarget::Mapping => None,
         });
         let asked = asked.chain(self.places.iter().map(|(path, place)| (path.as_str(), place)));
-        AskedFiles::ask(asked, self.digests.clone(), &*self.facts.symbols)
+        let symbols = &*self.facts.symbols;
+        let functions = self.sites.iter().flat_map(|((target, _), sites)| functions(target, sites, symbols));
+        Answers::ask(asked, self.digests.clone(), functions.collect(), symbols)
     }
 
     /// What is wrong with the file of a hook that is not meant for any file.
@@ -234,6 +242,38 @@ impl<'a> Placer<'a> {
             Rc::new(found)
         });
         Rc::clone(entry)
+    }
+}
+
+/// The functions that a target names, or that its pattern fits, and which module each is of. The kernel's own stay what they are,
+/// and are not among them.
+fn functions(
+    target: &HookTarget,
+    sites: &SitesResult,
+    symbols: &dyn Symbols,
+) -> Vec<(String, Option<ModuleSite>)> {
+    match (target, &**sites) {
+        (HookTarget::Function(_) | HookTarget::Functions(_), Ok(sites)) => {
+            let places = sites.iter().filter_map(|site| site.point.symbol.parse::<ModuleSite>().ok());
+            places.map(|place| (place.function.clone(), Some(place))).collect()
+        }
+        (HookTarget::Function(name), Err((problem, _))) if symbols.function(name).is_none() => {
+            // What is refused for another reason may be another function by the time that its module is loaded anew.
+            let place = if problem.missing { None } else { symbols.module_site(name) };
+            vec![(name.clone(), place)]
+        }
+        (
+            HookTarget::Function(_)
+            | HookTarget::Functions(_)
+            | HookTarget::User { .. }
+            | HookTarget::Syscalls
+            | HookTarget::Syscall(_)
+            | HookTarget::Syscall32(_)
+            | HookTarget::Tracepoint { .. }
+            | HookTarget::Lsm(_)
+            | HookTarget::Mapping,
+            _,
+        ) => Vec::new(),
     }
 }
 

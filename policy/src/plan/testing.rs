@@ -5,6 +5,7 @@ use super::facts::{
     Way,
 };
 use super::fields::c_class;
+use super::module::{ModuleFunction, ModuleSite};
 use super::user::{FileIdentity, FoundDigest, FoundPlace, UserSite};
 use crate::btf::builder::{self, MadeUp};
 use crate::model::{DigestKind, FileDigest, FunctionName, FunctionPattern, MemberPath, Namespace, UserPlace};
@@ -20,6 +21,8 @@ pub struct FakeSymbols {
     tracepoints: BTreeMap<(String, String), Vec<TracepointField>>,
     raw_tracepoints: BTreeMap<String, Signature>,
     structures: Structures,
+    /// Which time the module `bridge` is loaded.
+    bridge: Option<u64>,
 }
 
 /// Where the made-up node's structures come from.
@@ -61,6 +64,13 @@ impl FakeSymbols {
     #[must_use]
     pub fn with_structures_of(mut self, symbols: &Arc<dyn Symbols>) -> Self {
         self.structures = Structures::Of(Arc::clone(symbols));
+        self
+    }
+
+    /// The module `bridge` is loaded for this time; `None` = it is not.
+    #[must_use]
+    pub fn with_bridge(mut self, load: Option<u64>) -> Self {
+        self.bridge = load;
         self
     }
 
@@ -214,11 +224,20 @@ impl Symbols for FakeSymbols {
         }
     }
 
-    fn module_function(&self, name: &str) -> Option<(String, Signature)> {
-        match &self.structures {
-            Structures::MadeUp(made_up) => Some(("bridge".to_owned(), made_up.bridge.signature(name)?)),
-            Structures::Of(_) | Structures::None => None,
+    fn module_site(&self, name: &str) -> Option<ModuleSite> {
+        Some(self.module_function(name)?.site)
+    }
+
+    fn module_function(&self, name: &str) -> Option<ModuleFunction> {
+        let Structures::MadeUp(made_up) = &self.structures else { return None };
+        let load = self.bridge?;
+        let signature = made_up.bridge.signature(name);
+        // One function of the module is in no BTF.
+        if signature.is_none() && name != "br_bare" {
+            return None;
         }
+        let site = ModuleSite { module: "bridge".to_owned(), function: name.to_owned(), load };
+        Some(ModuleFunction { site, signature })
     }
 
     /// Of the module `bridge`.
@@ -235,10 +254,13 @@ impl Symbols for FakeSymbols {
     }
 }
 
-/// BTF of a kernel that does not exist, and of its module `bridge`, with one function.
+/// BTF of a kernel that does not exist, and of its module `bridge`, with two functions.
 pub fn kernel_and_module() -> (Vec<u8>, Vec<u8>) {
     builder::kernel_and_module()
 }
+
+/// The time that the module `bridge` is loaded.
+const BRIDGE_LOAD: u64 = 4711;
 
 /// The file `/bin/program`.
 const PROGRAM: FileIdentity = FileIdentity { device: 0xfe00, inode: 12 };
@@ -246,7 +268,7 @@ const PROGRAM: FileIdentity = FileIdentity { device: 0xfe00, inode: 12 };
 /// The functions and tracepoints that tests hook.
 pub fn symbols() -> FakeSymbols {
     let structures = builder::structures().map_or(Structures::None, Structures::MadeUp);
-    let mut symbols = FakeSymbols { structures, ..FakeSymbols::default() };
+    let mut symbols = FakeSymbols { structures, bridge: Some(BRIDGE_LOAD), ..FakeSymbols::default() };
     for declaration in [
         "int security_file_permission(struct file *file, int mask)",
         "int bpf_lsm_file_permission(struct file *file, int mask)",

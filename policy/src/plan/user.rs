@@ -1,12 +1,12 @@
 //! Places in programs and libraries: how hook points name them, and which program attaches there.
 
-use super::attach::{Site, Strongest, Wants};
-use super::facts::{NodeFacts, Symbols, UserProblem};
+use super::attach::{Site, Wants};
+use super::facts::{NodeFacts, UserProblem};
 use super::fields::Reader;
 use super::refusal::Problem;
 use super::{Attach, EventKind, HookPoint, probe, writes};
 use crate::model::{DigestKind, FileDigest, FunctionName, UserPlace};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -44,38 +44,6 @@ pub struct FoundDigest {
     pub file: FileIdentity,
     /// What was found; `None` = there is no such note in the file.
     pub digest: Option<FileDigest>,
-}
-
-/// What was asked about files of the node, and the answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AskedFiles {
-    places: BTreeMap<(String, UserPlace), Result<Vec<FoundPlace>, UserProblem>>,
-    digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
-}
-
-impl AskedFiles {
-    pub(super) fn ask<'a>(
-        places: impl Iterator<Item = (&'a str, &'a UserPlace)>,
-        digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
-        symbols: &dyn Symbols,
-    ) -> Self {
-        let answer = |(path, place): (&str, &UserPlace)| {
-            ((path.to_owned(), place.clone()), symbols.user_places(path, place))
-        };
-        Self { places: places.map(answer).collect(), digests }
-    }
-
-    /// Adds what was asked elsewhere.
-    pub fn add(&mut self, other: &Self) {
-        self.places.extend(other.places.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
-        self.digests.extend(other.digests.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
-    }
-
-    /// Whether some answer is another one by now: a file is there, or gone, or replaced, or has another content.
-    pub fn have_changed(&self, symbols: &dyn Symbols) -> bool {
-        self.places.iter().any(|((path, place), answer)| symbols.user_places(path, place) != *answer)
-            || self.digests.iter().any(|((path, kind), answer)| symbols.file_digest(path, *kind) != *answer)
-    }
 }
 
 /// A file, whatever its name is.
@@ -129,7 +97,7 @@ impl FromStr for UserSite {
     }
 }
 
-/// The part of a place's text that says something to people.
+/// The part of the text of a place, in a file or in a module, that says something to people. Other symbols have no `@`.
 pub(super) fn shown(symbol: &str) -> &str {
     symbol.rsplit_once('@').map_or(symbol, |(place, _)| place)
 }
@@ -151,13 +119,7 @@ pub(super) fn sites(
         UserPlace::Function { at_end: true, .. } => (Attach::Uretprobe, EventKind::Uprobe),
         UserPlace::Probe { .. } => (Attach::Uprobe, EventKind::Usdt),
     };
-    let wish = if wants.registers {
-        "a rule writes registers"
-    } else if wants.action >= Strongest::Signal {
-        "rules report or signal, and nothing here can be denied"
-    } else {
-        "rules only report"
-    };
+    let wish = if wants.registers { "a rule writes registers" } else { wants.wish() };
     let reader = |arguments: &str| {
         let function = format!("{place} of {path}");
         match place {

@@ -12,7 +12,7 @@ pub(super) enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-pub(super) const LINES: [(&str, &str, Answer); 86] = [
+pub(super) const LINES: [(&str, &str, Answer); 87] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -621,6 +621,16 @@ pub(super) const LINES: [(&str, &str, Answer); 86] = [
         Test("e2e/src/engine/scopes.sh", "container-of-a-pod"),
     ),
     ("lifecycle", "`hostSelector`", Cases("host", &["a process of the node is selected", "a pod is not"])),
+    (
+        "misc",
+        "functions of modules, with what they return",
+        Test("e2e/src/workloads/members.sh", "policy member-module-returned"),
+    ),
+    (
+        "misc",
+        "modules that are loaded later, removed, and loaded anew",
+        Test("e2e/src/workloads/modules.sh", "check begins-tells-of-the-new-one"),
+    ),
     (
         "misc",
         "`ignore.callNotFound`",

@@ -1,7 +1,7 @@
 //! Which program a hook gets on which node.
 
 use super::policy;
-use crate::plan::testing::{FakeSymbols, facts};
+use crate::plan::testing::{FakeSymbols, facts, facts_with, symbols};
 use crate::plan::*;
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::lictor_field_kind as kind;
@@ -311,8 +311,8 @@ fn a_function_of_a_module_gets_a_kprobe_that_knows_its_arguments() {
     let found = lands(
         &add("", "{index: 0, type: auto, resolve: ageing}, {index: 0, type: string, resolve: owner.comm}"),
         &facts(),
-        "kprobe/br_add_if",
-        "kprobe on br_add_if: rules only report, and br_add_if is of the module bridge",
+        "kprobe/bridge:br_add_if",
+        "kprobe on br_add_if of the module bridge: rules only report, and the module stays free to be removed",
     );
     let [one, other] = found.shape.fields.as_slice() else { panic!("{found:?}") };
     assert_eq!((one.source, one.steps[0], one.width), (0, 16, 4));
@@ -322,8 +322,69 @@ fn a_function_of_a_module_gets_a_kprobe_that_knows_its_arguments() {
     assert!(text.contains("0: br_add_if(struct net_bridge *br) has 1 argument"), "{text}");
     let text = refused(add("", "{index: 0, type: file}"));
     assert!(text.contains("its type is struct net_bridge *"), "{text}");
-    let text = refused(add(RETURN, ""));
-    assert!(text.contains("br_add_if is of the module bridge"), "{text}");
+}
+
+#[test]
+fn the_end_of_a_function_of_a_module_is_a_fexit_that_holds_it() {
+    let at_end = |call: &str, more: &str| {
+        let hook = format!("  kprobes:\n  - call: {call}\n    syscall: false{RETURN}\n");
+        policy("p", &format!("{hook}    args: [{{index: 0, type: auto, resolve: ageing}}]\n{more}"))
+    };
+    let watch = at_end(
+        "br_add_if",
+        "    selectors:\n    - matchReturnArgs: [{index: 0, operator: NotEqual, values: [0]}]\n",
+    );
+    let found = lands(
+        &watch,
+        &facts(),
+        "fexit/bridge:br_add_if",
+        "fexit on br_add_if of the module bridge: rules only report, and the return value is asked for; \
+         the module cannot be removed as long as this is attached",
+    );
+    assert_eq!((found.point.symbol.as_str(), found.shape.argument_count), ("bridge:br_add_if@4711", 1));
+    assert_eq!(found.groups[0].function_name, "br_add_if");
+    let warnings = compile(&[watch], &facts()).warnings;
+    assert_eq!(
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "policy p: spec.kprobes[0]: found the end of `br_add_if`, a function of the module bridge; the module cannot be \
+          removed as long as the policy is live"
+        ]
+    );
+    for (call, why) in [
+        ("br_bare", "br_bare is not in the BTF of the module bridge"),
+        ("br_seven", "br_seven has more than 6 arguments"),
+    ] {
+        let text = compile(&[at_end(call, "")], &facts()).refusals[0].to_string();
+        let expected =
+            format!("found the return value of `{call}`; allowed: functions that fexit can attach to: {why}");
+        assert!(text.contains(&expected), "{text}");
+        let begin = policy("p", &format!("  kprobes:\n  - {{call: {call}, syscall: false}}\n"));
+        assert_eq!(hook(&begin, &facts()).point.to_string(), format!("kprobe/bridge:{call}"));
+    }
+}
+
+#[test]
+fn a_module_that_comes_or_goes_is_another_answer() {
+    let with = |load| facts_with(symbols().with_bridge(load));
+    let bare = policy("p", "  kprobes:\n  - {call: br_add_if, syscall: false}\n");
+    let compiled = |load| compile(std::slice::from_ref(&bare), &with(load));
+    let absent = compiled(None);
+    assert_eq!(
+        absent.refusals[0].to_string(),
+        "policy p: spec.kprobes[0]: found function `br_add_if`; allowed: functions of this kernel, and of its modules that \
+         are loaded"
+    );
+    let (one, other) = (compiled(Some(1)), compiled(Some(2)));
+    assert_ne!(one.plan.hooks[0].point, other.plan.hooks[0].point);
+    assert_ne!(one.plan.digest, other.plan.digest);
+    for (answers, load) in [(&absent.answers, None), (&one.answers, Some(1))] {
+        for now in [None, Some(1), Some(2)] {
+            assert_eq!(answers.have_changed(&*with(now).symbols), now != load, "{load:?} {now:?}");
+        }
+    }
+    let own = compile(&[policy("p", "  kprobes:\n  - {call: fd_install, syscall: false}\n")], &with(None));
+    assert!(!own.answers.have_changed(&*with(Some(1)).symbols));
 }
 
 #[test]

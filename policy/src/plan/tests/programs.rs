@@ -121,8 +121,8 @@ impl Symbols for Changed {
 fn a_file_with_another_content_is_asked_about_again() {
     let seven = format!("'sha1:{}'", "07".repeat(20));
     let compiled = compile(&[policy("p", &meant_for(&[&seven], ""))], &facts());
-    assert!(!compiled.files.have_changed(&*facts().symbols));
-    assert!(compiled.files.have_changed(&Changed::Digests));
+    assert!(!compiled.answers.have_changed(&*facts().symbols));
+    assert!(compiled.answers.have_changed(&Changed::Digests));
 }
 
 /// The fields of an uprobe with these data.
@@ -221,8 +221,8 @@ fn another_function_is_as_far_away_as_in_the_file() {
         let [[_, number]] = rule.assignments[..] else { panic!("{rule:?}") };
         assert_eq!(number.cast_signed(), distance, "{function}");
         // It may be elsewhere in the next version of the file.
-        assert!(!compiled.files.have_changed(&*facts().symbols));
-        assert!(compiled.files.have_changed(&Changed::Places));
+        assert!(!compiled.answers.have_changed(&*facts().symbols));
+        assert!(compiled.answers.have_changed(&Changed::Places));
     }
     let (refusals, ..) = outcome(&overriding("symbols: [run]", "argNewSymbol: walk"));
     assert!(refusals[0].contains("place `walk` of the file `/bin/program`"), "{refusals:?}");

@@ -24,8 +24,11 @@ fn names_that_the_kernel_lacks() {
     refused(
         &kprobe("security_file_permision", ""),
         &facts(),
-        &["spec.kprobes[0]: found function `security_file_permision`; allowed: functions of this kernel; \
-           did you mean `security_file_permission` or `security_file_open`?"],
+        &[
+            "spec.kprobes[0]: found function `security_file_permision`; allowed: functions of this kernel, and of its \
+           modules that are loaded; \
+           did you mean `security_file_permission` or `security_file_open`?",
+        ],
     );
     refused(
         "  kprobes:\n  - {call: sys_wrote, syscall: true}\n",
@@ -100,7 +103,8 @@ fn everything_that_is_wrong_is_said_at_once() {
              allowed: 0 to 2: vfs_llseek(struct file *file, loff_t offset, int whence) has 3 arguments",
             "spec.kprobes[0].args[1]: found type string for struct file *file; \
              allowed: file, nop: its type is struct file *",
-            "spec.kprobes[1]: found function `nothing_like_it`; allowed: functions of this kernel",
+            "spec.kprobes[1]: found function `nothing_like_it`; allowed: functions of this kernel, and of its \
+             modules that are loaded",
         ],
     );
 }
