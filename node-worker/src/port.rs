@@ -269,6 +269,7 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "set",
     "hash",
     "registers",
+    "calls",
 ];
 
 /// Names of `enum lictor_stat`.

@@ -64,6 +64,8 @@ enum lictor_site {
 	LICTOR_SITE_HASH,
 	/* Registers of a program could not be written: what is written could not be read. */
 	LICTOR_SITE_REGISTERS,
+	/* Nothing was kept of what a function was called with that has ended: its arguments are unresolved. */
+	LICTOR_SITE_CALLS,
 	LICTOR_SITE_COUNT,
 };
 

@@ -34,6 +34,7 @@ pub(super) fn program_name(attach: Attach) -> &'static str {
         // The kernel knows one type of program for all of them.
         Attach::Kprobe | Attach::Uprobe | Attach::Uretprobe => "lictor_kprobe",
         Attach::UprobeRegisters => "lictor_uprobe_registers",
+        Attach::UretprobeArguments => "lictor_uretprobe",
         Attach::Tracepoint => "lictor_tracepoint",
         Attach::RawTracepoint => "lictor_raw_tracepoint",
     }
@@ -49,6 +50,7 @@ pub(super) fn btf_function(point: &HookPoint) -> Option<String> {
         | Attach::RawTracepoint
         | Attach::Uprobe
         | Attach::Uretprobe
+        | Attach::UretprobeArguments
         | Attach::UprobeRegisters => None,
     }
 }
@@ -60,15 +62,22 @@ pub(super) fn load_as(point: &HookPoint, attach_btf_id: u32) -> LoadAs<'_> {
         Attach::FmodRet => (PROGRAM_TRACING, ATTACH_MODIFY_RETURN),
         Attach::Fentry => (PROGRAM_TRACING, ATTACH_FENTRY),
         Attach::Fexit => (PROGRAM_TRACING, ATTACH_FEXIT),
-        Attach::Kprobe | Attach::Uprobe | Attach::Uretprobe | Attach::UprobeRegisters => (PROGRAM_KPROBE, 0),
+        Attach::Kprobe
+        | Attach::Uprobe
+        | Attach::Uretprobe
+        | Attach::UretprobeArguments
+        | Attach::UprobeRegisters => (PROGRAM_KPROBE, 0),
         Attach::Tracepoint => (PROGRAM_TRACEPOINT, 0),
         Attach::RawTracepoint => (PROGRAM_RAW_TRACEPOINT, 0),
     };
     LoadAs { program_type, attach_type, attach_btf_id, target: &point.symbol, sleepable: false }
 }
 
-/// The program that is attached behind the one that judges, if the hook point has one: its name, and what it is loaded as.
+/// The program that is attached beside the one that judges, if the hook point has one: its name, and what it is loaded as.
 pub(super) fn behind(point: &HookPoint, attach_btf_id: u32) -> Option<(&'static str, LoadAs<'_>)> {
+    if point.attach == Attach::UretprobeArguments {
+        return Some(("lictor_uprobe_call", load_as(point, attach_btf_id)));
+    }
     if point.attach != Attach::LsmHash {
         return None;
     }
@@ -112,7 +121,25 @@ pub(super) fn attach(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<O
             None => program.try_clone_to_owned(),
         },
         Attach::Uprobe | Attach::UprobeRegisters => attach_uprobe(program, &point.symbol, false),
-        Attach::Uretprobe => attach_uprobe(program, &point.symbol, true),
+        Attach::Uretprobe | Attach::UretprobeArguments => attach_uprobe(program, &point.symbol, true),
+    }
+}
+
+/// Attaches the program of [`behind`].
+pub(super) fn attach_behind(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<OwnedFd> {
+    match point.attach {
+        Attach::UretprobeArguments => attach_uprobe(program, &point.symbol, false),
+        Attach::Lsm
+        | Attach::LsmHash
+        | Attach::FmodRet
+        | Attach::Fentry
+        | Attach::Fexit
+        | Attach::Kprobe
+        | Attach::Tracepoint
+        | Attach::RawTracepoint
+        | Attach::Uprobe
+        | Attach::Uretprobe
+        | Attach::UprobeRegisters => attach(program, point),
     }
 }
 

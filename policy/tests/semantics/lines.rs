@@ -12,7 +12,7 @@ pub(super) enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-pub(super) const LINES: [(&str, &str, Answer); 81] = [
+pub(super) const LINES: [(&str, &str, Answer); 83] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -519,6 +519,12 @@ pub(super) const LINES: [(&str, &str, Answer); 81] = [
         ),
     ),
     ("actions", "two hooks of one place", Cases("actions", &["two hooks of one place"])),
+    (
+        "hooks",
+        "uprobes: `args` beside `return: true`, one event at the function's end",
+        Test("e2e/src/workloads/programs.sh", "on_program uprobe-both"),
+    ),
+    ("hooks", "uprobes: `returnCopy`", Test("e2e/src/workloads/programs.sh", "on_program uprobe-filled")),
     ("actions", "stack traces", Test("e2e/src/workloads/programs.sh", "policy stacks-raw-tracepoint")),
     ("actions", "`imaHash` at LSM hooks", Test("e2e/src/workloads/hashes.sh", "hash-of-a-file")),
     (
