@@ -10,6 +10,7 @@ const PROGRAMS: &[&str] = &[
     "tracing",
     "kprobe",
     "uprobe",
+    "uretprobe",
     "tracepoint",
     "raw_tracepoint",
     "process",

@@ -18,6 +18,7 @@ object!(LSM, "lsm.o", "Program `lictor_lsm`.");
 object!(TRACING, "tracing.o", "Programs `lictor_fentry`, `lictor_fexit` and `lictor_fmod_ret`.");
 object!(KPROBE, "kprobe.o", "Program `lictor_kprobe`.");
 object!(UPROBE, "uprobe.o", "Program `lictor_uprobe_registers`.");
+object!(URETPROBE, "uretprobe.o", "Programs `lictor_uprobe_call` and `lictor_uretprobe`.");
 object!(TRACEPOINT, "tracepoint.o", "Program `lictor_tracepoint`.");
 object!(RAW_TRACEPOINT, "raw_tracepoint.o", "Program `lictor_raw_tracepoint`.");
 object!(PROCESS, "process.o", "Programs `lictor_fork`, `lictor_exec` and `lictor_exit`.");

@@ -271,6 +271,7 @@ pub const SITE_NAMES: [&str; lictor_site::LICTOR_SITE_COUNT as usize] = [
     "registers",
     "notification",
     "notification_replaced",
+    "calls",
 ];
 
 /// Names of `enum lictor_stat`.

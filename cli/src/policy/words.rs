@@ -27,6 +27,7 @@ pub(super) fn attachment(attach: Attach) -> &'static str {
         Attach::RawTracepoint => "raw tracepoint program",
         Attach::Uprobe => "uprobe program",
         Attach::Uretprobe => "uretprobe program",
+        Attach::UretprobeArguments => "uretprobe program, with one at the beginning that keeps the arguments",
         Attach::UprobeRegisters => "uprobe program that writes registers",
     }
 }

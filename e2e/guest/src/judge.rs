@@ -456,7 +456,7 @@ fn at_raw_tracepoints(mut plan: Plan) -> (Plan, Vec<(usize, Moment)>) {
     for (hook, name) in plan.hooks.iter_mut().zip(NAMES) {
         moments.push(match hook.point.attach {
             Attach::Lsm | Attach::LsmHash | Attach::FmodRet => (0, Moment::Asked),
-            Attach::Fexit | Attach::Uretprobe => (1, Moment::End),
+            Attach::Fexit | Attach::Uretprobe | Attach::UretprobeArguments => (1, Moment::End),
             Attach::Fentry
             | Attach::Kprobe
             | Attach::Tracepoint

@@ -1,8 +1,10 @@
 /* What uprobes and probes of programs are tried on: a library's worth of functions, and probes as sys/sdt.h makes them. */
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* A note for the place where it stands; `counter` is where the program counts who watches. */
@@ -88,6 +90,42 @@ __attribute__((noinline)) int lab_other(int number)
 	return 200 + number;
 }
 
+/* Calls itself, so that several calls have not ended at a time; jumps out of all of them when `leave` is set. */
+static jmp_buf before;
+
+__attribute__((noinline)) int lab_depth(int number, int leave)
+{
+	int below = 0;
+
+	if (number > 1)
+		below = lab_depth(number - 1, leave);
+	else if (leave)
+		longjmp(before, 1);
+	asm volatile("" ::: "memory");
+	return number + below;
+}
+
+/* Gives back what is in `from`, and makes it something else: what stands there at the end is not what stood there before. */
+__attribute__((noinline)) long lab_fill(char *to, unsigned long room, char *from)
+{
+	unsigned long length = strlen(from);
+
+	if (length > room)
+		return -1;
+	memcpy(to, from, length);
+	*from = '!';
+	return length;
+}
+
+/* Returns twice, once in a thread that nobody has seen begin it. */
+__attribute__((noinline)) int lab_fork(int number)
+{
+	int child = fork();
+
+	asm volatile("" ::: "memory");
+	return child ? number : -number;
+}
+
 /* Calls the kernel itself: libraries have no frame pointers, and stacks end there. */
 __attribute__((noinline)) static long lab_unlink(const char *path)
 {
@@ -128,6 +166,24 @@ int main(int argc, char **argv)
 		int (*volatile chosen)(int) = argc == 3 ? lab_chosen : lab_other;
 
 		printf("%d\n", chosen(atoi(argv[2])));
+		return 0;
+	}
+	if (!strcmp(text, "depth")) {
+		if (!setjmp(before))
+			lab_depth(3, 1);
+		printf("%d\n", lab_depth(3, 0));
+		return 0;
+	}
+	if (!strcmp(text, "fill") && argc == 3) {
+		char to[64];
+
+		printf("%.*s\n", (int)lab_fill(to, sizeof(to), argv[2]), to);
+		return 0;
+	}
+	if (!strcmp(text, "fork")) {
+		if (lab_fork(7) == -7)
+			exit(0);
+		wait(NULL);
 		return 0;
 	}
 	if (!strcmp(text, "answer") && argc == 3) {

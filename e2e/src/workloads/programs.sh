@@ -55,6 +55,43 @@ on_program uprobe-data-returned "symbols: [lab_function]
     return: true
     returnArg: {index: 0, type: int}
     data: [{index: 0, type: int, source: pt_regs, resolve: rax}]" "matchData: [{index: 0, operator: Equal, values: ['9']}], matchBinaries: [{operator: In, values: [$W/bin/probed]}], matchActions: [{action: Post, rateLimit: 1h, rateLimitScope: global}]"
+# What a function is called with, beside what it returns: by what it was called with, and what it has left in memory.
+on_program uprobe-both "symbols: [lab_depth]
+    return: true
+    returnArg: {index: 0, type: int, label: sum}
+    args: [{index: 0, type: int, label: number}, {index: 1, type: int}]" "matchArgs: [{index: 0, operator: InRange, values: ['2:3']}, {index: 1, operator: Equal, values: ['0']}], matchReturnArgs: [{index: 0, operator: GT, values: ['2']}]"
+on_program uprobe-both-computed "symbols: [lab_depth]
+    return: true
+    returnArg: {index: 0, type: int}
+    args: [{index: 0, type: int}, {index: 1, type: int}]" "matchArgs: [{args: [0, 1], operator: CelExpr, values: [arg0 + arg1 == 1]}]"
+on_program uprobe-filled "symbols: [lab_fill]
+    args: [{index: 0, type: char_buf, sizeArgIndex: 2, returnCopy: true}, {index: 1, type: size_t}, {index: 2, type: string}]" "matchArgs: [{index: 0, operator: Prefix, values: [secret]}]"
+on_program uprobe-killed-at-the-end "symbols: [lab_fill]
+    return: true
+    returnArg: {index: 0, type: int64}
+    args: [{index: 1, type: size_t}]" "matchArgs: [{index: 1, operator: Equal, values: ['64']}], matchReturnArgs: [{index: 0, operator: Equal, values: ['4']}], matchReturnActions: [{action: Sigkill}]"
+on_program uprobe-forked "symbols: [lab_fork]
+    return: true
+    returnArg: {index: 0, type: int}
+    args: [{index: 0, type: int}]" "matchReturnArgs: [{index: 0, operator: InRange, values: ['-7:7']}]"
+no_end_of_go() {
+	cat >$WORK/go-end.yaml <<-END
+		apiVersion: lictor.io/v1alpha1
+		kind: TracingPolicy
+		metadata: {name: go-end}
+		spec: {uprobes: [{path: /usr/bin/watched, symbols: [main.watched], return: true, returnArg: {index: 0, type: int}}]}
+	END
+	lictor policy explain $WORK/go-end.yaml 2>&1 | grep 'found the end of `main.watched`, a Go function'
+}
+check the-end-of-a-go-function-is-refused-by-name no_end_of_go
+ends_of_functions() {
+	expect calls-within-calls 6 $W/bin/probed depth
+	expect a-buffer-is-filled secret-text $W/bin/probed fill secret-text
+	$W/bin/probed fill three
+	$W/bin/probed fill over && echo alive
+	$W/bin/probed fork
+}
+workload ends_of_functions
 places_in_programs() {
 	$W/bin/probed up
 	$W/bin/probed up two

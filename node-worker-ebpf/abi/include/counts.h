@@ -68,6 +68,8 @@ enum lictor_site {
 	LICTOR_SITE_NOTIFICATION,
 	/* A notification took the place of one that was not carried out. */
 	LICTOR_SITE_NOTIFICATION_REPLACED,
+	/* Nothing was kept of what a function was called with that has ended: its arguments are unresolved. */
+	LICTOR_SITE_CALLS,
 	LICTOR_SITE_COUNT,
 };
 

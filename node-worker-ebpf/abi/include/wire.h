@@ -13,7 +13,7 @@
 #endif
 
 /* Changes whenever the meaning or the layout of anything below changes; part of the pin directory's name. */
-#define LICTOR_ABI_VERSION 6
+#define LICTOR_ABI_VERSION 7
 
 /* ---- limits ---------------------------------------------------------------------------------------------- */
 
@@ -338,6 +338,8 @@ enum lictor_attach {
 	/* An LSM program with one behind it that computes hashes. */
 	LICTOR_ATTACH_LSM_HASH,
 	LICTOR_ATTACH_UPROBE_REGISTERS,
+	/* The end of a function of a program, with a program at its beginning that keeps what it is called with. */
+	LICTOR_ATTACH_URETPROBE_ARGUMENTS = 13,
 };
 
 enum lictor_field_kind {

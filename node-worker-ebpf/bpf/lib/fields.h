@@ -4,6 +4,9 @@
 #ifndef LICTOR_FIELDS_H
 #define LICTOR_FIELDS_H
 
+#ifdef LICTOR_KEPT_ARGUMENTS
+#include "calls.h"
+#endif
 #include "classes.h"
 
 const volatile struct lictor_shape shape = {};
@@ -196,10 +199,26 @@ unread:
 	return 0;
 }
 
-/* Whether a field has steps of which one led nowhere. */
+/* Whether a field is an argument of a call that ends. */
+static __always_inline bool is_kept(__u32 i)
+{
+	return shape.attach == LICTOR_ATTACH_URETPROBE_ARGUMENTS && shape.fields[i].source < LICTOR_SOURCE_RETURN;
+}
+
+/* Whether a field has steps of which one led nowhere, or is an argument that was not kept. */
 static __always_inline bool is_unread(const struct event *e, __u32 i)
 {
-	return shape.fields[i].step_count && e->unread >> i & 1;
+	return (shape.fields[i].step_count || is_kept(i)) && e->unread >> i & 1;
+}
+
+/* What `source` has in this event. */
+static __always_inline __u64 event_value(void *ctx, const struct event *e, __u32 source)
+{
+#ifdef LICTOR_KEPT_ARGUMENTS
+	if (source < LICTOR_SOURCE_RETURN)
+		return e->call.words[source];
+#endif
+	return source_value(ctx, source);
 }
 
 /* Where the source of a field is no argument and no return value. `to` is memory of the event: the stack is small. */
@@ -276,10 +295,12 @@ static __always_inline void field_load(void *ctx, struct event *e, __u32 i)
 			e->raw[i] = 0;
 	} else
 #endif
-		e->raw[i] = source_value(ctx, source);
+		e->raw[i] = event_value(ctx, e, source);
+	if (is_kept(i))
+		e->unread = e->call_lost ? e->unread | 1U << i : e->unread & ~(1U << i);
 	adjust(e, i);
 	if (size_source != LICTOR_SOURCE_NONE)
-		e->size[i] = number_of(source_value(ctx, size_source), width, 0);
+		e->size[i] = number_of(event_value(ctx, e, size_source), width, 0);
 	if (shape.fields[i].flags & LICTOR_FIELD_RETURN_COPY) {
 		__s64 returned = source_value(ctx, LICTOR_SOURCE_RETURN);
 

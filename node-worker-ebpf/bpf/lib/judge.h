@@ -454,6 +454,9 @@ static __always_inline __s32 judge_in(void *ctx, struct scratch *s, const struct
 		task_key_fill(&e->task, memo_number(ctx));
 	if (HAS_PATH && !path_of_event(ctx, e, s, known))
 		return 0;
+#ifdef LICTOR_KEPT_ARGUMENTS
+	e->call_lost = !call_take(ctx, &e->call);
+#endif
 #pragma unroll
 	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
 		if (i >= shape.field_count)

@@ -425,7 +425,7 @@ struct net_device {
 };
 
 struct pt_regs {
-	unsigned long di, si, dx, cx, r8, r9, r10, ax;
+	unsigned long di, si, dx, cx, r8, r9, r10, ax, sp;
 };
 
 #pragma clang attribute pop

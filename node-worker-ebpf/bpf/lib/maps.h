@@ -200,6 +200,11 @@ struct moment {
 	__u32 pad;
 };
 
+/* What a function is called with, in the registers that carry arguments. */
+struct call {
+	__u64 words[LICTOR_SOURCE_RETURN];
+};
+
 enum path_status {
 	/* The walk found the path. */
 	PATH_OK,
@@ -238,14 +243,17 @@ struct event {
 	/* Of the socket, packet or socket address that a column or a field asks about; its LICTOR_FIELD_* status. */
 	struct lictor_endpoints endpoints;
 	__u32 endpoints_status;
-	__u32 pad2;
+	/* Nothing was kept of the call that ends. */
+	__u32 call_lost;
+	/* At the end of a function of a program: what it was called with, where that is asked for. */
+	struct call call;
 	/* What the process has else than when it began, for the column that asks. */
 	__u64 changes;
 	/* Over the values, for rate limits; 0 = not computed. */
 	__u64 values;
 	/* Columns whose value could not be read. */
 	__u32 unresolved;
-	/* Fields with steps of which one led nowhere. Bits of other fields mean nothing. */
+	/* Fields with steps of which one led nowhere, and arguments that were not kept. Bits of other fields mean nothing. */
 	__u32 unread;
 };
 

@@ -35,6 +35,7 @@ pub(super) fn program_name(attach: Attach) -> &'static str {
         // The kernel knows one type of program for all of them.
         Attach::Kprobe | Attach::Uprobe | Attach::Uretprobe => "lictor_kprobe",
         Attach::UprobeRegisters => "lictor_uprobe_registers",
+        Attach::UretprobeArguments => "lictor_uretprobe",
         Attach::Tracepoint => "lictor_tracepoint",
         Attach::RawTracepoint => "lictor_raw_tracepoint",
     }
@@ -66,6 +67,7 @@ impl Target {
             | Attach::RawTracepoint
             | Attach::Uprobe
             | Attach::Uretprobe
+            | Attach::UretprobeArguments
             | Attach::UprobeRegisters => return Ok(Self::default()),
         };
         match types.function_id(&function) {
@@ -113,7 +115,11 @@ pub(super) fn load_as<'a>(point: &'a HookPoint, target: &'a Target) -> LoadAs<'a
         Attach::FmodRet => (PROGRAM_TRACING, ATTACH_MODIFY_RETURN),
         Attach::Fentry => (PROGRAM_TRACING, ATTACH_FENTRY),
         Attach::Fexit => (PROGRAM_TRACING, ATTACH_FEXIT),
-        Attach::Kprobe | Attach::Uprobe | Attach::Uretprobe | Attach::UprobeRegisters => (PROGRAM_KPROBE, 0),
+        Attach::Kprobe
+        | Attach::Uprobe
+        | Attach::Uretprobe
+        | Attach::UretprobeArguments
+        | Attach::UprobeRegisters => (PROGRAM_KPROBE, 0),
         Attach::Tracepoint => (PROGRAM_TRACEPOINT, 0),
         Attach::RawTracepoint => (PROGRAM_RAW_TRACEPOINT, 0),
     };
@@ -127,14 +133,17 @@ pub(super) fn load_as<'a>(point: &'a HookPoint, target: &'a Target) -> LoadAs<'a
     }
 }
 
-/// Whether a program is attached behind the one that judges.
+/// Whether a program is attached beside the one that judges.
 pub(super) fn has_behind(point: &HookPoint) -> bool {
-    point.attach == Attach::LsmHash
+    matches!(point.attach, Attach::LsmHash | Attach::UretprobeArguments)
 }
 
-/// The program that is attached behind the one that judges, if the hook point has one: its name, and what it is loaded as.
+/// The program that is attached beside the one that judges, if the hook point has one: its name, and what it is loaded as.
 pub(super) fn behind<'a>(point: &'a HookPoint, target: &'a Target) -> Option<(&'static str, LoadAs<'a>)> {
-    if !has_behind(point) {
+    if point.attach == Attach::UretprobeArguments {
+        return Some(("lictor_uprobe_call", load_as(point, target)));
+    }
+    if point.attach != Attach::LsmHash {
         return None;
     }
     let name = if point.symbol.starts_with("bprm_") { "lictor_hash_program" } else { "lictor_hash_file" };
@@ -179,7 +188,25 @@ pub(super) fn attach(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<O
             None => program.try_clone_to_owned(),
         },
         Attach::Uprobe | Attach::UprobeRegisters => attach_uprobe(program, &point.symbol, false),
-        Attach::Uretprobe => attach_uprobe(program, &point.symbol, true),
+        Attach::Uretprobe | Attach::UretprobeArguments => attach_uprobe(program, &point.symbol, true),
+    }
+}
+
+/// Attaches the program of [`behind`].
+pub(super) fn attach_behind(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<OwnedFd> {
+    match point.attach {
+        Attach::UretprobeArguments => attach_uprobe(program, &point.symbol, false),
+        Attach::Lsm
+        | Attach::LsmHash
+        | Attach::FmodRet
+        | Attach::Fentry
+        | Attach::Fexit
+        | Attach::Kprobe
+        | Attach::Tracepoint
+        | Attach::RawTracepoint
+        | Attach::Uprobe
+        | Attach::Uretprobe
+        | Attach::UprobeRegisters => attach(program, point),
     }
 }
 

@@ -6,8 +6,9 @@ use super::maps::{SharedMaps, memory_bytes};
 use super::memory::{LiveWord, wait_for_programs};
 use super::object::{LoadAs, Template};
 use super::scopes::{Pods, SlotScopes, forget_remembered};
+use super::slot_maps::{SlotMaps, SlotSpecs};
 use super::slots::{MAX_PROGRAMS, ShapeEntry, SlotEntry, Slots};
-use super::sys::{self, MapSpec};
+use super::sys;
 use super::tables::FilledTables;
 use super::{Options, Types, counts, pins};
 use crate::port::{
@@ -38,7 +39,7 @@ pub(super) struct Attached {
     _link: OwnedFd,
     /// The same of the program behind it.
     _link_behind: Option<OwnedFd>,
-    programs: OwnedFd,
+    maps: SlotMaps,
     /// Programs by shape id.
     loaded: BTreeMap<u32, OwnedFd>,
     /// Shape ids that the prog array holds, by table slot.
@@ -53,7 +54,7 @@ pub struct Engine {
     pub(super) types: Arc<dyn Types>,
     pub(super) shared: SharedMaps,
     pub(super) templates: BTreeMap<String, Template>,
-    pub(super) programs_spec: MapSpec,
+    pub(super) slot_specs: SlotSpecs,
     pub(super) live: LiveWord,
     /// Of the hashes of paths in the tables.
     pub(super) path_key: PathKey,
@@ -93,11 +94,11 @@ impl Engine {
                     .map_err(|error| KernelError::new("open", path.display().to_string(), error))
             };
             let link = open(pins::link(&self.root, slot));
-            let programs = open(pins::programs(&self.root, slot));
+            let maps = SlotMaps::open(&self.root, slot, entry.point.attach);
             let behind = attach::has_behind(&entry.point)
                 .then(|| open(pins::link_behind(&self.root, slot)))
                 .transpose();
-            let (Ok(link), Ok(link_behind), Ok(programs)) = (link, behind, programs) else {
+            let (Ok(link), Ok(link_behind), Ok(maps)) = (link, behind, maps) else {
                 // Half made or half removed when its agent died: nothing judges by it.
                 pins::remove_slot(&self.root, slot);
                 self.slots.clear(slot)?;
@@ -108,7 +109,7 @@ impl Engine {
                 loaded.insert(shape.id, open(pins::program(&self.root, slot, shape.id))?);
             }
             let attached =
-                Attached { _link: link, _link_behind: link_behind, programs, loaded, in_array: [0; 2] };
+                Attached { _link: link, _link_behind: link_behind, maps, loaded, in_array: [0; 2] };
             self.attached.insert(slot, attached);
         }
         pins::remove_unknown_slots(&self.root, |slot| self.attached.contains_key(&slot));
@@ -134,11 +135,11 @@ impl Engine {
             return Ok(Placed { slot, shape: shape.id });
         }
         let id = self.slots.next_shape()?;
-        let programs = match self.attached.get(&slot) {
-            Some(attached) => attached.programs.try_clone().map_err(Self::fail("open", "prog array"))?,
-            None => self.create_programs(slot)?,
+        let maps = match self.attached.get(&slot) {
+            Some(attached) => attached.maps.try_clone().map_err(Self::fail("open", "maps of a slot"))?,
+            None => self.slot_specs.create(&self.root, slot, hook.point.attach)?,
         };
-        let program = self.load(hook, slot, id, &programs)?;
+        let program = self.load(hook, slot, id, &maps)?;
         pins::replace(program.as_fd(), &pins::program(&self.root, slot, id))?;
         let path_source = path_source(hook);
         let shape = ShapeEntry { id, digest, path_source };
@@ -153,12 +154,12 @@ impl Engine {
                 ApplyError::HookPoint { point: hook.point.clone(), reason: format!("cannot attach: {error}") }
             };
             // First: of a hook's programs, the kernel runs those first that were attached last.
-            let link_behind = self.attach_behind(hook, slot).map_err(|error| cannot(&error))?;
+            let link_behind = self.attach_behind(hook, slot, &maps).map_err(|error| cannot(&error))?;
             let link = attach::attach(program.as_fd(), &hook.point).map_err(|error| cannot(&error))?;
             pins::replace(link.as_fd(), &pins::link(&self.root, slot))?;
             let loaded = BTreeMap::from([(id, program)]);
             let attached =
-                Attached { _link: link, _link_behind: link_behind, programs, loaded, in_array: [0; 2] };
+                Attached { _link: link, _link_behind: link_behind, maps, loaded, in_array: [0; 2] };
             self.attached.insert(slot, attached);
             self.slots
                 .set(slot, SlotEntry { point: hook.point.clone(), attached: id, shapes: vec![shape] })?;
@@ -167,32 +168,30 @@ impl Engine {
     }
 
     /// Attaches the program behind the one that judges, where the hook point has one.
-    fn attach_behind(&self, hook: &HookPlan, slot: u16) -> Result<Option<OwnedFd>, ApplyError> {
+    fn attach_behind(
+        &self,
+        hook: &HookPlan,
+        slot: u16,
+        maps: &SlotMaps,
+    ) -> Result<Option<OwnedFd>, ApplyError> {
         let target = self.target(hook)?;
         let Some((name, load_as)) = attach::behind(&hook.point, &target) else {
             return Ok(None);
         };
-        let program = self.load_template(hook, name, &load_as, None, None)?;
-        let link = attach::attach(program.as_fd(), &hook.point)
+        let program = self.load_template(hook, name, &load_as, None, maps)?;
+        let link = attach::attach_behind(program.as_fd(), &hook.point)
             .map_err(Self::fail("attach", name))
             .map_err(ApplyError::from)?;
         pins::replace(link.as_fd(), &pins::link_behind(&self.root, slot))?;
         Ok(Some(link))
     }
 
-    fn create_programs(&self, slot: u16) -> Result<OwnedFd, KernelError> {
-        let map = sys::map_create("programs", &self.programs_spec, None)
-            .map_err(Self::fail("create map", "programs"))?;
-        pins::replace(map.as_fd(), &pins::programs(&self.root, slot))?;
-        Ok(map)
-    }
-
-    fn load(&self, hook: &HookPlan, slot: u16, id: u32, programs: &OwnedFd) -> Result<OwnedFd, ApplyError> {
+    fn load(&self, hook: &HookPlan, slot: u16, id: u32, maps: &SlotMaps) -> Result<OwnedFd, ApplyError> {
         let name = attach::program_name(hook.point.attach);
         let target = self.target(hook)?;
         let load_as = attach::load_as(&hook.point, &target);
         let shape = shape_constants(hook, slot, id);
-        self.load_template(hook, name, &load_as, Some(bytes_of(&shape)), Some(programs))
+        self.load_template(hook, name, &load_as, Some(bytes_of(&shape)), maps)
     }
 
     fn load_template(
@@ -201,14 +200,13 @@ impl Engine {
         name: &str,
         load_as: &LoadAs<'_>,
         shape: Option<&[u8]>,
-        programs: Option<&OwnedFd>,
+        maps: &SlotMaps,
     ) -> Result<OwnedFd, ApplyError> {
         let refuse = |reason: String| ApplyError::HookPoint { point: hook.point.clone(), reason };
         let template =
             self.templates.get(name).ok_or_else(|| refuse(format!("there is no program {name}")))?;
-        let programs = programs.map(AsRawFd::as_raw_fd);
         template
-            .load(load_as, shape, programs, self.options.count_stats)
+            .load(load_as, shape, Some(maps), self.options.count_stats)
             .map_err(|error| refuse(super::chain(&error)))
     }
 
@@ -306,7 +304,7 @@ impl Engine {
             }
             let Some(program) = attached.loaded.get(&at.shape) else { continue };
             let fd = program.as_raw_fd().to_ne_bytes();
-            sys::map_update(attached.programs.as_fd(), &table.to_ne_bytes(), &fd)
+            sys::map_update(attached.maps.programs.as_fd(), &table.to_ne_bytes(), &fd)
                 .map_err(|error| KernelError::new("set", "prog array", error))?;
             attached.in_array[table as usize] = at.shape;
         }
@@ -655,10 +653,11 @@ impl KernelPort for Engine {
         let programs: u64 = self
             .attached
             .values()
-            .flat_map(|attached| attached.loaded.values().chain([&attached.programs]))
+            .flat_map(|attached| attached.loaded.values())
             .map(|object| memory_bytes(object.as_fd()))
             .sum();
-        maps + tables + scopes + programs
+        let slots: u64 = self.attached.values().map(|attached| attached.maps.memory_bytes()).sum();
+        maps + tables + scopes + programs + slots
     }
 
     fn release(&mut self) -> Result<(), KernelError> {

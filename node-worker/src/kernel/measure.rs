@@ -25,6 +25,7 @@ pub fn attach_empty(types: &dyn Types, point: &HookPoint) -> Result<OwnedFd, Ope
         | Attach::RawTracepoint
         | Attach::Uprobe
         | Attach::Uretprobe
+        | Attach::UretprobeArguments
         | Attach::UprobeRegisters => {
             return Err(missing("find an empty program for").into());
         }

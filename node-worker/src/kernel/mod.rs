@@ -26,6 +26,7 @@ mod object;
 mod pins;
 mod ring;
 mod scopes;
+mod slot_maps;
 mod slots;
 mod specialise;
 mod storage;
@@ -43,8 +44,9 @@ use lictor_node_worker_ebpf::{LICTOR_ABI_VERSION, objects};
 use lictor_policy::plan::ModuleSite;
 use maps::SharedMaps;
 use memory::LiveWord;
-use object::{KernelObject, PROGRAMS_MAP, Template};
+use object::{KernelObject, Template};
 use sha2::{Digest, Sha256};
+use slot_maps::SlotSpecs;
 use slots::Slots;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -130,11 +132,12 @@ pub enum OpenError {
 }
 
 /// The objects, by name.
-const OBJECTS: [(&str, &[u8]); 10] = [
+const OBJECTS: [(&str, &[u8]); 11] = [
     ("lsm", objects::LSM),
     ("tracing", objects::TRACING),
     ("kprobe", objects::KPROBE),
     ("uprobe", objects::UPROBE),
+    ("uretprobe", objects::URETPROBE),
     ("tracepoint", objects::TRACEPOINT),
     ("raw_tracepoint", objects::RAW_TRACEPOINT),
     ("process", objects::PROCESS),
@@ -171,10 +174,7 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
     for object in &opened {
         declared.extend(object.maps());
     }
-    let programs_spec =
-        declared.remove(PROGRAMS_MAP).map(|declaration| declaration.spec).ok_or_else(|| {
-            KernelError::new("find map", PROGRAMS_MAP, counts::invalid("not declared".to_owned()))
-        })?;
+    let slot_specs = SlotSpecs::take(&mut declared)?;
     let shared = SharedMaps::open_or_create(&declared, &root, options.ring_bytes)?;
     let mut templates: BTreeMap<String, Template> = BTreeMap::new();
     for object in opened {
@@ -195,7 +195,7 @@ pub fn open(options: Options, types: Arc<dyn Types>) -> Result<(Engine, impl Rec
         types,
         shared,
         templates,
-        programs_spec,
+        slot_specs,
         live,
         path_key,
         slots,

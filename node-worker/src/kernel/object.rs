@@ -1,6 +1,7 @@
 //! BPF objects made ready for this kernel: relocated once, then loaded as often as hook points need them.
 
 use super::instruction::{INSTRUCTION_BYTES, LOAD_WIDE, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
+use super::slot_maps::{self, SlotMaps};
 use super::specialise::{Code, Constants, specialise};
 use super::sys::{self, MapSpec, ProgramSpec};
 use aya_obj::btf::{Btf, BtfFeatures};
@@ -14,16 +15,12 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-/// Descriptors that stand for maps which differ from one loaded program to the next; replaced in
-/// [`Template::load`]. No process has that many open files.
+/// Descriptor that stands for the constants, which differ from one loaded program to the next as the maps of hook slots
+/// do; replaced in [`Template::load`]. No process has that many open files.
 const RODATA_FD: RawFd = 0x7fff_0001;
-const PROGRAMS_FD: RawFd = 0x7fff_0002;
 
 /// Begins the names of data sections that are maps of one element, shared by all programs.
 const SHARED_DATA: &str = ".data.";
-
-/// The prog array that belongs to one hook slot.
-pub(super) const PROGRAMS_MAP: &str = "programs";
 
 /// Bytes of an entry of `func_info`.
 const FUNC_INFO_BYTES: usize = 8;
@@ -163,8 +160,8 @@ impl KernelObject {
             let in_map = matches!(map.section_kind(), EbpfSectionKind::BtfMaps | EbpfSectionKind::Data);
             let fd = if !in_map {
                 RODATA_FD
-            } else if name == PROGRAMS_MAP {
-                PROGRAMS_FD
+            } else if let Some(placeholder) = slot_maps::placeholder(name) {
+                placeholder
             } else {
                 maps.get(shared).ok_or_else(|| fail(format!("map {name} was not created")))?.as_raw_fd()
             };
@@ -271,20 +268,22 @@ pub(super) struct LoadAs<'a> {
 }
 
 impl Template {
-    /// Loads the program with `shape` (bytes of `struct lictor_shape`) as its constants and `programs` as its prog
-    /// array; both absent for programs that use neither.
+    /// Loads the program with `shape` (bytes of `struct lictor_shape`) as its constants and the maps of its hook slot;
+    /// both absent for programs that use neither.
     pub(super) fn load(
         &self,
         load_as: &LoadAs<'_>,
         shape: Option<&[u8]>,
-        programs: Option<RawFd>,
+        maps: Option<&SlotMaps>,
         count_stats: bool,
     ) -> Result<OwnedFd, ObjectError> {
         let constants = self.constants(shape);
         let Code { mut instructions, func_info } = self.code(shape, &constants, count_stats);
         let rodata = constant_map(&constants)?;
         replace_descriptor(&mut instructions, RODATA_FD, rodata.as_ref().map(AsRawFd::as_raw_fd));
-        replace_descriptor(&mut instructions, PROGRAMS_FD, programs);
+        for (placeholder, map) in maps.into_iter().flat_map(SlotMaps::descriptors) {
+            replace_descriptor(&mut instructions, placeholder, Some(map));
+        }
         let spec = ProgramSpec {
             name: &self.name,
             program_type: load_as.program_type,

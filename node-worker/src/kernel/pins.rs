@@ -16,8 +16,8 @@ pub(super) fn link_behind(root: &Path, slot: u16) -> PathBuf {
     root.join(format!("hook-{slot}-behind-link"))
 }
 
-pub(super) fn programs(root: &Path, slot: u16) -> PathBuf {
-    root.join(format!("hook-{slot}-programs"))
+pub(super) fn slot_map(root: &Path, slot: u16, name: &str) -> PathBuf {
+    root.join(format!("hook-{slot}-{name}"))
 }
 
 pub(super) fn program(root: &Path, slot: u16, shape: u32) -> PathBuf {

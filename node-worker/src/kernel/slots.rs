@@ -21,7 +21,7 @@ pub(super) const MAX_PROGRAMS: usize = 8;
 /// The last entry holds the counters.
 const COUNTERS: u32 = LICTOR_MAX_HOOKS;
 
-const ATTACHMENTS: [Attach; 11] = [
+const ATTACHMENTS: [Attach; 12] = [
     Attach::Lsm,
     Attach::FmodRet,
     Attach::Fentry,
@@ -33,6 +33,7 @@ const ATTACHMENTS: [Attach; 11] = [
     Attach::Uretprobe,
     Attach::LsmHash,
     Attach::UprobeRegisters,
+    Attach::UretprobeArguments,
 ];
 
 /// A program of one shape, loaded for a slot.

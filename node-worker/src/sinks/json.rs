@@ -233,7 +233,9 @@ impl EventWriter {
             Some(Attach::Tracepoint | Attach::RawTracepoint) => EventType::Tracepoint,
             Some(Attach::Fentry | Attach::Fexit | Attach::Kprobe) | None => EventType::Kprobe,
             // Nothing tells any more whether it was a probe that the program brought along.
-            Some(Attach::Uprobe | Attach::Uretprobe | Attach::UprobeRegisters) => EventType::Uprobe,
+            Some(
+                Attach::Uprobe | Attach::Uretprobe | Attach::UretprobeArguments | Attach::UprobeRegisters,
+            ) => EventType::Uprobe,
         };
         let fixed = &record.fixed;
         begin(out, kind);

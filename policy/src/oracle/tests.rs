@@ -125,7 +125,7 @@ fn place_of<'a>(point: &HookPoint, places: &'a [Place]) -> (&'a Place, Moment) {
         Attach::Tracepoint | Attach::RawTracepoint | Attach::Uprobe | Attach::UprobeRegisters => {
             (named(&point.symbol), Moment::Begin)
         }
-        Attach::Uretprobe => (named(&point.symbol), Moment::End),
+        Attach::Uretprobe | Attach::UretprobeArguments => (named(&point.symbol), Moment::End),
     }
 }
 

@@ -101,7 +101,7 @@ fn hook_plan(
     }
     let rule_count = members.iter().map(|member| member.hook.rules.len()).sum();
     let mut vectors = VectorSet::new(rule_count);
-    let columns = column_plans(members, &keys, &fields, &mut vectors, paths);
+    let columns = column_plans(point.attach, members, &keys, &fields, &mut vectors, paths);
     HookPlan {
         point: point.clone(),
         reason: reasons.into_iter().collect::<Vec<_>>().join("; "),
@@ -145,6 +145,7 @@ fn cached_path(attach: Attach, columns: &BTreeSet<ColumnKey>) -> Option<Field> {
         | Attach::RawTracepoint
         | Attach::Uprobe
         | Attach::Uretprobe
+        | Attach::UretprobeArguments
         | Attach::UprobeRegisters => None,
     }
 }
@@ -241,6 +242,7 @@ fn memo(
 }
 
 fn column_plans(
+    attach: Attach,
     members: &[Member],
     keys: &[ColumnKey],
     fields: &[Field],
@@ -276,7 +278,7 @@ fn column_plans(
                 kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => {
                     columns::substring(&asking, vectors)
                 }
-                kind::LICTOR_COLUMN_EXPRESSION => expression::column(&asking, vectors, fields),
+                kind::LICTOR_COLUMN_EXPRESSION => expression::column(&asking, vectors, fields, attach),
                 kind::LICTOR_COLUMN_SCOPE => columns::scope(&asking, vectors),
                 kind::LICTOR_COLUMN_PATH_PREFIX => columns::path(&asking, vectors, &paths.prefixes),
                 kind::LICTOR_COLUMN_PATH_SUFFIX => columns::path(&asking, vectors, &paths.suffixes),

@@ -4,7 +4,10 @@ use super::facts::{NodeFacts, Parameter, Signature, TypeClass};
 use super::fields::{Field, Reader, c_class};
 use super::refusal::Problem;
 use super::{Attach, EventKind, HookPoint, UserSite, module, user};
-use crate::model::{ABI_32, CALLS_32, FieldPath, FunctionPattern, Hook, HookTarget, MAPPING_HOOK, Predicate};
+use crate::model::{
+    ABI_32, ArgKind, ArgSource, CALLS_32, FieldPath, FunctionPattern, Hook, HookTarget, MAPPING_HOOK,
+    Predicate,
+};
 use crate::violation::nearest;
 use lictor_node_worker_ebpf as wire;
 
@@ -75,6 +78,8 @@ pub(super) struct Wants {
     pub(super) registers: bool,
     /// The hook is a call of the policy's enforcer.
     pub(super) enforcer: bool,
+    /// The hook shows or tests what the function is called with.
+    pub(super) arguments: bool,
     /// What only the end of the function can tell, if the rules need that: where that is written.
     pub(super) needs_end: Option<FieldPath>,
 }
@@ -97,6 +102,10 @@ impl Wants {
             hash: hook.rules.iter().any(|rule| rule.actions.hash),
             registers: hook.rules.iter().any(|rule| rule.actions.writes_registers()),
             enforcer: hook.is_enforcer(),
+            arguments: hook
+                .args
+                .iter()
+                .any(|arg| arg.source == ArgSource::Argument && arg.kind != ArgKind::Nop),
             on_return: hook.on_return || copied.is_some(),
             needs_end: tested.or(copied).or(late),
         }

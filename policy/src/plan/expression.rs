@@ -1,5 +1,6 @@
 //! Expressions: from those of policies to a column of a hook point.
 
+use super::Attach;
 use super::ColumnPlan;
 use super::ColumnTable;
 use super::asked::{Source, Tests};
@@ -42,7 +43,12 @@ impl ExpressionPlan {
 }
 
 /// An EXPRESSION column.
-pub(super) fn column(asking: &[Asking<'_>], vectors: &mut VectorSet, fields: &[Field]) -> ColumnPlan {
+pub(super) fn column(
+    asking: &[Asking<'_>],
+    vectors: &mut VectorSet,
+    fields: &[Field],
+    attach: Attach,
+) -> ColumnPlan {
     let mut rules: BTreeMap<&Code<Field>, [BTreeSet<usize>; 2]> = BTreeMap::new();
     for one in asking {
         for code in one.tests.iter().filter_map(|test| test.expression()) {
@@ -62,7 +68,7 @@ pub(super) fn column(asking: &[Asking<'_>], vectors: &mut VectorSet, fields: &[F
         vectors.number(&bits)
     };
     let expressions = rules.iter().map(|(code, [wanted, unresolved])| {
-        let behind = code.values().into_iter().filter(|field| field.has_steps());
+        let behind = code.values().into_iter().filter(|field| field.may_be_unread(attach));
         ExpressionPlan {
             wanted: vector_of(wanted),
             unresolved: vector_of(unresolved),

@@ -114,6 +114,8 @@ pub enum UserProblem {
     Unreadable(String),
     /// The file has no such place; the names of the nearest.
     NoPlace(Vec<String>),
+    /// The end of a function of a Go program: it moves its stack, and finds there a return address that is not its own.
+    MovesStack,
 }
 
 /// The way from a pointer to a value.

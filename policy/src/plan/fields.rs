@@ -1,5 +1,6 @@
 //! Which value of a hook point an argument of a policy means, and how it is read.
 
+use super::Attach;
 use super::facts::{Parameter, Signature, TracepointField, TypeClass};
 use super::kinds::{certain_kind, is_id, record_text};
 use super::probe::{Operand, ProbeArgument};
@@ -55,6 +56,11 @@ impl Field {
     /// Whether the value is somewhere behind its source.
     pub(super) fn has_steps(self) -> bool {
         self.steps.count() != 0
+    }
+
+    /// Whether there may be nothing to read it from: on the way to it, or of a call whose arguments were not kept.
+    pub(super) fn may_be_unread(self, attach: Attach) -> bool {
+        self.has_steps() || attach.keeps_calls() && u32::from(self.source) < wire::LICTOR_SOURCE_RETURN
     }
 
     /// The number of a system call, in an argument of a function that is called with it.

@@ -182,6 +182,8 @@ pub enum Attach {
     Uprobe,
     /// The end of a function of a program or library.
     Uretprobe,
+    /// The same, with a program at the function's beginning that keeps what it is called with.
+    UretprobeArguments,
     /// BPF LSM program, with one behind it that computes the hash of the file in question.
     LsmHash,
     /// A place in a program or library where registers are written. Kernels load it as another kind of program, which
@@ -202,6 +204,7 @@ impl Attach {
             Self::RawTracepoint => "raw_tracepoint",
             Self::Uprobe => "uprobe",
             Self::Uretprobe => "uretprobe",
+            Self::UretprobeArguments => "uretprobe+arguments",
             Self::LsmHash => "lsm+hash",
             Self::UprobeRegisters => "uprobe_registers",
         }
@@ -221,12 +224,18 @@ impl Attach {
             Self::Uretprobe => 9,
             Self::LsmHash => 10,
             Self::UprobeRegisters => 11,
+            Self::UretprobeArguments => 13,
         }
     }
 
     /// Whether what it attaches to is in a program or library.
     pub fn is_in_user_space(self) -> bool {
-        matches!(self, Self::Uprobe | Self::Uretprobe | Self::UprobeRegisters)
+        matches!(self, Self::Uprobe | Self::Uretprobe | Self::UretprobeArguments | Self::UprobeRegisters)
+    }
+
+    /// Whether what a function is called with is kept until it ends.
+    pub fn keeps_calls(self) -> bool {
+        self == Self::UretprobeArguments
     }
 
     /// Whether a program attached like this can deny the operation.

@@ -116,6 +116,9 @@ pub(super) fn sites(
             (Attach::UprobeRegisters, EventKind::Uprobe)
         }
         UserPlace::Function { at_end: false, .. } => (Attach::Uprobe, EventKind::Uprobe),
+        UserPlace::Function { at_end: true, .. } if wants.arguments => {
+            (Attach::UretprobeArguments, EventKind::Uprobe)
+        }
         UserPlace::Function { at_end: true, .. } => (Attach::Uretprobe, EventKind::Uprobe),
         UserPlace::Probe { .. } => (Attach::Uprobe, EventKind::Usdt),
     };
@@ -177,7 +180,9 @@ pub(super) fn recognise(
             Err(UserProblem::Unreadable(why)) => {
                 return Recognised::Other(Problem::new(format!("the file `{path}`, which {why}"), A_PROGRAM));
             }
-            Err(UserProblem::Untold | UserProblem::NoFile | UserProblem::NoPlace(_)) => {
+            Err(
+                UserProblem::Untold | UserProblem::NoFile | UserProblem::NoPlace(_) | UserProblem::MovesStack,
+            ) => {
                 return Recognised::Unknown;
             }
         }
@@ -220,6 +225,11 @@ pub(super) fn missing(path: &str, place: &UserPlace, problem: UserProblem) -> Pr
         UserProblem::NoFile => Problem::missing(format!("the file `{path}`"), "files of the node")
             .hint("paths are those of the node, not of a container"),
         UserProblem::Unreadable(why) => Problem::new(format!("the file `{path}`, which {why}"), A_PROGRAM),
+        UserProblem::MovesStack => Problem::new(
+            format!("the end of `{place}`, a Go function of the file `{path}`"),
+            "the beginnings of Go functions: Go moves stacks, and a program whose return addresses are others crashes",
+        )
+        .hint("leave out `return: true`"),
         UserProblem::NoPlace(near) => {
             let allowed = match place {
                 UserPlace::Function { name: FunctionName::Symbol { .. }, .. } => {

@@ -70,9 +70,13 @@ pub(super) fn argument(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
     if spec.return_copy && kind != ArgKind::CharBuf {
         let found = "`returnCopy` on a type that is not read at the end";
         report.refuse(&at.member("returnCopy"), found, "char_buf only");
-    } else if spec.return_copy && !matches!(origin, Origin::Function | Origin::Syscall) {
+    } else if spec.return_copy && !matches!(origin, Origin::Function | Origin::Syscall | Origin::Program) {
         let found = "`returnCopy` where nothing returns";
-        report.refuse(&at.member("returnCopy"), found, "kprobes: the buffer is read when the function ends");
+        report.refuse(
+            &at.member("returnCopy"),
+            found,
+            "kprobes and uprobes: the buffer is read when the function ends",
+        );
     }
     if spec.source.is_some() {
         let hint = "write the entry under the hook's `data`";

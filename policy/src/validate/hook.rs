@@ -187,16 +187,7 @@ pub(super) fn uprobe(
 ) -> Vec<Option<Hook>> {
     let versions = user::versions(spec, at, report);
     let targets = user::functions(spec, &versions, at, report);
-    if spec.on_return && !spec.args.is_empty() {
-        let hint = "give the beginning of the function a hook of its own";
-        let found = "arguments besides `return: true`";
-        report.refuse_with(
-            &at.member("args"),
-            found,
-            "`returnArg`: at its end a call's registers are gone",
-            hint,
-        );
-    }
+    let at_end = user::at_end(spec);
     let parts = Parts {
         target: targets.first().cloned(),
         args: &spec.args,
@@ -204,7 +195,7 @@ pub(super) fn uprobe(
         return_arg: return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Program, at, report),
         on_return: spec.on_return,
         origin: Origin::Program,
-        abilities: Abilities { registers: !spec.on_return, ..IN_PROGRAMS },
+        abilities: Abilities { registers: !at_end, ..IN_PROGRAMS },
         shared,
         selectors: &spec.selectors,
         message: spec.message.as_deref(),

@@ -58,13 +58,21 @@ pub(super) fn functions(
         }
     }
     twice(&names, &at.member(kind), report);
+    if at_end(spec) {
+        within(&names, &at.member(kind), report);
+    }
     let Some(path) = path else { return Vec::new() };
-    let at_end = spec.on_return;
+    let at_end = at_end(spec);
     let target = |(name, ref_counter): (Option<FunctionName>, u32)| {
         let place = UserPlace::Function { name: name?, ref_counter, at_end };
         Some(HookTarget::User { path: path.clone(), place, versions: versions.clone() })
     };
     names.into_iter().zip(counters).filter_map(target).collect()
+}
+
+/// Whether a hook's event is the end of its functions: something is asked for that is known only then.
+pub(super) fn at_end(spec: &UprobeSpec) -> bool {
+    spec.on_return || spec.args.iter().any(|arg| arg.return_copy)
 }
 
 /// The versions of the file that an uprobe is meant for.
@@ -123,6 +131,17 @@ fn twice(names: &[Option<FunctionName>], at: &FieldPath, report: &mut Report) {
     for (place, name) in names.iter().enumerate() {
         if name.is_some() && names[..place].contains(name) {
             report.refuse(&at.index(place), "a place a second time", "each place once");
+        }
+    }
+}
+
+/// The end of a function is found by what its beginning has on the stack; further on, something else stands there.
+fn within(names: &[Option<FunctionName>], at: &FieldPath, report: &mut Report) {
+    for (place, name) in names.iter().enumerate() {
+        if let Some(named @ FunctionName::Symbol { name, plus: 1.. }) = name {
+            let found = format!("`{named}`, a place within a function, and `return: true` or `returnCopy`");
+            let allowed = format!("the beginning of the function, `{name}`: the program would crash");
+            report.refuse(&at.index(place), found, allowed);
         }
     }
 }

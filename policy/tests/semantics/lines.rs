@@ -12,7 +12,7 @@ pub(super) enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-pub(super) const LINES: [(&str, &str, Answer); 87] = [
+pub(super) const LINES: [(&str, &str, Answer); 90] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -530,6 +530,12 @@ pub(super) const LINES: [(&str, &str, Answer); 87] = [
         ),
     ),
     ("actions", "two hooks of one place", Cases("actions", &["two hooks of one place"])),
+    (
+        "hooks",
+        "uprobes: `args` beside `return: true`, one event at the function's end",
+        Test("e2e/src/workloads/programs.sh", "on_program uprobe-both"),
+    ),
+    ("hooks", "uprobes: `returnCopy`", Test("e2e/src/workloads/programs.sh", "on_program uprobe-filled")),
     ("actions", "stack traces", Test("e2e/src/workloads/programs.sh", "policy stacks-raw-tracepoint")),
     ("actions", "`imaHash` at LSM hooks", Test("e2e/src/workloads/hashes.sh", "hash-of-a-file")),
     (

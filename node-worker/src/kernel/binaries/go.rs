@@ -2,8 +2,9 @@
 
 use super::pclntab::{Function, Table};
 use super::{Elf, RELATIVE, offset_of};
-use object::read::elf::SectionHeader as _;
-use object::{Object as _, ObjectSection as _, ReadRef as _, elf};
+use object::read::elf::{ElfSection64, SectionHeader as _};
+use object::{Endianness, Object as _, ObjectSection as _, ReadCache, ReadRef as _, elf};
+use std::fs::File;
 
 /// Largest table that is read, bytes: those of the largest programs have some 60 MiB.
 const TABLE_BYTES_MAX: u64 = 256 << 20;
@@ -22,9 +23,20 @@ pub(super) fn functions<'a>(elf: &Elf<'a>) -> impl Iterator<Item = Function<'a>>
     table(elf).into_iter().flat_map(|(table, text)| table.functions(text))
 }
 
+/// Whether a Go function is at an address, as far as can be told: anything in a Go program that does not tell where its
+/// functions are may be one.
+pub(super) fn has_function_at(elf: &Elf<'_>, address: u64) -> bool {
+    let Some((table, text)) = table(elf) else { return section(elf).is_some() };
+    table.functions(text).any(|one| (one.address..one.address.saturating_add(one.bytes)).contains(&address))
+}
+
+fn section<'a, 'b>(elf: &'b Elf<'a>) -> Option<ElfSection64<'a, 'b, Endianness, &'a ReadCache<File>>> {
+    TABLE_SECTIONS.iter().find_map(|name| elf.section_by_name(name))
+}
+
 /// A program's table, and where its functions begin.
 fn table<'a>(elf: &Elf<'a>) -> Option<(Table<'a>, u64)> {
-    let section = TABLE_SECTIONS.iter().find_map(|name| elf.section_by_name(name))?;
+    let section = section(elf)?;
     if section.size() > TABLE_BYTES_MAX {
         return None;
     }
@@ -59,7 +71,7 @@ fn relocated(elf: &Elf<'_>, address: u64) -> Option<u64> {
         let (table, _) = section.elf_section_header().rela(endian, elf.data()).ok()??;
         Some(table)
     });
-    let is_it = |entry: &&elf::Rela64<object::Endianness>| {
+    let is_it = |entry: &&elf::Rela64<Endianness>| {
         entry.r_offset.get(endian) == address && entry.r_type(endian, false) == RELATIVE
     };
     tables.flatten().find(is_it).map(|entry| entry.r_addend.get(endian).cast_unsigned())
@@ -70,7 +82,7 @@ mod tests {
     use super::super::pclntab::tests::table;
     use super::super::{Binaries, FoundPlace, UserProblem};
     use super::*;
-    use lictor_policy::model::UserPlace;
+    use lictor_policy::model::{FunctionName, UserPlace};
 
     /// Where the made-up program's code is.
     const CODE: u64 = 0x40_1000;
@@ -116,10 +128,30 @@ mod tests {
     }
 
     fn places(file: Vec<u8>, name: &str) -> Result<Vec<u64>, UserProblem> {
+        found(file, &UserPlace::function(name))
+    }
+
+    fn found(file: Vec<u8>, place: &UserPlace) -> Result<Vec<u64>, UserProblem> {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("program"), file).unwrap();
-        let found = Binaries::new(root.path()).places("/program", &UserPlace::function(name))?;
+        let found = Binaries::new(root.path()).places("/program", place)?;
         Ok(found.iter().map(|FoundPlace { site, .. }| site.offset).collect())
+    }
+
+    #[test]
+    fn nothing_is_hooked_at_the_end_of_a_go_function() {
+        let end = |file: &[u8], offset| {
+            let name = FunctionName::Offset(offset);
+            found(file.to_vec(), &UserPlace::Function { name, ref_counter: 0, at_end: true })
+        };
+        let file = program(&[(TABLE_SECTIONS[0], elf::SHT_PROGBITS, pclntab(CODE))]);
+        assert_eq!(end(&file, 0x1000), Err(UserProblem::MovesStack));
+        assert_eq!(end(&file, 0x101f), Err(UserProblem::MovesStack));
+        assert_eq!(end(&file, 0x1020), Ok(vec![0x1020]), "a function in C of the same program");
+        let untold = program(&[(TABLE_SECTIONS[0], elf::SHT_PROGBITS, pclntab(0))]);
+        assert_eq!(end(&untold, 0x1020), Err(UserProblem::MovesStack), "it may be one");
+        let other = program(&[]);
+        assert_eq!(end(&other, 0x1000), Ok(vec![0x1000]));
     }
 
     fn pclntab(text: u64) -> Vec<u8> {

@@ -161,8 +161,12 @@ fn read(file: File, path: &str, identity: FileIdentity, place: &UserPlace) -> An
         file: identity,
     };
     match place {
-        UserPlace::Function { name, ref_counter, .. } => {
+        UserPlace::Function { name, ref_counter, at_end } => {
             let offsets = offsets(&elf, name)?;
+            let mut addresses = offsets.iter().filter_map(|offset| address_of(&elf, *offset));
+            if *at_end && addresses.any(|address| go::has_function_at(&elf, address)) {
+                return Err(UserProblem::MovesStack);
+            }
             let found = |offset| {
                 let address = address_of(&elf, offset)?;
                 Some(FoundPlace { site: site(offset, *ref_counter), address, arguments: String::new() })

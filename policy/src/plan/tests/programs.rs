@@ -179,6 +179,44 @@ fn data_are_compared_and_shown_beside_the_arguments() {
     assert_eq!((hook.groups[0].args.len(), hook.groups[0].data.len(), hook.columns.len()), (1, 1, 2));
 }
 
+/// The one hook point of a policy with this uprobe at `run`.
+fn at_run(more: &str) -> HookPlan {
+    let spec = format!("  uprobes:\n  - path: /bin/program\n    symbols: [run]\n{more}");
+    let compiled = compile(&[policy("p", &spec)], &facts());
+    assert_eq!(compiled.refusals, []);
+    compiled.plan.hooks[0].clone()
+}
+
+#[test]
+fn arguments_at_the_end_of_a_function_are_kept_from_its_beginning() {
+    let at_end = "    return: true\n    returnArg: {index: 0, type: int}\n";
+    assert_eq!(at_run("").point.attach, Attach::Uprobe);
+    assert_eq!(at_run(at_end).point.attach, Attach::Uretprobe, "nothing has to be kept");
+    let registers = format!("{at_end}    data: [{{index: 0, type: int, source: pt_regs, resolve: rax}}]\n");
+    assert_eq!(at_run(&registers).point.attach, Attach::Uretprobe, "registers are those of the end");
+    let both = at_run(&format!("{at_end}    args: [{{index: 1, type: int}}, {{index: 0, type: string}}]\n"));
+    assert_eq!(both.point.to_string(), "uretprobe+arguments//bin/program:0x1000");
+    let sources: Vec<u32> = both.shape.fields.iter().map(|field| field.source.into()).collect();
+    assert_eq!(sources, [0, 1, wire::LICTOR_SOURCE_RETURN]);
+    let copied = at_run("    args: [{index: 1, type: char_buf, sizeArgIndex: 3, returnCopy: true}]\n");
+    assert_eq!(copied.point.attach, Attach::UretprobeArguments, "a copy is made at the end");
+    assert_eq!(u32::from(copied.shape.fields[0].flags), wire::LICTOR_FIELD_RETURN_COPY);
+}
+
+#[test]
+fn an_expression_over_an_argument_that_was_not_kept_is_unresolved() {
+    let spec = "    return: true
+    returnArg: {index: 0, type: int}
+    args: [{index: 0, type: int}, {index: 1, type: int}]
+    selectors: [{matchArgs: [{args: [0, 1], operator: CelExpr, values: [arg0 == arg1]}]}]
+";
+    let ColumnTable::Expression(expressions) = &at_run(spec).columns[0].table else { panic!("none") };
+    assert_eq!(expressions[0].unread, 0b11);
+    let at_begin = spec.replacen("    return: true\n    returnArg: {index: 0, type: int}\n", "", 1);
+    let ColumnTable::Expression(expressions) = &at_run(&at_begin).columns[0].table else { panic!("none") };
+    assert_eq!(expressions[0].unread, 0);
+}
+
 /// An uprobe at the made-up program that does this.
 fn overriding(place: &str, action: &str) -> String {
     format!(
