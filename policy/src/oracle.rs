@@ -230,13 +230,13 @@ fn judge_hook(
 /// Whether an event that `hook` sees is a call of the policy's enforcer at the same moment, so that what is left then is
 /// carried out at once.
 fn is_call(policy: &Policy, hook: &Hook, event: &Event) -> bool {
-    policy.hooks.iter().filter(|call| call.is_enforcer()).any(|call| match call.target {
-        HookTarget::Syscalls => hook.target.enters_syscall() && event.moment == Moment::Begin,
-        _ => {
-            hook.target != HookTarget::Syscalls
-                && same_place(&call.target, &event.target)
-                && moment(call, event) == event.moment
+    policy.hooks.iter().filter(|call| call.is_enforcer()).any(|call| {
+        if call.target == HookTarget::Syscalls {
+            return hook.target.enters_syscall() && event.moment == Moment::Begin;
         }
+        hook.target != HookTarget::Syscalls
+            && same_place(&call.target, &event.target)
+            && moment(call, event) == event.moment
     })
 }
 

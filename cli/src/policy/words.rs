@@ -131,7 +131,7 @@ pub(super) fn lookup(shape: lictor_column_shape) -> String {
         _ => "unknown".to_owned(),
     };
     let how = match u32::from(shape.kind) {
-        column::LICTOR_COLUMN_NUMBER => "by number",
+        column::LICTOR_COLUMN_NUMBER | column::LICTOR_COLUMN_NOTIFICATIONS => "by number",
         column::LICTOR_COLUMN_MASK => "by bit",
         column::LICTOR_COLUMN_ANCESTORS => "with its ancestors",
         column::LICTOR_COLUMN_LINEAGE => "by whole path",
@@ -139,7 +139,6 @@ pub(super) fn lookup(shape: lictor_column_shape) -> String {
         column::LICTOR_COLUMN_PATH_SUFFIX | column::LICTOR_COLUMN_TEXT_SUFFIX => "by end",
         column::LICTOR_COLUMN_SUBSTRING => "by what is in it",
         column::LICTOR_COLUMN_SUBSTRING_ANY_CASE => "by what is in it, in capitals or not",
-        column::LICTOR_COLUMN_NOTIFICATIONS => "by number",
         column::LICTOR_COLUMN_EXPRESSION => "by expressions",
         column::LICTOR_COLUMN_SCOPE => "by the policies that select its pod",
         _ => "unknown",

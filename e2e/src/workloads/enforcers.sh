@@ -34,30 +34,22 @@ policy ntf-kill <<-END
 	      matchActions: [{action: NotifyEnforcer, argSig: 9}]
 END
 
-# Prints what comes of each directory that a program makes and removes after an alarm.
-after_alarm() { perl -e '
-	$| = 1;
-	$SIG{USR1} = sub { print "signal\n" };
-	sub said { print shift, ": ", shift() ? "done" : $!, "\n" }
-	syscall 37, $_ for split ",", shift;
-	'"$2" $1; }
-made() { printf '%s\n' "$@"; }
+after_alarm() { perl /lab/alarm.pl "$@"; }
+lines() { printf '%s\n' "$@"; }
 enforcers() {
+	local denied='mkdir: Permission denied' passed='mkdir: done' of=$W/ntf
 	cp /usr/bin/perl $W/bin/duping
-	mkdir -p $W/ntf
-	expect ntf-deny-denies-once "$(made 'one: Permission denied' 'two: done')" \
-		after_alarm 4001 "said one => mkdir '$W/ntf/deny'; said two => mkdir '$W/ntf/deny'"
-	expect ntf-both-do "$(made signal 'one: No such file or directory')" after_alarm 4003 "said one => mkdir '$W/ntf/both'"
-	expect ntf-clean-passes 'one: done' after_alarm 4004,4005 "said one => mkdir '$W/ntf/clean'"
-	expect ntf-monitor-passes 'one: done' after_alarm 4006 "said one => mkdir '$W/ntf/monitor'"
+	mkdir -p $of
+	expect ntf-deny-denies-once "$(lines "$denied" "$passed")" after_alarm 4001 mkdir:$of/deny mkdir:$of/deny
+	expect ntf-both-do "$(lines signal 'mkdir: No such file or directory')" after_alarm 4003 mkdir:$of/both
+	expect ntf-clean-passes "$passed" after_alarm 4004,4005 mkdir:$of/clean
+	expect ntf-monitor-passes "$passed" after_alarm 4006 mkdir:$of/monitor
 	expect ntf-monitor-is-counted 1 metric 'lictor_policy_monitored_total{policy="ntf-monitor",mode="monitor"}'
-	expect ntf-others-are-apart "$(made 'two: Operation not permitted' 'two: done' 'one: Permission denied')" \
-		after_alarm 4007 "mkdir '$W/ntf/other' unless fork or exit; wait;
-			said two => rmdir '$W/ntf/other'; said two => rmdir '$W/ntf/other'; said one => mkdir '$W/ntf/other'"
-	expect ntf-is-of-a-thread "$(made 'child: done' 'parent: Permission denied')" \
-		after_alarm 4008 "unless (fork) { said child => mkdir '$W/ntf/child'; exit } wait; said parent => mkdir '$W/ntf/parent'"
-	expect ntf-here-signals signal after_alarm 4009 ''
-	expect ntf-every-signals signal after_alarm 4010 ''
+	expect ntf-others-are-apart "$(lines "$passed" 'rmdir: Operation not permitted' 'rmdir: done' "$denied")" \
+		after_alarm 4007 child-mkdir:$of/other rmdir:$of/other rmdir:$of/other mkdir:$of/other
+	expect ntf-is-of-a-thread "$(lines "$passed" "$denied")" after_alarm 4008 child-mkdir:$of/child mkdir:$of/parent
+	expect ntf-here-signals signal after_alarm 4009
+	expect ntf-every-signals signal after_alarm 4010
 	expect ntf-kill-kills 137 status_of $W/bin/duping -e 'syscall 33, 1, 9'
 	expect ntf-kill-passes-others 0 status_of perl -e 'syscall 33, 1, 9'
 	expect ntf-denials-are-counted 1 metric 'lictor_policy_denied_total{policy="ntf-deny",mode="enforce"}'

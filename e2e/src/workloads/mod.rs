@@ -94,6 +94,7 @@ pub(crate) fn lab(context: &LabContext, options: Options) -> Lab {
         .text("/lab/terminal.pl", 0o644, include_str!("terminal.pl"))
         .text("/lab/long.pl", 0o644, include_str!("long.pl"))
         .text("/lab/capset.pl", 0o644, include_str!("capset.pl"))
+        .text("/lab/alarm.pl", 0o644, include_str!("alarm.pl"))
         .text("/lab/unix.pl", 0o644, include_str!("unix.pl"))
 }
 

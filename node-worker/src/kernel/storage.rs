@@ -19,7 +19,7 @@ pub(super) fn types(spec: &MapSpec) -> Option<Vec<u8>> {
     /// Each name is told by where it begins among these.
     const NAMES: &[u8; 8] = b"\0number\0";
     const INT_BYTES: u32 = 4;
-    if spec.key_size != INT_BYTES || spec.value_size % INT_BYTES != 0 {
+    if spec.key_size != INT_BYTES || !spec.value_size.is_multiple_of(INT_BYTES) {
         return None;
     }
     let integer = [1, KIND_INT, INT_BYTES, 8 * INT_BYTES];

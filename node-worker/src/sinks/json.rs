@@ -669,9 +669,12 @@ fn push_verdict(out: &mut Vec<u8>, event: &FiredGroup<'_>) {
     text::push_unsigned(out, u64::from(fixed.head.revision));
     out.extend_from_slice(b",\"rule\":\"");
     text::push_escaped(out, event.group.at.as_str().as_bytes());
-    out.extend_from_slice(b".selectors[");
-    text::push_unsigned(out, u64::from(event.rule.selector));
-    out.extend_from_slice(b"]\"");
+    if flags & wire::LICTOR_RULE_CONSUME == 0 {
+        out.extend_from_slice(b".selectors[");
+        text::push_unsigned(out, u64::from(event.rule.selector));
+        out.push(b']');
+    }
+    out.push(b'"');
     if let Some(label) = &event.rule.label {
         push_text_member(out, "rule_label", label.as_bytes());
     }

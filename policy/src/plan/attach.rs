@@ -67,6 +67,7 @@ pub(super) enum Strongest {
 
 /// What a hook's rules want from its attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "any of them can go with any other")]
 pub(super) struct Wants {
     /// The strongest action of its rules.
     pub(super) action: Strongest,

@@ -217,7 +217,6 @@ fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
         let hint = "it has no effect here: it belongs to `Override`";
         report.warn(&at.member(name), format!("`{name}` of `{:?}`", spec.action), hint);
     }
-    const SOCKETS: &[ActionName] = &[ActionName::TrackSock, ActionName::UntrackSock];
     let given: [(&str, bool, &[ActionName]); 7] = [
         ("argError", spec.arg_error.is_some(), &[ActionName::Override, ActionName::NotifyEnforcer]),
         ("argSig", spec.arg_sig.is_some(), &[ActionName::Signal, ActionName::NotifyEnforcer]),
@@ -225,7 +224,7 @@ fn arguments(spec: &ActionSpec, at: &FieldPath, report: &mut Report) {
         ("argFqdn", spec.arg_fqdn.is_some(), &[ActionName::DnsLookup]),
         ("argIndex", spec.arg_index.is_some(), &[ActionName::Set]),
         ("argValue", spec.arg_value.is_some(), &[ActionName::Set]),
-        ("argSock", spec.arg_sock.is_some(), SOCKETS),
+        ("argSock", spec.arg_sock.is_some(), &[ActionName::TrackSock, ActionName::UntrackSock]),
     ];
     for (name, given, owners) in given {
         if given && !owners.contains(&spec.action) {

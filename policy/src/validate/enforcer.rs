@@ -141,6 +141,6 @@ fn rule(enforcement: Enforcement, post: bool, at: &FieldPath) -> Rule {
         (None, Some(SIGKILL)) => ShownAction::Sigkill,
         (None, _) => ShownAction::Signal,
     };
-    let actions = Actions { post, deny, signal, shown, ..Actions::default() };
+    let actions = Actions { post, signal, deny, shown, ..Actions::default() };
     Rule { at: at.clone(), label: None, predicates: vec![Predicate::Notified(enforcement)], actions }
 }
