@@ -96,10 +96,10 @@ pub(super) fn hooks(calls: Vec<Call>, notifying: &[Hook], at: &FieldPath, report
     if calls.is_empty() {
         return Vec::new();
     }
-    let rules = notifying.iter().flat_map(|hook| &hook.rules);
-    let rules = rules.filter(|rule| rule.actions.enforcement().is_some());
+    let all = notifying.iter().flat_map(|hook| &hook.rules).map(|rule| &rule.actions);
+    let notifies: Vec<&Actions> = all.filter(|actions| actions.enforcement().is_some()).collect();
     let enforcements: BTreeSet<Enforcement> =
-        rules.clone().filter_map(|rule| rule.actions.enforcement()).collect();
+        notifies.iter().filter_map(|actions| actions.enforcement()).collect();
     let at = at.member("enforcers").index(0);
     if enforcements.is_empty() {
         report.warn(
@@ -114,7 +114,7 @@ pub(super) fn hooks(calls: Vec<Call>, notifying: &[Hook], at: &FieldPath, report
         return Vec::new();
     }
     // Who wants to hear nothing of the cause wants to hear nothing of what comes of it.
-    let post = { rules }.any(|rule| rule.actions.post);
+    let post = notifies.iter().any(|actions| actions.post);
     let hook = |(target, at): Call| {
         let rules = enforcements.iter().map(|enforcement| rule(*enforcement, post, &at));
         let rules: Vec<Rule> = rules.collect();
