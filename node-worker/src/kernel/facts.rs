@@ -6,7 +6,8 @@ use lictor_policy::btf::{Btf, BtfError};
 use lictor_policy::format::parse_format;
 use lictor_policy::model::{DigestKind, FunctionPattern, MemberPath, Namespace, UserPlace};
 use lictor_policy::plan::{
-    FoundDigest, FoundPlace, NoWay, NodeFacts, Signature, Symbols, TracepointField, UserProblem, Way,
+    FoundDigest, FoundPlace, NoWay, NodeFacts, ProgramTypes, Signature, Symbols, TracepointField,
+    UserProblem, Way,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -369,6 +370,10 @@ impl Symbols for SystemSymbols {
 
     fn file_digest(&self, path: &str, kind: DigestKind) -> Result<FoundDigest, UserProblem> {
         self.binaries.digest(path, kind)
+    }
+
+    fn program_types(&self, path: &str) -> Result<ProgramTypes, UserProblem> {
+        self.binaries.types(path)
     }
 
     fn raw_tracepoint(&self, event: &str) -> Option<Signature> {

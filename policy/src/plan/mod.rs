@@ -74,6 +74,7 @@ mod numbers;
 mod place;
 mod probe;
 mod process;
+mod program;
 mod reach;
 mod refusal;
 mod scope;
@@ -96,6 +97,7 @@ pub use facts::{
     Way, automatic_kind,
 };
 pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
+pub use program::ProgramTypes;
 pub use refusal::Refusal;
 pub use scope::{ScopeSet, scope_entry};
 pub use user::{AskedFiles, FileIdentity, FoundDigest, FoundPlace, UserSite};

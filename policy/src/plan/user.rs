@@ -3,6 +3,7 @@
 use super::attach::{Site, Strongest, Wants};
 use super::facts::{NodeFacts, Symbols, UserProblem};
 use super::fields::Reader;
+use super::program::AskedTypes;
 use super::refusal::Problem;
 use super::{Attach, EventKind, HookPoint, probe, writes};
 use crate::model::{DigestKind, FileDigest, FunctionName, UserPlace};
@@ -51,30 +52,34 @@ pub struct FoundDigest {
 pub struct AskedFiles {
     places: BTreeMap<(String, UserPlace), Result<Vec<FoundPlace>, UserProblem>>,
     digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
+    types: AskedTypes,
 }
 
 impl AskedFiles {
     pub(super) fn ask<'a>(
         places: impl Iterator<Item = (&'a str, &'a UserPlace)>,
         digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
+        types: AskedTypes,
         symbols: &dyn Symbols,
     ) -> Self {
         let answer = |(path, place): (&str, &UserPlace)| {
             ((path.to_owned(), place.clone()), symbols.user_places(path, place))
         };
-        Self { places: places.map(answer).collect(), digests }
+        Self { places: places.map(answer).collect(), digests, types }
     }
 
     /// Adds what was asked elsewhere.
     pub fn add(&mut self, other: &Self) {
         self.places.extend(other.places.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
         self.digests.extend(other.digests.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
+        self.types.extend(other.types.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
     }
 
     /// Whether some answer is another one by now: a file is there, or gone, or replaced, or has another content.
     pub fn have_changed(&self, symbols: &dyn Symbols) -> bool {
         self.places.iter().any(|((path, place), answer)| symbols.user_places(path, place) != *answer)
             || self.digests.iter().any(|((path, kind), answer)| symbols.file_digest(path, *kind) != *answer)
+            || self.types.iter().any(|(path, answer)| symbols.program_types(path) != *answer)
     }
 }
 
@@ -143,18 +148,18 @@ pub(super) fn sites(
 ) -> Result<Vec<Site>, Problem> {
     let found = facts.symbols.user_places(path, place).map_err(|problem| missing(path, place, problem))?;
     let (attach, event) = match place {
-        UserPlace::Function { at_end: false, .. } if wants.registers => {
+        UserPlace::Function { at_end: false, .. } if wants.program.registers => {
             writes::check_kernel(facts)?;
             (Attach::UprobeRegisters, EventKind::Uprobe)
         }
         UserPlace::Function { at_end: false, .. } => (Attach::Uprobe, EventKind::Uprobe),
-        UserPlace::Function { at_end: true, .. } if wants.arguments => {
+        UserPlace::Function { at_end: true, .. } if wants.program.arguments => {
             (Attach::UretprobeArguments, EventKind::Uprobe)
         }
         UserPlace::Function { at_end: true, .. } => (Attach::Uretprobe, EventKind::Uprobe),
         UserPlace::Probe { .. } => (Attach::Uprobe, EventKind::Usdt),
     };
-    let wish = if wants.registers {
+    let wish = if wants.program.registers {
         "a rule writes registers"
     } else if wants.action >= Strongest::Signal {
         "rules report or signal, and nothing here can be denied"
