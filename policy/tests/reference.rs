@@ -78,7 +78,7 @@ const SECTIONS: [Section; 33] = [
     Section {
         path: "spec.uprobes[]",
         title: "spec.uprobes",
-        example: "spec:\n  uprobes:\n  - path: /bin/bash\n    symbols: [readline]\n    return: true\n    returnArg: {index: 0, type: string}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: Prefix, values: ['curl ']}\n    message: somebody types curl\n    tags: [shell]\n    ignore: {callNotFound: true}\n  - path: /usr/lib/x86_64-linux-gnu/libc.so.6\n    symbols: [setenv]\n    binaryDigests: [\"build-id:0f1e2d3c4b5a69788796a5b4c3d2e1f000112233\"]\n    args:\n    - {index: 0, type: string, label: name}\n  - path: /opt/app/server\n    offsets: [0x4c0]\n    refCtrOffsets: [0x4020]\n  - path: /opt/app/server\n    addrs: [0x401000]\n    data:\n    - {index: 0, type: uint32, source: pt_regs, resolve: eax}\n",
+        example: "spec:\n  uprobes:\n  - path: /bin/bash\n    symbols: [readline]\n    return: true\n    returnArg: {index: 0, type: string}\n    selectors:\n    - matchReturnArgs:\n      - {index: 0, operator: Prefix, values: ['curl ']}\n    message: somebody types curl\n    tags: [shell]\n    ignore: {callNotFound: true}\n  - path: /usr/lib/x86_64-linux-gnu/libc.so.6\n    symbols: [setenv]\n    binaryDigests: [\"build-id:0f1e2d3c4b5a69788796a5b4c3d2e1f000112233\"]\n    args:\n    - {index: 0, type: string, label: name}\n  - path: /opt/app/server\n    btfPath: /opt/app/server.btf\n    symbols: [handle]\n    args:\n    - {index: 0, type: uint16, btfType: request, resolve: peer.port}\n  - path: /opt/app/server\n    offsets: [0x4c0]\n    refCtrOffsets: [0x4020]\n  - path: /opt/app/server\n    addrs: [0x401000]\n    data:\n    - {index: 0, type: uint32, source: pt_regs, resolve: eax}\n",
     },
     Section {
         path: "spec.uprobes[].ignore",
@@ -88,7 +88,7 @@ const SECTIONS: [Section; 33] = [
     Section {
         path: "spec.usdts[]",
         title: "spec.usdts",
-        example: "spec:\n  usdts:\n  - path: /usr/bin/python3\n    provider: python\n    name: function__entry\n    args:\n    - {index: 0, type: string, label: file}\n    - {index: 2, type: int, label: line}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Postfix, values: [/setup.py]}\n    message: a setup script runs\n    tags: [python]\n",
+        example: "spec:\n  usdts:\n  - path: /usr/bin/python3\n    provider: python\n    name: function__entry\n    args:\n    - {index: 0, type: string, label: file}\n    - {index: 2, type: int, label: line}\n    selectors:\n    - matchArgs:\n      - {index: 0, operator: Postfix, values: [/setup.py]}\n    message: a setup script runs\n    tags: [python]\n  - path: /opt/app/server\n    btfPath: /opt/app/server.btf\n    provider: server\n    name: request\n    args:\n    - {index: 0, type: string, btfType: request, resolve: peer.host}\n",
     },
     Section {
         path: "spec.options[]",

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "request.h"
+
 /* A note for the place where it stands; `counter` is where the program counts who watches. */
 #define PROBE(provider, name, counter, arguments, ...)                                                       \
 	asm volatile("990: nop\n"                                                                            \
@@ -117,6 +119,14 @@ __attribute__((noinline)) long lab_fill(char *to, unsigned long room, char *from
 	return length;
 }
 
+/* What it is called with leads on. */
+__attribute__((noinline)) struct lab_peer *lab_handle(struct lab_request *request, int flags)
+{
+	PROBE("lab", "handled", "0", "8@%0 8@%1", "r"(request), "m"(request));
+	asm volatile("" ::: "memory");
+	return request->peer;
+}
+
 /* Returns twice, once in a thread that nobody has seen begin it. */
 __attribute__((noinline)) int lab_fork(int number)
 {
@@ -179,6 +189,14 @@ int main(int argc, char **argv)
 
 		printf("%.*s\n", (int)lab_fill(to, sizeof(to), argv[2]), to);
 		return 0;
+	}
+	if (!strcmp(text, "handle") && argc > 2) {
+		struct lab_peer peer = {.port = 8080, .host = argc > 3 ? argv[3] : NULL};
+		struct lab_request request = {.code = -7, .sizes = {1, 1L << 40}};
+
+		strncpy(request.name, argv[2], sizeof(request.name));
+		request.peer = argc > 3 ? &peer : NULL;
+		return lab_handle(&request, argc) != request.peer;
 	}
 	if (!strcmp(text, "fork")) {
 		if (lab_fork(7) == -7)

@@ -84,12 +84,39 @@ no_end_of_go() {
 	lictor policy explain $WORK/go-end.yaml 2>&1 | grep 'found the end of `main.watched`, a Go function'
 }
 check the-end-of-a-go-function-is-refused-by-name no_end_of_go
+# Members of the program's own structures, by a file that describes them.
+TYPES='btfPath: /usr/lib/probed-types.o'
+on_program uprobe-members "symbols: [lab_handle]
+    $TYPES
+    args: [{index: 0, resolve: code, label: code}, {index: 0, type: string, resolve: name}, {index: 0, resolve: peer.port}, {index: 0, type: string, resolve: peer.host}, {index: 0, resolve: 'sizes[1]'}, {index: 1, type: int}]" \
+	"matchArgs: [{args: [3], operator: Prefix, values: [www.]}, {args: [0], operator: Equal, values: ['-7']}]"
+on_program uprobe-members-at-the-end "symbols: [lab_handle]
+    $TYPES
+    return: true
+    returnArg: {index: 0, resolve: port}
+    args: [{index: 0, type: string, btfType: lab_request, resolve: name}]" "matchReturnArgs: [{index: 0, operator: Equal, values: ['8080']}]"
+on_program uprobe-members-without-peer "symbols: [lab_handle]
+    $TYPES
+    args: [{index: 0, resolve: peer.port}, {index: 0, type: string, resolve: name}]" "matchArgs: [{args: [1], operator: Equal, values: [twelve-bytes]}]"
+no_such_member() {
+	cat >$WORK/no-member.yaml <<-END
+		apiVersion: lictor.io/v1alpha1
+		kind: TracingPolicy
+		metadata: {name: no-member}
+		spec: {uprobes: [{path: /usr/bin/probed, symbols: [lab_handle], $TYPES, args: [{index: 0, resolve: pere.port}]}]}
+	END
+	lictor policy check $WORK/no-member.yaml 2>&1 | grep 'the member pere of struct lab_request.*did you mean `peer`'
+}
+check a-member-that-a-program-has-not-is-refused no_such_member
 ends_of_functions() {
 	expect calls-within-calls 6 $W/bin/probed depth
 	expect a-buffer-is-filled secret-text $W/bin/probed fill secret-text
 	$W/bin/probed fill three
 	$W/bin/probed fill over && echo alive
 	$W/bin/probed fork
+	$W/bin/probed handle GET www.example.org
+	$W/bin/probed handle GET other.example.org
+	$W/bin/probed handle twelve-bytes
 }
 workload ends_of_functions
 places_in_programs() {
@@ -249,6 +276,12 @@ usdt usdt-set-negative answer '{index: 0}, {index: 1, type: int32}' \
 usdt usdt-set-monitor answer '{index: 0, type: int32}, {index: 1, type: int32}' \
 	"matchArgs: [{index: 1, operator: Equal, values: ['4']}], matchActions: [{action: Set, argValue: 42}]"
 sed -i '/^spec:/a\  mode: monitor' "$NEW/usdt-set-monitor.yaml"
+on_types() {
+	usdt "$@"
+	sed -i "s|^  - path: .*|&\n    $TYPES|" "$NEW/$1.yaml"
+}
+on_types usdt-members handled '{index: 0, btfType: lab_request, resolve: peer.port}, {index: 1, type: string, btfType: lab_request, resolve: name}, {index: 1, type: string, btfType: lab_request, resolve: peer.host}' \
+	"matchArgs: [{args: [2], operator: Postfix, values: [.org]}]"
 probes_in_programs() {
 	expect answer-stands 20 $W/bin/probed answer 2
 	expect answer-is-set 42 $W/bin/probed answer 3
@@ -257,5 +290,6 @@ probes_in_programs() {
 	$W/bin/probed probe-one probe-two >$W/counted
 	check probes-are-counted grep ' 2$' $W/counted
 	$W/bin/probed doomed && echo alive
+	$W/bin/probed handle PUT usdt.example.org
 }
 workload probes_in_programs

@@ -137,6 +137,20 @@ static __always_inline bool in_32_bit_call(void)
 }
 
 /*
+ * Whether a step of a field reads the memory of the program: at a hook of it, all but the registers themselves and what the
+ * task leads to. What the kernel's structures point to there is no value of the kernel's.
+ */
+static __always_inline bool is_in_program(__u32 source, __u32 step)
+{
+	if (source == LICTOR_SOURCE_REGISTERS)
+		return step;
+	return source != LICTOR_SOURCE_TASK &&
+	       (shape.attach == LICTOR_ATTACH_UPROBE || shape.attach == LICTOR_ATTACH_URETPROBE ||
+		shape.attach == LICTOR_ATTACH_UPROBE_REGISTERS ||
+		shape.attach == LICTOR_ATTACH_URETPROBE_ARGUMENTS);
+}
+
+/*
  * Goes from a field's raw value the steps that lead to what it stands for. By index, so that the programs have this once; the
  * last step reads no more than the value has, since nothing need be behind it.
  */
@@ -171,11 +185,7 @@ __noinline int follow_steps(struct event *e, __u32 field)
 		if (last && shape.fields[i].flags & LICTOR_FIELD_NARROW && length > 4)
 			length = 4;
 		value = 0;
-		/*
-		 * Of a program, all but its registers is in its own memory. What the kernel's structures point to there is no value of
-		 * the kernel's.
-		 */
-		if (step && shape.fields[i].source == LICTOR_SOURCE_REGISTERS)
+		if (is_in_program(shape.fields[i].source, step))
 			failed = bpf_probe_read_user(&value, length, (void *)at);
 		else
 			failed = bpf_probe_read_kernel(&value, length, (void *)at);

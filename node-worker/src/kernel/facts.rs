@@ -7,7 +7,7 @@ use lictor_policy::btf::{Btf, BtfError};
 use lictor_policy::format::parse_format;
 use lictor_policy::model::{DigestKind, FunctionPattern, MemberPath, Namespace, UserPlace};
 use lictor_policy::plan::{
-    FoundDigest, FoundPlace, ModuleFunction, ModuleSite, NoWay, NodeFacts, Signature, Symbols,
+    FoundDigest, FoundPlace, ModuleFunction, ModuleSite, NoWay, NodeFacts, ProgramTypes, Signature, Symbols,
     TracepointField, UserProblem, Way,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -344,6 +344,10 @@ impl Symbols for SystemSymbols {
 
     fn file_digest(&self, path: &str, kind: DigestKind) -> Result<FoundDigest, UserProblem> {
         self.binaries.digest(path, kind)
+    }
+
+    fn program_types(&self, path: &str) -> Result<ProgramTypes, UserProblem> {
+        self.binaries.types(path)
     }
 
     fn raw_tracepoint(&self, event: &str) -> Option<Signature> {

@@ -7,6 +7,7 @@
 //! Lines are written straight from the record and the prepared pieces of a process ([`crate::enrich::image`]) into the
 //! batch's buffer; no event is built in between.
 
+use super::action::push_action;
 use super::{credentials, endpoints, loader, objects, stacks, text};
 use crate::enrich::clock::BootOffset;
 use crate::enrich::names;
@@ -17,7 +18,7 @@ use crate::events::loss::Gap;
 use crate::port::{HookDecoder, RevisionDecoder};
 use crate::symbols::Stacks;
 use lictor_node_worker_ebpf as wire;
-use lictor_policy::model::{ArgKind, IntField, IntKind, ShownAction};
+use lictor_policy::model::{ArgKind, IntField, IntKind};
 use lictor_policy::plan::{ArgPlan, Attach, EventKind, GroupPlan, HookPoint, RulePlan, UserSite};
 use lictor_policy::syscall_function;
 use std::borrow::Cow;
@@ -359,27 +360,6 @@ fn push_tags(out: &mut Vec<u8>, group: &GroupPlan) {
     }
     if !group.tags.is_empty() {
         out.push(b']');
-    }
-}
-
-/// Appends the member `name`: `action`, or `return_action` for what was done at the function's end.
-fn push_action(out: &mut Vec<u8>, name: &str, shown: ShownAction) {
-    let action = match shown {
-        ShownAction::Post => "POST",
-        ShownAction::NoPost => "NOPOST",
-        ShownAction::Sigkill => "SIGKILL",
-        ShownAction::Signal => "SIGNAL",
-        ShownAction::Override => "OVERRIDE",
-        ShownAction::GetUrl => "GETURL",
-        ShownAction::DnsLookup => "DNSLOOKUP",
-        ShownAction::TrackSock => "TRACKSOCK",
-        ShownAction::UntrackSock => "UNTRACKSOCK",
-        ShownAction::NotifyEnforcer => "NOTIFYENFORCER",
-        ShownAction::CleanupEnforcerNotification => "CLEANUPENFORCERNOTIFICATION",
-        ShownAction::Set => "SET",
-    };
-    for part in [",\"", name, "\":\"KPROBE_ACTION_", action, "\""] {
-        out.extend_from_slice(part.as_bytes());
     }
 }
 

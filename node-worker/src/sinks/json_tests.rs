@@ -4,6 +4,7 @@ use crate::enrich::process::{ProcessFacts, ProcessReader, ProcessTable};
 use crate::events::decode::{Record, decode};
 use crate::events::testing::{self, HOST_NAMESPACES, Hook, Task};
 use crate::symbols::{Frame, Stack};
+use lictor_policy::model::ShownAction;
 use lictor_policy::model::{CapabilitiesField, Mode};
 use lictor_policy::plan::HookPlan;
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
 //! Where events go: JSON lines to standard output, to a file and to clients of the socket.
 
+mod action;
 mod credentials;
 mod endpoints;
 pub mod file;

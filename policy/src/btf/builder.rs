@@ -107,6 +107,30 @@ fn bits(bytes: u32) -> u32 {
     bytes * 8
 }
 
+/// Structures of a program that does not exist, and its function `run`.
+pub(crate) fn program() -> Vec<u8> {
+    let mut b = Builder::new();
+    let int = b.int("int", 4, true);
+    let long = b.int("long int", 8, true);
+    let short = b.int("unsigned short", 2, false);
+    let char = b.int("char", 1, true);
+    let text = b.plain("", 2, char);
+    let name = b.add("", 3, false, 0, 0, &[char, int, 16]);
+    let sizes = b.add("", 3, false, 0, 0, &[long, int, 2]);
+    // Only the name of the request: they hold each other.
+    let request = b.plain("request", 7, 0);
+    let request = b.plain("", 2, request);
+    let peer = [("port", short, 0), ("host", text, bits(8)), ("last", request, bits(16))];
+    let peer = b.members(("peer", STRUCT, false, 24), &peer);
+    let peer = b.plain("", 2, peer);
+    let members =
+        [("code", int, 0), ("name", name, bits(4)), ("peer", peer, bits(24)), ("sizes", sizes, bits(32))];
+    let request = b.members(("request", STRUCT, false, 48), &members);
+    let request = b.plain("", 2, request);
+    b.function("run", peer, &[("request", request), ("flags", int)]);
+    b.build()
+}
+
 /// Structures of a kernel that does not exist, and of its module `bridge`.
 pub(crate) fn structures() -> Option<MadeUp> {
     let (kernel, module) = kernel_and_module();

@@ -223,6 +223,8 @@ pub enum HookTarget {
         place: UserPlace,
         /// Which versions of the file are meant.
         versions: FileVersions,
+        /// Path of a file on the node that describes the program's structures.
+        types: Option<String>,
     },
     /// A file that is mapped as code (`spec.loader`): the LSM hook `mmap_file`, whose events tell of the file.
     Mapping,

@@ -44,7 +44,8 @@ pub enum FunctionName {
 impl UserPlace {
     /// This place in any version of the file at `path`.
     pub fn of(self, path: &str) -> HookTarget {
-        HookTarget::User { path: path.to_owned(), place: self, versions: FileVersions::default() }
+        let versions = FileVersions::default();
+        HookTarget::User { path: path.to_owned(), place: self, versions, types: None }
     }
 
     /// The beginning of a function, by the symbol that an event shows of it.

@@ -2,6 +2,7 @@
 
 use super::facts::{Symbols, UserProblem};
 use super::module::ModuleSite;
+use super::program::AskedTypes;
 use super::user::{FoundDigest, FoundPlace};
 use crate::model::{DigestKind, UserPlace};
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 pub struct Answers {
     places: BTreeMap<(String, UserPlace), Result<Vec<FoundPlace>, UserProblem>>,
     digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
+    types: AskedTypes,
     /// By names of functions that the kernel itself does not describe; `None` = no module that is loaded has it.
     functions: BTreeMap<String, Option<ModuleSite>>,
 }
@@ -19,19 +21,21 @@ impl Answers {
     pub(super) fn ask<'a>(
         places: impl Iterator<Item = (&'a str, &'a UserPlace)>,
         digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
+        types: AskedTypes,
         functions: BTreeMap<String, Option<ModuleSite>>,
         symbols: &dyn Symbols,
     ) -> Self {
         let answer = |(path, place): (&str, &UserPlace)| {
             ((path.to_owned(), place.clone()), symbols.user_places(path, place))
         };
-        Self { places: places.map(answer).collect(), digests, functions }
+        Self { places: places.map(answer).collect(), digests, types, functions }
     }
 
     /// Adds what was asked elsewhere.
     pub fn add(&mut self, other: &Self) {
         self.places.extend(other.places.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
         self.digests.extend(other.digests.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
+        self.types.extend(other.types.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
         self.functions.extend(other.functions.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
     }
 
@@ -40,6 +44,7 @@ impl Answers {
     pub fn have_changed(&self, symbols: &dyn Symbols) -> bool {
         self.places.iter().any(|((path, place), answer)| symbols.user_places(path, place) != *answer)
             || self.digests.iter().any(|((path, kind), answer)| symbols.file_digest(path, *kind) != *answer)
+            || self.types.iter().any(|(path, answer)| symbols.program_types(path) != *answer)
             || self.functions.iter().any(|(name, answer)| symbols.module_site(name) != *answer)
     }
 }

@@ -75,14 +75,21 @@ pub(super) struct Wants {
     pub(super) hash: bool,
     /// The hook sees the function's end.
     pub(super) on_return: bool,
-    /// Rules write registers of a program.
-    pub(super) registers: bool,
     /// The hook is a call of the policy's enforcer.
     pub(super) enforcer: bool,
-    /// The hook shows or tests what the function is called with.
-    pub(super) arguments: bool,
+    /// What only functions of programs are asked for.
+    pub(super) program: ProgramWants,
     /// What only the end of the function can tell, if the rules need that: where that is written.
     pub(super) needs_end: Option<FieldPath>,
+}
+
+/// What a hook's rules want from its attachment in a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ProgramWants {
+    /// Rules write registers.
+    pub(super) registers: bool,
+    /// The hook shows or tests what the function is called with.
+    pub(super) arguments: bool,
 }
 
 impl Wants {
@@ -101,12 +108,14 @@ impl Wants {
         Self {
             action: strongest.max().unwrap_or(Strongest::Report),
             hash: hook.rules.iter().any(|rule| rule.actions.hash),
-            registers: hook.rules.iter().any(|rule| rule.actions.writes_registers()),
             enforcer: hook.is_enforcer(),
-            arguments: hook
-                .args
-                .iter()
-                .any(|arg| arg.source == ArgSource::Argument && arg.kind != ArgKind::Nop),
+            program: ProgramWants {
+                registers: hook.rules.iter().any(|rule| rule.actions.writes_registers()),
+                arguments: hook
+                    .args
+                    .iter()
+                    .any(|arg| arg.source == ArgSource::Argument && arg.kind != ArgKind::Nop),
+            },
             on_return: hook.on_return || copied.is_some(),
             needs_end: tested.or(copied).or(late),
         }

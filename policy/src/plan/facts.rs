@@ -1,6 +1,7 @@
 //! What a node's kernel can do, as far as a plan depends on it.
 
 use super::module::{ModuleFunction, ModuleSite};
+use super::program::ProgramTypes;
 use super::user::{FoundDigest, FoundPlace};
 use crate::model::{ArgKind, DigestKind, FunctionPattern, MemberPath, Namespace, UserPlace};
 use std::collections::BTreeMap;
@@ -72,6 +73,14 @@ pub trait Symbols: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// See [`UserProblem`]; that something is not in the file is none of them.
     fn file_digest(&self, _path: &str, _kind: DigestKind) -> Result<FoundDigest, UserProblem> {
+        Err(UserProblem::Untold)
+    }
+
+    /// What a file of the node tells of the types of a program. By itself it says that nobody can tell.
+    ///
+    /// # Errors
+    /// See [`UserProblem`]; it has no place in it.
+    fn program_types(&self, _path: &str) -> Result<ProgramTypes, UserProblem> {
         Err(UserProblem::Untold)
     }
 

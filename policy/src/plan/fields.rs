@@ -178,7 +178,7 @@ impl Reader {
             ArgSource::Registers => ground.registers(self)?,
         };
         let mut place = ground.reach(place, arg, self)?;
-        if matches!(self, Self::Probe { .. }) && is_text(arg.kind) {
+        if matches!(self, Self::Probe { .. }) && is_text(arg.kind) && arg.path.is_none() {
             // A number of eight bytes may be an address, and nothing tells what of.
             place.parameter =
                 place.parameter.filter(|one| !matches!(one.class, TypeClass::Integer { width: 8, .. }));

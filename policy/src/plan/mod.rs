@@ -83,6 +83,7 @@ mod numbers;
 mod place;
 mod probe;
 mod process;
+mod program;
 mod reach;
 mod refusal;
 mod scope;
@@ -109,6 +110,7 @@ pub use layout::{LayoutError, Tables, layout, memory_estimate, shape};
 pub use module::{ModuleFunction, ModuleSite, NoModuleSite};
 #[cfg(any(test, feature = "testing"))]
 pub use notifications::notification_numbers;
+pub use program::ProgramTypes;
 pub use refusal::Refusal;
 pub use scope::{ScopeSet, scope_entry};
 pub use user::{FileIdentity, FoundDigest, FoundPlace, UserSite};

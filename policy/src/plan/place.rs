@@ -9,6 +9,7 @@ use super::fields::{Field, Resolved};
 use super::module::{self, ModuleSite};
 use super::notifications::Enforcer;
 use super::numbers;
+use super::program::{self, AskedTypes, ProgramGround};
 use super::reach::Ground;
 use super::refusal::{Problem, Refusal};
 use super::user::{self, FoundDigest, Recognised};
@@ -78,6 +79,7 @@ pub(super) struct Placer<'a> {
     hashed: BTreeSet<&'a str>,
     sites: HashMap<(HookTarget, Wants), SitesResult>,
     digests: BTreeMap<(String, DigestKind), Result<FoundDigest, UserProblem>>,
+    types: AskedTypes,
     /// Places of files that were asked about besides those of the hooks.
     places: BTreeSet<(String, UserPlace)>,
 }
@@ -103,15 +105,16 @@ impl PlacedPolicy {
                 found,
                 "it is none of those that are meant: the hook is passed over",
             );
-            if self.warnings.last() != Some(&warning) {
-                self.warnings.push(warning);
-            }
-            return;
+            return push_once(&mut self.warnings, warning);
         }
-        let refusal = problem.at(&policy.key, &at);
-        if self.refusals.last() != Some(&refusal) {
-            self.refusals.push(refusal);
-        }
+        push_once(&mut self.refusals, problem.at(&policy.key, &at));
+    }
+}
+
+/// Adds what was not said just before: hooks of one entry have much in common.
+fn push_once<T: PartialEq>(said: &mut Vec<T>, more: T) {
+    if said.last() != Some(&more) {
+        said.push(more);
     }
 }
 
@@ -124,6 +127,7 @@ impl<'a> Placer<'a> {
             hashed: hashed.collect(),
             sites: HashMap::new(),
             digests: BTreeMap::new(),
+            types: AskedTypes::new(),
             places: BTreeSet::new(),
         }
     }
@@ -138,16 +142,20 @@ impl<'a> Placer<'a> {
                 placed.other_file(problem, policy, hook);
                 continue;
             }
-            let sites = match &*sites {
+            let types = program::ask(hook, self.facts, &mut self.types);
+            let types = types.map_err(|problem| (problem, Some(hook.at.member("btfPath"))));
+            let sites = match (*sites).as_ref().and_then(|sites| types.as_ref().map(|()| sites)) {
                 Ok(sites) => sites,
-                Err((problem, _)) if problem.missing && hook.ignore_missing => {
+                Err((problem, at)) if problem.missing && hook.ignore_missing => {
                     let text = format!("{}, which this kernel lacks", problem.found());
-                    placed.warnings.push(warning(&policy.key, &hook.at, text, "the hook is passed over"));
+                    let at = at.as_ref().unwrap_or(&hook.at);
+                    let warning = warning(&policy.key, at, text, "the hook is passed over");
+                    push_once(&mut placed.warnings, warning);
                     continue;
                 }
                 Err((problem, at)) => {
                     let at = at.as_ref().unwrap_or(&hook.at);
-                    placed.refusals.push(problem.clone().at(&policy.key, at));
+                    push_once(&mut placed.refusals, problem.clone().at(&policy.key, at));
                     continue;
                 }
             };
@@ -161,6 +169,7 @@ impl<'a> Placer<'a> {
                     site,
                     enforcer: &enforcer,
                     facts: self.facts,
+                    types: program::ground(hook, &self.types),
                     expressions: BTreeSet::new(),
                     asked: Vec::new(),
                     refusals: Vec::new(),
@@ -200,7 +209,7 @@ impl<'a> Placer<'a> {
         let asked = asked.chain(self.places.iter().map(|(path, place)| (path.as_str(), place)));
         let symbols = &*self.facts.symbols;
         let functions = self.sites.iter().flat_map(|((target, _), sites)| functions(target, sites, symbols));
-        Answers::ask(asked, self.digests.clone(), functions.collect(), symbols)
+        Answers::ask(asked, self.digests.clone(), self.types.clone(), functions.collect(), symbols)
     }
 
     /// What is wrong with the file of a hook that is not meant for any file.
@@ -288,6 +297,7 @@ pub(super) struct Placing<'a> {
     pub(super) site: &'a Site,
     enforcer: &'a Enforcer,
     pub(super) facts: &'a NodeFacts,
+    types: Option<ProgramGround<'a>>,
     /// Many rules may ask the same.
     pub(super) expressions: BTreeSet<Rc<Code<Field>>>,
     /// Other places of the file that were asked about.
@@ -349,9 +359,13 @@ impl Placing<'_> {
         }
     }
 
+    fn ground(&self) -> Ground<'_> {
+        let attach = self.site.point.attach;
+        Ground { symbols: &*self.facts.symbols, attach, program: self.types }
+    }
+
     fn argument(&mut self, arg: &Arg) -> Option<Resolved> {
-        let ground = Ground { symbols: &*self.facts.symbols, attach: self.site.point.attach };
-        match self.site.reader.argument(arg, ground) {
+        match self.site.reader.argument(arg, self.ground()) {
             Ok(resolved) => Some(resolved),
             Err(problem) => {
                 self.refuse(&arg.at, problem);
@@ -408,10 +422,7 @@ impl Placing<'_> {
                     Err(Problem::new(found, "integer types: a verdict is 0 or a negative errno"))
                 }
             },
-            (false, reader) => {
-                let ground = Ground { symbols: &*self.facts.symbols, attach: self.site.point.attach };
-                reader.returned(arg, ground)
-            }
+            (false, reader) => reader.returned(arg, self.ground()),
         };
         match resolved {
             Ok(resolved) => Some(resolved),

@@ -3,6 +3,7 @@
 use super::Attach;
 use super::facts::{ModuleProblem, NoWay, Parameter, Symbols, TypeClass, Way};
 use super::fields::{Place, Reader};
+use super::program::{ProgramGround, no_file};
 use super::refusal::Problem;
 use crate::model::{Arg, ArgKind, ArgSource, Cast, MEMBERS_MAX, MemberPath, Register};
 use lictor_node_worker_ebpf as wire;
@@ -21,7 +22,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    fn of(way: &Way) -> Self {
+    pub(super) fn of(way: &Way) -> Self {
         let mut steps = Self {
             count: way.steps.len().min(MEMBERS_MAX) as u8,
             is_address: way.is_address,
@@ -58,7 +59,7 @@ impl Steps {
     }
 
     /// These, then those from what they lead to; `None` = more than programs follow.
-    fn then(self, way: &Self) -> Option<Self> {
+    pub(super) fn then(self, way: &Self) -> Option<Self> {
         let mut steps = Self { is_address: way.is_address, text_bytes: way.text_bytes, ..self };
         let mut more = &way.offsets[..usize::from(way.count)];
         if self.is_address
@@ -106,6 +107,8 @@ impl Steps {
 pub(super) struct Ground<'a> {
     pub(super) symbols: &'a dyn Symbols,
     pub(super) attach: Attach,
+    /// Where the structures of the hook's program are described; `None` = nowhere.
+    pub(super) program: Option<ProgramGround<'a>>,
 }
 
 impl Ground<'_> {
@@ -140,7 +143,12 @@ impl Ground<'_> {
         }
         let field = if arg.path.is_some() { "resolve" } else { "btfType" };
         if arg.source == ArgSource::Argument {
-            check_kernel_memory(field, reader)?;
+            match (reader, self.program) {
+                (Reader::User { .. } | Reader::Probe { .. }, Some(program)) => {
+                    return program.reach(place, arg, reader);
+                }
+                _ => check_kernel_memory(field, reader)?,
+            }
         }
         let begins = start(place.parameter.as_deref(), arg, reader, field)?;
         let mut narrow = None;
@@ -157,7 +165,7 @@ impl Ground<'_> {
             Some(module) => self.symbols.module_member(module, &begins.structure, &path),
             None => self.symbols.member(&begins.structure, &path),
         };
-        let way = way.map_err(|none| no_way(none, arg))?;
+        let way = way.map_err(|none| no_way(none, arg, None))?;
         place.steps = Steps::of(&way);
         place.parameter = match arg.source {
             ArgSource::Registers if let Some(width) = narrow => Some(Cow::Owned(low_bytes(width))),
@@ -221,10 +229,7 @@ fn check_kernel_memory(field: &str, reader: &Reader) -> Result<(), Problem> {
             "arguments: the record of a tracepoint has copies",
         )
         .hint("with `raw: true` the tracepoint's arguments can be read")),
-        Reader::User { function } | Reader::Probe { function, .. } => Err(Problem::new(
-            format!("{field} on an argument of {function}"),
-            "arguments of kernel functions: programs have structures of their own",
-        )),
+        Reader::User { function } | Reader::Probe { function, .. } => Err(no_file(field, function)),
     }
 }
 
@@ -312,14 +317,16 @@ fn no_module(module: &str, problem: ModuleProblem) -> Problem {
     }
 }
 
-/// Why a value cannot be reached, for people.
-fn no_way(none: NoWay, arg: &Arg) -> Problem {
+/// Why a value cannot be reached, for people; `file` describes the structures, where they are not the kernel's.
+pub(super) fn no_way(none: NoWay, arg: &Arg, file: Option<&str>) -> Problem {
     match none {
         NoWay::NoModule { module, problem } => no_module(&module, problem),
         NoWay::NoStructure { name, nearest } => {
-            let whose = match arg.cast.as_ref().and_then(|cast| cast.module.as_ref()) {
-                Some(module) => format!("structures of the module {module} or of this kernel"),
-                None => "structures of this kernel".to_owned(),
+            let module = arg.cast.as_ref().and_then(|cast| cast.module.as_ref());
+            let whose = match (file, module) {
+                (Some(file), _) => format!("structures that `{file}` describes"),
+                (None, Some(module)) => format!("structures of the module {module} or of this kernel"),
+                (None, None) => "structures of this kernel".to_owned(),
             };
             Problem::new(format!("struct {name}"), whose).nearest(&nearest)
         }
@@ -328,8 +335,11 @@ fn no_way(none: NoWay, arg: &Arg) -> Problem {
                 .nearest(&nearest)
         }
         NoWay::NoMember { structure, member, nearest } => {
-            Problem::new(format!("the member {member} of {structure}"), "members that this kernel has")
-                .nearest(&nearest)
+            let whose = match file {
+                Some(file) => format!("members that it has in `{file}`"),
+                None => "members that this kernel has".to_owned(),
+            };
+            Problem::new(format!("the member {member} of {structure}"), whose).nearest(&nearest)
         }
         NoWay::NoMembers { path, type_name, is_array: true } => {
             Problem::new(format!("{path}, an array ({type_name}), as a whole"), "one of its elements")

@@ -6,7 +6,9 @@ use super::facts::{
 };
 use super::fields::c_class;
 use super::module::{ModuleFunction, ModuleSite};
+use super::program::ProgramTypes;
 use super::user::{FileIdentity, FoundDigest, FoundPlace, UserSite};
+use crate::btf::Btf;
 use crate::btf::builder::{self, MadeUp};
 use crate::model::{DigestKind, FileDigest, FunctionName, FunctionPattern, MemberPath, Namespace, UserPlace};
 use crate::violation::nearest;
@@ -23,6 +25,7 @@ pub struct FakeSymbols {
     structures: Structures,
     /// Which time the module `bridge` is loaded.
     bridge: Option<u64>,
+    program: Option<ProgramTypes>,
 }
 
 /// Where the made-up node's structures come from.
@@ -210,6 +213,14 @@ impl Symbols for FakeSymbols {
         Ok(FoundDigest { file: PROGRAM, digest: (kind != DigestKind::BuildId).then_some(digest) })
     }
 
+    fn program_types(&self, path: &str) -> Result<ProgramTypes, UserProblem> {
+        match path {
+            "/lib/program.btf" => self.program.clone().ok_or(UserProblem::NoFile),
+            "/lib/text" => Err(UserProblem::Unreadable("is no BTF: no BTF header".to_owned())),
+            _ => Err(UserProblem::NoFile),
+        }
+    }
+
     fn nearest_tracepoints(&self, subsystem: &str, event: &str, limit: usize) -> Vec<String> {
         let names: Vec<String> = self.tracepoints.keys().map(|(one, two)| format!("{one}/{two}")).collect();
         let wanted = format!("{subsystem}/{event}");
@@ -262,13 +273,20 @@ pub fn kernel_and_module() -> (Vec<u8>, Vec<u8>) {
 /// The time that the module `bridge` is loaded.
 const BRIDGE_LOAD: u64 = 4711;
 
+/// BTF of a program that does not exist, as `/lib/program.btf` has it.
+pub fn program_btf() -> Vec<u8> {
+    builder::program()
+}
+
 /// The file `/bin/program`.
 const PROGRAM: FileIdentity = FileIdentity { device: 0xfe00, inode: 12 };
 
 /// The functions and tracepoints that tests hook.
 pub fn symbols() -> FakeSymbols {
     let structures = builder::structures().map_or(Structures::None, Structures::MadeUp);
-    let mut symbols = FakeSymbols { structures, bridge: Some(BRIDGE_LOAD), ..FakeSymbols::default() };
+    let program = Btf::parse(program_btf()).ok().map(|types| ProgramTypes::new(Arc::new(types)));
+    let mut symbols =
+        FakeSymbols { structures, program, bridge: Some(BRIDGE_LOAD), ..FakeSymbols::default() };
     for declaration in [
         "int security_file_permission(struct file *file, int mask)",
         "int bpf_lsm_file_permission(struct file *file, int mask)",

@@ -111,18 +111,18 @@ pub(super) fn sites(
 ) -> Result<Vec<Site>, Problem> {
     let found = facts.symbols.user_places(path, place).map_err(|problem| missing(path, place, problem))?;
     let (attach, event) = match place {
-        UserPlace::Function { at_end: false, .. } if wants.registers => {
+        UserPlace::Function { at_end: false, .. } if wants.program.registers => {
             writes::check_kernel(facts)?;
             (Attach::UprobeRegisters, EventKind::Uprobe)
         }
         UserPlace::Function { at_end: false, .. } => (Attach::Uprobe, EventKind::Uprobe),
-        UserPlace::Function { at_end: true, .. } if wants.arguments => {
+        UserPlace::Function { at_end: true, .. } if wants.program.arguments => {
             (Attach::UretprobeArguments, EventKind::Uprobe)
         }
         UserPlace::Function { at_end: true, .. } => (Attach::Uretprobe, EventKind::Uprobe),
         UserPlace::Probe { .. } => (Attach::Uprobe, EventKind::Usdt),
     };
-    let wish = if wants.registers { "a rule writes registers" } else { wants.wish() };
+    let wish = if wants.program.registers { "a rule writes registers" } else { wants.wish() };
     let reader = |arguments: &str| {
         let function = format!("{place} of {path}");
         match place {

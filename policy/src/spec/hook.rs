@@ -152,12 +152,16 @@ pub struct LsmHookSpec {
 /// A function, or any other place, in a program or library of the node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["btfPath"]))]
 pub struct UprobeSpec {
     /// Path of the program or library, as the node itself sees it, at most 255 bytes. `/procRoot/` at its beginning is the
     /// node's `/proc/`.
     #[schemars(length(max = BINARY_BYTES_MAX), regex(pattern = PATH))]
     pub path: String,
+    /// A file that describes the structures of the program (BTF, in a file of its own or in the section `.BTF` of an ELF file),
+    /// as the node itself sees it: for `resolve` on arguments and on what the function returned, whose pointers are then followed in the program's memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = BINARY_BYTES_MAX), regex(pattern = PATH))]
+    pub btf_path: Option<String>,
     /// Functions of the file by name, each a hook; `NAME+OFFSET` is a place within one. One of `symbols`, `offsets` and
     /// `addrs` is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -176,8 +180,8 @@ pub struct UprobeSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = PLACES_MAX), inner(range(min = 0, max = 0xffff_ffff_u32)))]
     pub ref_ctr_offsets: Vec<i64>,
-    /// Watch the end of the function instead of its beginning, and report what it returned. Needs `returnArg`; arguments
-    /// cannot be read then.
+    /// Watch the end of the function instead of its beginning, and report what it returned, besides what it was called with.
+    /// Needs `returnArg`.
     #[serde(default, rename = "return", skip_serializing_if = "std::ops::Not::not")]
     pub on_return: bool,
     /// How to read the value that the function returned. Its `index` is 0.
@@ -230,12 +234,16 @@ pub struct UprobeIgnoreSpec {
 /// A probe that the authors of a program put into it (USDT), found by its name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-lictor-later" = ["btfPath"]))]
 pub struct UsdtSpec {
     /// Path of the program or library, as the node itself sees it, at most 255 bytes. `/procRoot/` at its beginning is the
     /// node's `/proc/`.
     #[schemars(length(max = BINARY_BYTES_MAX), regex(pattern = PATH))]
     pub path: String,
+    /// A file that describes the structures of the program (BTF, in a file of its own or in the section `.BTF` of an ELF file),
+    /// as the node itself sees it: for `resolve` on arguments, whose pointers are then followed in the program's memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = BINARY_BYTES_MAX), regex(pattern = PATH))]
+    pub btf_path: Option<String>,
     /// Who the probe belongs to, as `readelf -n` shows it: `libc`, `python`.
     #[schemars(length(max = SYMBOL_BYTES_MAX), regex(pattern = NAME))]
     pub provider: String,

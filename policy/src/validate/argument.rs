@@ -23,9 +23,24 @@ pub(super) enum Origin {
     /// A tracepoint's arguments.
     RawTracepoint,
     /// The parameters of a function of a program.
-    Program,
+    Program(Structures),
     /// The arguments of a probe of a program.
-    Probe,
+    Probe(Structures),
+}
+
+/// Whether a program's structures are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Structures {
+    /// A file describes them (`btfPath`).
+    Described,
+    /// Nothing does.
+    Unknown,
+}
+
+impl Structures {
+    pub(super) fn of(btf_path: Option<&str>) -> Self {
+        if btf_path.is_some() { Self::Described } else { Self::Unknown }
+    }
 }
 
 impl Origin {
@@ -33,20 +48,20 @@ impl Origin {
     /// most 128 fields.
     fn last(self) -> i64 {
         match self {
-            Self::Function | Self::Syscall | Self::Lsm | Self::RawTracepoint | Self::Program => 5,
-            Self::Probe => PROBE_ARGUMENTS_MAX - 1,
+            Self::Function | Self::Syscall | Self::Lsm | Self::RawTracepoint | Self::Program(_) => 5,
+            Self::Probe(_) => PROBE_ARGUMENTS_MAX - 1,
             Self::Tracepoint => 127,
         }
     }
 
     fn allowed(self, first: i64) -> String {
         let why = match self {
-            Self::Function | Self::Syscall | Self::Lsm | Self::Program => {
+            Self::Function | Self::Syscall | Self::Lsm | Self::Program(_) => {
                 "the first six arguments of a function can be read"
             }
             Self::Tracepoint => "a field of the tracepoint's format file",
             Self::RawTracepoint => "the first six arguments of a raw tracepoint can be read",
-            Self::Probe => "a probe has at most twelve arguments",
+            Self::Probe(_) => "a probe has at most twelve arguments",
         };
         format!("{first} to {}: {why}", self.last() + first)
     }
@@ -64,13 +79,11 @@ pub(super) fn argument(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
     if origin != Origin::Tracepoint {
         record_only(kind, at, report);
     }
-    if kind == ArgKind::Auto && origin == Origin::Program {
-        report.refuse(&at.member("type"), "`auto`", "a type: a program does not tell those of its functions");
-    }
+    untold(spec, kind, origin, at, report);
     if spec.return_copy && kind != ArgKind::CharBuf {
         let found = "`returnCopy` on a type that is not read at the end";
         report.refuse(&at.member("returnCopy"), found, "char_buf only");
-    } else if spec.return_copy && !matches!(origin, Origin::Function | Origin::Syscall | Origin::Program) {
+    } else if spec.return_copy && !matches!(origin, Origin::Function | Origin::Syscall | Origin::Program(_)) {
         let found = "`returnCopy` where nothing returns";
         report.refuse(
             &at.member("returnCopy"),
@@ -98,6 +111,13 @@ pub(super) fn argument(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &
         max_data: max_data(spec, kind, size_arg, at, report),
     };
     (report.refused == before).then_some(arg)
+}
+
+/// Refuses what has no type of its own, in a program, which tells none of its functions. Those of members are described.
+fn untold(spec: &ArgSpec, kind: ArgKind, origin: Origin, at: &FieldPath, report: &mut Report) {
+    if kind == ArgKind::Auto && matches!(origin, Origin::Program(_)) && spec.resolve.is_none() {
+        report.refuse(&at.member("type"), "`auto`", "a type: a program does not tell those of its functions");
+    }
 }
 
 /// Whether a buffer is wanted as long as it is.
@@ -146,18 +166,40 @@ fn structures(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &mut Repor
             "of a tracepoint's record, which has copies",
             "with `raw: true` the tracepoint's arguments are read, counted from 0",
         ),
-        Origin::Program | Origin::Probe => (
-            "of a program, which has structures of its own",
-            "read what the function is called with: numbers and texts",
+        Origin::Program(Structures::Described) | Origin::Probe(Structures::Described) => {
+            return of_program(spec, origin, at, report);
+        }
+        Origin::Program(Structures::Unknown) | Origin::Probe(Structures::Unknown) => (
+            "of a program, whose structures nothing describes",
+            "name a file that describes them in the hook's `btfPath`",
         ),
     };
-    let allowed = "arguments of kernel functions, LSM hooks and raw tracepoints";
+    let allowed = "arguments of kernel functions, LSM hooks, raw tracepoints, and programs with `btfPath`";
     for (name, given) in
         [("resolve", &spec.resolve), ("btfType", &spec.btf_type), ("btfTypeModule", &spec.btf_type_module)]
     {
         if given.is_some() {
             report.refuse_with(&at.member(name), format!("`{name}` {found}"), allowed, hint);
         }
+    }
+}
+
+/// Refuses what does not lead to a member of a structure of a program that a file describes.
+fn of_program(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &mut Report) {
+    if spec.btf_type_module.is_some() {
+        let allowed = "`btfType` alone: a program has no structures of the kernel's modules";
+        report.refuse(&at.member("btfTypeModule"), "`btfTypeModule` of a program", allowed);
+    }
+    match (&spec.resolve, &spec.btf_type) {
+        (None, Some(_)) => {
+            let allowed = "`resolve` beside it: the way to the member that is meant";
+            report.refuse(&at.member("btfType"), "`btfType` alone", allowed);
+        }
+        (Some(_), None) if matches!(origin, Origin::Probe(_)) => {
+            let allowed = "`btfType` beside it: a probe does not tell what its arguments point to";
+            report.refuse(&at.member("resolve"), "`resolve` alone", allowed);
+        }
+        (Some(_), _) | (None, None) => {}
     }
 }
 
@@ -310,7 +352,7 @@ fn size(spec: &ArgSpec, kind: ArgKind, origin: Origin, at: &FieldPath, report: &
             );
             None
         }
-        Some(_) if origin == Origin::Probe => {
+        Some(_) if matches!(origin, Origin::Probe(_)) => {
             let hint = "without it a char_buf is read to its first zero byte";
             report.refuse_with(
                 &at,
@@ -334,9 +376,9 @@ fn size(spec: &ArgSpec, kind: ArgKind, origin: Origin, at: &FieldPath, report: &
 pub(super) fn returned(spec: &ArgSpec, origin: Origin, at: &FieldPath, report: &mut Report) -> Option<Arg> {
     let before = report.refused;
     let kind = kind(spec.kind);
-    if kind == ArgKind::Auto && origin == Origin::Program {
-        report.refuse(&at.member("type"), "`auto`", "a type: a program does not tell those of its functions");
-        return None;
+    untold(spec, kind, origin, at, report);
+    if matches!(origin, Origin::Program(_)) {
+        structures(spec, origin, at, report);
     }
     record_only(kind, at, report);
     if spec.index != 0 {

@@ -1,7 +1,7 @@
 //! Hooks: where they attach, what they read.
 
 use super::action::{Abilities, HASHED_HOOKS, Notifies, Within};
-use super::argument::{self, Origin};
+use super::argument::{self, Origin, Structures};
 use super::lists::Shared;
 use super::report::{Report, quoted};
 use super::selector::{self, Surroundings};
@@ -188,13 +188,16 @@ pub(super) fn uprobe(
     let versions = user::versions(spec, at, report);
     let targets = user::functions(spec, &versions, at, report);
     let at_end = user::at_end(spec);
+    let origin = Origin::Program(Structures::of(spec.btf_path.as_deref()));
+    let ways = spec.args.iter().chain(&spec.return_arg).any(|arg| arg.resolve.is_some());
+    without_ways(spec.btf_path.as_deref(), ways, at, report);
     let parts = Parts {
         target: targets.first().cloned(),
         args: &spec.args,
         data: &spec.data,
-        return_arg: return_arg(spec.return_arg.as_ref(), spec.on_return, Origin::Program, at, report),
+        return_arg: return_arg(spec.return_arg.as_ref(), spec.on_return, origin, at, report),
         on_return: spec.on_return,
-        origin: Origin::Program,
+        origin,
         abilities: Abilities { registers: !at_end, ..IN_PROGRAMS },
         shared,
         selectors: &spec.selectors,
@@ -207,15 +210,25 @@ pub(super) fn uprobe(
     targets.into_iter().map(|target| Some(Hook { target, ..hook.clone() })).collect()
 }
 
+/// Says that nothing is looked up in a file with types.
+fn without_ways(btf_path: Option<&str>, ways: bool, at: &FieldPath, report: &mut Report) {
+    if btf_path.is_some() && !ways {
+        let effect = "it has no effect: it is for `resolve` on arguments and returned values";
+        report.warn(&at.member("btfPath"), "`btfPath` and no `resolve`", effect);
+    }
+}
+
 /// A hook on a probe of a program.
 pub(super) fn usdt(spec: &UsdtSpec, shared: &Shared, at: &FieldPath, report: &mut Report) -> Option<Hook> {
+    let ways = spec.args.iter().any(|arg| arg.resolve.is_some());
+    without_ways(spec.btf_path.as_deref(), ways, at, report);
     let parts = Parts {
         target: user::probe(spec, at, report),
         args: &spec.args,
         data: &[],
         return_arg: None,
         on_return: false,
-        origin: Origin::Probe,
+        origin: Origin::Probe(Structures::of(spec.btf_path.as_deref())),
         abilities: Abilities { within: Within::Probe, ..IN_PROGRAMS },
         shared,
         selectors: &spec.selectors,

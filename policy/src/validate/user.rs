@@ -61,11 +61,12 @@ pub(super) fn functions(
     if at_end(spec) {
         within(&names, &at.member(kind), report);
     }
+    let types = types(spec.btf_path.as_deref(), at, report);
     let Some(path) = path else { return Vec::new() };
     let at_end = at_end(spec);
     let target = |(name, ref_counter): (Option<FunctionName>, u32)| {
         let place = UserPlace::Function { name: name?, ref_counter, at_end };
-        Some(HookTarget::User { path: path.clone(), place, versions: versions.clone() })
+        Some(HookTarget::User { path: path.clone(), place, versions: versions.clone(), types: types.clone() })
     };
     names.into_iter().zip(counters).filter_map(target).collect()
 }
@@ -122,8 +123,14 @@ pub(super) fn probe(spec: &UsdtSpec, at: &FieldPath, report: &mut Report) -> Opt
     let path = path(&spec.path, &at.member("path"), report);
     let provider = name(&spec.provider, "a probe's provider", &at.member("provider"), report);
     let probe = name(&spec.name, "a probe", &at.member("name"), report);
+    let types = types(spec.btf_path.as_deref(), at, report);
     let place = UserPlace::Probe { provider: provider?, name: probe? };
-    Some(HookTarget::User { path: path?, place, versions: FileVersions::default() })
+    Some(HookTarget::User { path: path?, place, versions: FileVersions::default(), types })
+}
+
+/// The file that describes a program's structures.
+fn types(given: Option<&str>, at: &FieldPath, report: &mut Report) -> Option<String> {
+    path(given?, &at.member("btfPath"), report)
 }
 
 /// Two hooks at one place would report each event twice.
@@ -194,7 +201,7 @@ fn path(path: &str, at: &FieldPath, report: &mut Report) -> Option<String> {
     let clean = path.starts_with('/') && path.len() <= BINARY_BYTES_MAX && !path.contains(char::is_control);
     if !clean {
         let allowed = format!(
-            "the whole path of a program or library on the node, beginning with `/`, at most {BINARY_BYTES_MAX} bytes"
+            "the whole path of a file on the node, beginning with `/`, at most {BINARY_BYTES_MAX} bytes"
         );
         report.refuse(at, quoted(path), allowed);
         return None;

@@ -12,7 +12,7 @@ pub(super) enum Answer {
 
 use Answer::{Cases, Otherwise, Test};
 
-pub(super) const LINES: [(&str, &str, Answer); 90] = [
+pub(super) const LINES: [(&str, &str, Answer); 91] = [
     (
         "values",
         "`Equal`: any one of its values",
@@ -536,6 +536,11 @@ pub(super) const LINES: [(&str, &str, Answer); 90] = [
         Test("e2e/src/workloads/programs.sh", "on_program uprobe-both"),
     ),
     ("hooks", "uprobes: `returnCopy`", Test("e2e/src/workloads/programs.sh", "on_program uprobe-filled")),
+    (
+        "hooks",
+        "uprobes, usdts: `btfPath`",
+        Test("e2e/src/workloads/programs.sh", "on_program uprobe-members"),
+    ),
     ("actions", "stack traces", Test("e2e/src/workloads/programs.sh", "policy stacks-raw-tracepoint")),
     ("actions", "`imaHash` at LSM hooks", Test("e2e/src/workloads/hashes.sh", "hash-of-a-file")),
     (

@@ -78,7 +78,7 @@ fn relocated(elf: &Elf<'_>, address: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::pclntab::tests::table;
     use super::super::{Binaries, FoundPlace, UserProblem};
     use super::*;
@@ -88,7 +88,7 @@ mod tests {
     const CODE: u64 = 0x40_1000;
 
     /// A program whose whole file is code at 0x400000, with these sections: name, type, content. The name table is the last.
-    fn program(sections: &[(&str, u32, Vec<u8>)]) -> Vec<u8> {
+    pub(crate) fn program(sections: &[(&str, u32, Vec<u8>)]) -> Vec<u8> {
         let mut file = vec![0; 0x1100];
         let mut headers = vec![[0_u64; 8]];
         let mut names = vec![0];

@@ -3,9 +3,10 @@
 mod digest;
 mod go;
 mod pclntab;
+mod types;
 
 use lictor_policy::model::{DigestKind, FunctionName, UserPlace};
-use lictor_policy::plan::{FileIdentity, FoundDigest, FoundPlace, UserProblem, UserSite};
+use lictor_policy::plan::{FileIdentity, FoundDigest, FoundPlace, ProgramTypes, UserProblem, UserSite};
 use object::read::elf::{ElfFile64, ElfSymbol64, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, SymbolKind, elf};
 use pclntab::Function;
@@ -54,12 +55,18 @@ pub(super) struct Binaries {
     root: PathBuf,
     places: Answers<UserPlace, Answer>,
     digests: Answers<DigestKind, Result<FoundDigest, UserProblem>>,
+    types: types::Readings,
 }
 
 impl Binaries {
     /// Those of the machine whose file system is at `root`.
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), places: Answers::default(), digests: Answers::default() }
+        Self {
+            root: root.to_owned(),
+            places: Answers::default(),
+            digests: Answers::default(),
+            types: types::Readings::default(),
+        }
     }
 
     /// Where a place is.
@@ -72,6 +79,12 @@ impl Binaries {
     pub(super) fn digest(&self, path: &str, kind: DigestKind) -> Result<FoundDigest, UserProblem> {
         let (file, version) = self.open(path)?;
         self.digests.get(path, &kind, version, || digest::found(&file, version, kind))
+    }
+
+    /// What a file tells of a program's types.
+    pub(super) fn types(&self, path: &str) -> Result<ProgramTypes, UserProblem> {
+        let (file, version) = self.open(path)?;
+        self.types.get(path, version, file)
     }
 
     fn open(&self, path: &str) -> Result<(File, Version), UserProblem> {

@@ -4,6 +4,7 @@ use super::policy;
 use crate::plan::testing::{FakeSymbols, facts};
 use crate::plan::*;
 use lictor_node_worker_ebpf as wire;
+use lictor_node_worker_ebpf::lictor_field_shape;
 
 /// What came of a policy with these uprobes: refusals, warnings, hook points.
 fn outcome(spec: &str) -> (Vec<String>, Vec<String>, Vec<String>) {
@@ -215,6 +216,120 @@ fn an_expression_over_an_argument_that_was_not_kept_is_unresolved() {
     let at_begin = spec.replacen("    return: true\n    returnArg: {index: 0, type: int}\n", "", 1);
     let ColumnTable::Expression(expressions) = &at_run(&at_begin).columns[0].table else { panic!("none") };
     assert_eq!(expressions[0].unread, 0);
+}
+
+/// The fields of a hook with these arguments, at `run` or at a probe: source, steps, whether it is an address.
+fn members(hook: &str, args: &str) -> Result<Vec<(u32, Vec<i32>, bool)>, String> {
+    let spec = format!("  {hook}\n    btfPath: /lib/program.btf\n    args: [{args}]\n");
+    let compiled = compile(&[policy("p", &spec)], &facts());
+    if let Some(refusal) = compiled.refusals.first() {
+        return Err(refusal.to_string());
+    }
+    let steps = |field: &lictor_field_shape| field.steps[..usize::from(field.step_count)].to_vec();
+    let address = |flags: u8| u32::from(flags) & wire::LICTOR_FIELD_ADDRESS != 0;
+    let fields = compiled.plan.hooks[0].shape.fields.iter();
+    Ok(fields.map(|field| (field.source.into(), steps(field), address(field.flags))).collect())
+}
+
+const RUN: &str = "uprobes:\n  - path: /bin/program\n    symbols: [run]";
+const STEP: &str = "usdts:\n  - path: /bin/program\n    provider: app\n    name: step";
+
+#[test]
+fn members_of_a_programs_structures_are_reached_from_its_arguments() {
+    let of = |arg: &str| members(RUN, arg);
+    // By the type that the file tells of the function's parameter.
+    assert_eq!(of("{index: 0, type: auto, resolve: peer.port}"), Ok(vec![(0, vec![24, 0], false)]));
+    assert_eq!(of("{index: 0, type: string, resolve: name}"), Ok(vec![(0, vec![4], true)]));
+    assert_eq!(of("{index: 0, type: string, resolve: peer.host}"), Ok(vec![(0, vec![24, 8], false)]));
+    assert_eq!(
+        of("{index: 0, type: int64, resolve: 'peer.last.sizes[1]'}"),
+        Ok(vec![(0, vec![24, 16, 40], false)])
+    );
+    // By the one that the policy tells.
+    assert_eq!(of("{index: 2, type: auto, btfType: peer, resolve: port}"), Ok(vec![(2, vec![0], false)]));
+    let returned = "{index: 0, type: int}]\n    return: true\n    returnArg: {index: 0, type: auto, resolve: port}\n    tags: [ab";
+    assert_eq!(of(returned), Ok(vec![(0, vec![], false), (wire::LICTOR_SOURCE_RETURN, vec![0], false)]));
+    // What is beside stays the kernel's.
+    let task = "{index: 0, type: auto, resolve: code}]\n    data: [{index: 0, type: string, source: current_task, resolve: comm}";
+    assert_eq!(of(task).map(|fields| fields[1].0), Ok(wire::LICTOR_SOURCE_TASK));
+}
+
+#[test]
+fn members_are_reached_from_what_a_probe_names() {
+    // At one place in a register after two words of memory, at the other in `r12`: the way goes on from there.
+    let found = members(STEP, "{index: 1, type: auto, btfType: request, resolve: peer.port}");
+    assert_eq!(found, Ok(vec![(wire::LICTOR_SOURCE_REGISTERS, vec![32, -16, 24, 0], false)]));
+    let refused = |arg: &str, why: &str| {
+        let found = members(STEP, arg);
+        assert!(found.as_ref().is_err_and(|text| text.contains(why)), "{found:?}");
+    };
+    refused(
+        "{index: 2, type: auto, btfType: request, resolve: code}",
+        "found resolve on index 2 of app:step of /bin/program, a constant",
+    );
+    refused("{index: 0, type: auto, btfType: request, resolve: code}", "app:step of /bin/program, int32_t");
+    let ten = "last.peer.last.peer.last.peer.last.peer.last.code";
+    refused(
+        &format!("{{index: 1, type: auto, btfType: peer, resolve: {ten}}}"),
+        "more pointers than programs follow",
+    );
+}
+
+#[test]
+fn what_a_programs_types_do_not_have_is_told_by_name() {
+    let refused = |arg: &str, wanted: &str| {
+        let found = members(RUN, arg);
+        assert!(found.as_ref().is_err_and(|text| text.contains(wanted)), "{found:?}");
+    };
+    refused(
+        "{index: 0, type: auto, resolve: pere.port}",
+        "found the member pere of struct request; allowed: members that it has in `/lib/program.btf`; did you mean `peer`?",
+    );
+    refused(
+        "{index: 0, type: auto, btfType: requst, resolve: code}",
+        "found struct requst; allowed: structures that `/lib/program.btf` describes; did you mean `request`?",
+    );
+    refused(
+        "{index: 1, type: auto, resolve: code}",
+        "found resolve on index 1, of type int; allowed: pointers to structures; name the structure that it points to in `btfType`",
+    );
+    refused(
+        "{index: 4, type: auto, resolve: code}",
+        "found resolve on index 4, whose type `/lib/program.btf` does not tell",
+    );
+    refused("{index: 0, type: file, resolve: peer}", "its type is struct peer *");
+    let at = |file: &str| {
+        let spec = format!(
+            "  uprobes:\n  - {{path: /bin/program, symbols: [run, run+4], btfPath: {file}, args: [{{index: 0, type: auto, btfType: peer, resolve: port}}]}}\n"
+        );
+        outcome(&spec)
+    };
+    assert_eq!(
+        at("/lib/text").0,
+        ["policy p: spec.uprobes[0].btfPath: found the file `/lib/text`, which is no BTF: no BTF header; \
+          allowed: BTF, in a file of its own or in the section .BTF of an ELF file; \
+          `pahole -J --btf_encode_detached=FILE PROGRAM` makes it of a program with debugging information"]
+    );
+    assert_eq!(
+        at("/lib/none").0,
+        ["policy p: spec.uprobes[0].btfPath: found the file `/lib/none`; allowed: files of the node; \
+          paths are those of the node, not of a container"]
+    );
+    assert_eq!(at("/lib/none, ignore: {callNotFound: true}").1.len(), 1);
+}
+
+#[test]
+fn a_file_with_types_that_changes_is_asked_again() {
+    let spec = format!(
+        "  {RUN}\n    btfPath: /lib/program.btf\n    args: [{{index: 0, type: auto, resolve: code}}]\n"
+    );
+    let compiled = compile(&[policy("p", &spec)], &facts());
+    assert_eq!(compiled.refusals, []);
+    // Each made-up node has read the file by itself.
+    assert!(compiled.answers.have_changed(&*facts().symbols));
+    let facts = facts();
+    let compiled = compile(&[policy("p", &spec)], &facts);
+    assert!(!compiled.answers.have_changed(&*facts.symbols));
 }
 
 /// An uprobe at the made-up program that does this.
