@@ -18,7 +18,10 @@ const SECTION: &str = ".BTF";
 
 /// What was read, by path, as long as somebody has it and the file is the same.
 #[derive(Debug, Default)]
-pub(super) struct Readings(Mutex<HashMap<String, (Version, Weak<Btf<Vec<u8>>>)>>);
+pub(super) struct Readings(Mutex<HashMap<String, Reading>>);
+
+/// Of which version of a file it is, and what was read.
+type Reading = (Version, Weak<Btf<Vec<u8>>>);
 
 impl Readings {
     /// The types in a file, read once as long as it stays as it is.
