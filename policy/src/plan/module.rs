@@ -4,10 +4,11 @@
 //! loaded anew is another hook point; see ADR 0029.
 
 use super::attach::{Site, Wants, handed};
-use super::facts::Signature;
+use super::facts::{Signature, Symbols};
 use super::fields::Reader;
 use super::refusal::Problem;
 use super::{Attach, EventKind, HookPoint};
+use crate::model::{FieldPath, HookTarget};
 use std::fmt;
 use std::str::FromStr;
 
@@ -108,6 +109,38 @@ pub(super) fn held(site: &Site) -> Option<(String, &'static str)> {
     let place: ModuleSite = site.point.symbol.parse().ok()?;
     let found = format!("the end of `{}`, a function of the module {}", place.function, place.module);
     Some((found, "the module cannot be removed as long as the policy is live"))
+}
+
+/// The functions that a target names, or that its pattern fits, and which module each is of. The kernel's own stay what they are,
+/// and are not among them.
+pub(super) fn functions(
+    target: &HookTarget,
+    sites: &Result<Vec<Site>, (Problem, Option<FieldPath>)>,
+    symbols: &dyn Symbols,
+) -> Vec<(String, Option<ModuleSite>)> {
+    match (target, sites) {
+        (HookTarget::Function(_) | HookTarget::Functions(_), Ok(sites)) => {
+            let places = sites.iter().filter_map(|site| site.point.symbol.parse::<ModuleSite>().ok());
+            places.map(|place| (place.function.clone(), Some(place))).collect()
+        }
+        (HookTarget::Function(name), Err((problem, _))) if symbols.function(name).is_none() => {
+            // What is refused for another reason may be another function by the time that its module is loaded anew.
+            let place = if problem.missing { None } else { symbols.module_site(name) };
+            vec![(name.clone(), place)]
+        }
+        (
+            HookTarget::Function(_)
+            | HookTarget::Functions(_)
+            | HookTarget::User { .. }
+            | HookTarget::Syscalls
+            | HookTarget::Syscall(_)
+            | HookTarget::Syscall32(_)
+            | HookTarget::Tracepoint { .. }
+            | HookTarget::Lsm(_)
+            | HookTarget::Mapping,
+            _,
+        ) => Vec::new(),
+    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use super::answers::Answers;
 use super::asked::{ColumnKey, Source, Tests, endpoints};
 use super::attach::{SIGKILL, Site, Wants, can_hash, hashed_hook, sites};
 use super::columns::{Test, text_key};
-use super::facts::{NodeFacts, Symbols, UserProblem};
+use super::facts::{NodeFacts, UserProblem};
 use super::fields::{Field, Resolved};
-use super::module::{self, ModuleSite};
+use super::module;
 use super::notifications::Enforcer;
 use super::numbers;
 use super::program::{self, AskedTypes, ProgramGround};
@@ -208,7 +208,8 @@ impl<'a> Placer<'a> {
         });
         let asked = asked.chain(self.places.iter().map(|(path, place)| (path.as_str(), place)));
         let symbols = &*self.facts.symbols;
-        let functions = self.sites.iter().flat_map(|((target, _), sites)| functions(target, sites, symbols));
+        let functions =
+            self.sites.iter().flat_map(|((target, _), sites)| module::functions(target, sites, symbols));
         Answers::ask(asked, self.digests.clone(), self.types.clone(), functions.collect(), symbols)
     }
 
@@ -251,38 +252,6 @@ impl<'a> Placer<'a> {
             Rc::new(found)
         });
         Rc::clone(entry)
-    }
-}
-
-/// The functions that a target names, or that its pattern fits, and which module each is of. The kernel's own stay what they are,
-/// and are not among them.
-fn functions(
-    target: &HookTarget,
-    sites: &SitesResult,
-    symbols: &dyn Symbols,
-) -> Vec<(String, Option<ModuleSite>)> {
-    match (target, &**sites) {
-        (HookTarget::Function(_) | HookTarget::Functions(_), Ok(sites)) => {
-            let places = sites.iter().filter_map(|site| site.point.symbol.parse::<ModuleSite>().ok());
-            places.map(|place| (place.function.clone(), Some(place))).collect()
-        }
-        (HookTarget::Function(name), Err((problem, _))) if symbols.function(name).is_none() => {
-            // What is refused for another reason may be another function by the time that its module is loaded anew.
-            let place = if problem.missing { None } else { symbols.module_site(name) };
-            vec![(name.clone(), place)]
-        }
-        (
-            HookTarget::Function(_)
-            | HookTarget::Functions(_)
-            | HookTarget::User { .. }
-            | HookTarget::Syscalls
-            | HookTarget::Syscall(_)
-            | HookTarget::Syscall32(_)
-            | HookTarget::Tracepoint { .. }
-            | HookTarget::Lsm(_)
-            | HookTarget::Mapping,
-            _,
-        ) => Vec::new(),
     }
 }
 
