@@ -212,7 +212,8 @@ unread:
 /* Whether a field is an argument of a call that ends. */
 static __always_inline bool is_kept(__u32 i)
 {
-	return shape.attach == LICTOR_ATTACH_URETPROBE_ARGUMENTS && shape.fields[i].source < LICTOR_SOURCE_RETURN;
+	return shape.attach == LICTOR_ATTACH_URETPROBE_ARGUMENTS &&
+	       shape.fields[i].source < LICTOR_SOURCE_RETURN;
 }
 
 /* Whether a field has steps of which one led nowhere, or is an argument that was not kept. */
