@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "system calls have no safe interface")]
 
 use super::storage;
+use bytemuck::NoUninit;
 use std::ffi::{CString, c_int};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -72,7 +73,7 @@ pub(super) struct ProgramSpec<'a> {
     pub(super) func_info_record_bytes: u32,
 }
 
-fn bpf<T>(command: c_int, attribute: &mut T) -> io::Result<c_int> {
+fn bpf<T: NoUninit>(command: c_int, attribute: &mut T) -> io::Result<c_int> {
     // SAFETY: `attribute` is a live `repr(C)` struct of the size given; pointers in it are set up by the callers below.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>()) };
@@ -109,6 +110,7 @@ fn path_string(path: &Path) -> io::Result<CString> {
 
 /// Creates a map; `inner` is the template of a map of maps.
 pub(super) fn map_create(name: &str, spec: &MapSpec, inner: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    #[derive(Clone, Copy, NoUninit)]
     #[repr(C)]
     struct Attribute {
         map_type: u32,
@@ -143,6 +145,7 @@ pub(super) fn map_create(name: &str, spec: &MapSpec, inner: Option<BorrowedFd<'_
     bpf(MAP_CREATE, &mut attribute).map(owned)
 }
 
+#[derive(Clone, Copy, NoUninit)]
 #[repr(C)]
 struct ElementAttribute {
     map_fd: u32,
@@ -219,6 +222,7 @@ pub(super) fn map_update_batch(
     values: &[u8],
     count: u32,
 ) -> io::Result<()> {
+    #[derive(Clone, Copy, NoUninit)]
     #[repr(C)]
     struct Attribute {
         in_batch: u64,
@@ -248,6 +252,7 @@ pub(super) fn map_update_batch(
 
 /// Opens the map with this id.
 pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
+    #[derive(Clone, Copy, NoUninit)]
     #[repr(C)]
     struct Attribute {
         map_id: u32,
@@ -259,6 +264,7 @@ pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
 
 /// Makes a map read-only for user space, so that the verifier takes its contents as constants.
 pub(super) fn map_freeze(map: BorrowedFd<'_>) -> io::Result<()> {
+    #[derive(Clone, Copy, NoUninit)]
     #[repr(C)]
     struct Attribute {
         map_fd: u32,
@@ -268,6 +274,7 @@ pub(super) fn map_freeze(map: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Loads type information of programs.
 pub(super) fn btf_load(btf: &[u8]) -> io::Result<OwnedFd> {
+    #[derive(Clone, Copy, NoUninit)]
     #[repr(C)]
     struct Attribute {
         btf: u64,
@@ -290,6 +297,7 @@ pub(super) fn btf_load(btf: &[u8]) -> io::Result<OwnedFd> {
 
 /// Opens the BTF that the kernel has of a module. It takes `CAP_SYS_ADMIN` to look for it.
 pub(super) fn module_btf(module: &str) -> io::Result<OwnedFd> {
+    #[derive(Clone, Copy, NoUninit)]
     #[repr(C)]
     struct Attribute {
         id: u32,
@@ -330,6 +338,7 @@ fn kernel_btf_name(btf: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
 
 /// Loads a program. With `log`, the verifier's messages are written to it (NUL-terminated).
 pub(super) fn program_load(spec: &ProgramSpec<'_>, log: Option<&mut [u8]>) -> io::Result<OwnedFd> {
+    #[derive(Clone, Copy, NoUninit)]
     #[repr(C)]
     struct Attribute {
         prog_type: u32,
@@ -353,6 +362,7 @@ pub(super) fn program_load(spec: &ProgramSpec<'_>, log: Option<&mut [u8]>) -> io
         line_info_cnt: u32,
         attach_btf_id: u32,
         attach_btf_obj_fd: u32,
+        core_relo_cnt: u32,
     }
     let (log_size, log_buf) = log.map_or((0, 0), |log| (log.len() as u32, log.as_mut_ptr() as u64));
     let mut attribute = Attribute {
@@ -377,10 +387,13 @@ pub(super) fn program_load(spec: &ProgramSpec<'_>, log: Option<&mut [u8]>) -> io
         line_info_cnt: 0,
         attach_btf_id: spec.attach_btf_id,
         attach_btf_obj_fd: spec.attach_btf.map_or(0, number),
+        // We have none; without the member, what the kernel reads there would be whatever the padding holds.
+        core_relo_cnt: 0,
     };
     bpf(PROG_LOAD, &mut attribute).map(owned)
 }
 
+#[derive(Clone, Copy, NoUninit)]
 #[repr(C)]
 struct ObjectAttribute {
     pathname: u64,
@@ -405,6 +418,7 @@ pub(super) fn get_pinned(path: &Path) -> io::Result<OwnedFd> {
 
 /// Reads the beginning of an object's `struct bpf_*_info` into `info`.
 pub(super) fn object_info(object: BorrowedFd<'_>, info: &mut [u8]) -> io::Result<()> {
+    #[derive(Clone, Copy, NoUninit)]
     #[repr(C)]
     struct Attribute {
         bpf_fd: u32,
@@ -431,6 +445,7 @@ pub(super) fn attach_raw_tracepoint(program: BorrowedFd<'_>, event: &str) -> io:
 }
 
 fn raw_tracepoint_open(program: BorrowedFd<'_>, name: u64) -> io::Result<OwnedFd> {
+    #[derive(Clone, Copy, NoUninit)]
     #[repr(C)]
     struct Attribute {
         name: u64,
@@ -441,6 +456,7 @@ fn raw_tracepoint_open(program: BorrowedFd<'_>, name: u64) -> io::Result<OwnedFd
     bpf(RAW_TRACEPOINT_OPEN, &mut attribute).map(owned)
 }
 
+#[derive(Clone, Copy, NoUninit)]
 #[repr(C)]
 #[derive(Default)]
 struct PerfAttribute {
@@ -459,6 +475,7 @@ struct PerfAttribute {
 }
 
 fn attach_perf_event(program: BorrowedFd<'_>, event: &mut PerfAttribute) -> io::Result<OwnedFd> {
+    #[derive(Clone, Copy, NoUninit)]
     #[repr(C)]
     struct Attribute {
         prog_fd: u32,
@@ -537,6 +554,7 @@ pub(super) fn attach_tracepoint(program: BorrowedFd<'_>, id: u64) -> io::Result<
 
 /// Runs a raw tracepoint program once with `context` as its arguments; returns what the program returned.
 pub(super) fn program_test_run(program: BorrowedFd<'_>, context: &[u64]) -> io::Result<i32> {
+    #[derive(Clone, Copy, NoUninit)]
     #[repr(C)]
     struct Attribute {
         prog_fd: u32,
