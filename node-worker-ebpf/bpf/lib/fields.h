@@ -142,12 +142,18 @@ static __always_inline bool in_32_bit_call(void)
  */
 static __always_inline bool is_in_program(__u32 source, __u32 step)
 {
-	if (source == LICTOR_SOURCE_REGISTERS)
-		return step;
-	return source != LICTOR_SOURCE_TASK &&
-	       (shape.attach == LICTOR_ATTACH_UPROBE || shape.attach == LICTOR_ATTACH_URETPROBE ||
-		shape.attach == LICTOR_ATTACH_UPROBE_REGISTERS ||
-		shape.attach == LICTOR_ATTACH_URETPROBE_ARGUMENTS);
+	if (step && source == LICTOR_SOURCE_REGISTERS)
+		return true;
+	/* Known when the program is loaded: elsewhere nothing is left of this. */
+	switch (shape.attach) {
+	case LICTOR_ATTACH_UPROBE:
+	case LICTOR_ATTACH_URETPROBE:
+	case LICTOR_ATTACH_URETPROBE_ARGUMENTS:
+	case LICTOR_ATTACH_UPROBE_REGISTERS:
+		return source != LICTOR_SOURCE_TASK && source != LICTOR_SOURCE_REGISTERS;
+	default:
+		return false;
+	}
 }
 
 /*
