@@ -137,12 +137,8 @@ fn places_in_programs(spec: &mut Json) {
         &format!("!has(self.refCtrOffsets) || size(self.refCtrOffsets) in [0, {places}]"),
         "`refCtrOffsets` needs one number for each place",
     );
-    rule(
-        hook,
-        "!has(self.__return__) || !self.__return__ || !has(self.args) || size(self.args) == 0",
-        "with `return: true` arguments cannot be read: give the function's beginning a hook of its own",
-    );
-    let typed = "has(self.type) && self.type != 'auto'";
+    // What a way leads to is told by the file that `btfPath` names.
+    let typed = "has(self.resolve) || has(self.type) && self.type != 'auto'";
     for place in ["args/items", "returnArg"] {
         if let Some(argument) = hook.pointer_mut(&format!("/properties/{place}")) {
             rule(argument, typed, "`type` is needed: a program does not tell those of its functions");
@@ -173,17 +169,10 @@ fn actions(spec: &mut Json, hook: &str) {
         }
         let limited = "self.action == 'Post' || !has(self.rateLimit) && !has(self.rateLimitScope)";
         rule(action, limited, "only `Post` has a rate limit: only reports are limited");
-        if ["lsmhooks", "uprobes", "usdts"].contains(&hook) {
-            let notifies = "!(self.action in ['NotifyEnforcer', 'CleanupEnforcerNotification'])";
-            rule(action, notifies, "an enforcer is notified under kprobes, fentries and tracepoints");
-        } else {
-            let left = "self.action != 'NotifyEnforcer' || has(self.argError) || has(self.argSig)";
-            rule(action, left, "`NotifyEnforcer` needs `argError`, `argSig` or both");
-        }
         match hook {
             "fentries" => {
-                let watches = "self.action in ['Post', 'NoPost', 'GetUrl', 'DnsLookup', 'TrackSock', 'UntrackSock', \
-                     'NotifyEnforcer', 'CleanupEnforcerNotification']";
+                // What acts is named, not what watches: the API server has a budget for rules, and each name costs.
+                let watches = "!(self.action in ['Sigkill', 'Signal', 'Override', 'Set'])";
                 rule(action, watches, "hooks under `fentries` only watch: write it under `kprobes`");
             }
             "tracepoints" => {
