@@ -485,7 +485,7 @@ pub mod lictor_attach {
     pub const LICTOR_ATTACH_URETPROBE: Type = 9;
     pub const LICTOR_ATTACH_LSM_HASH: Type = 10;
     pub const LICTOR_ATTACH_UPROBE_REGISTERS: Type = 11;
-    pub const LICTOR_ATTACH_URETPROBE_ARGUMENTS: Type = 12;
+    pub const LICTOR_ATTACH_URETPROBE_ARGUMENTS: Type = 13;
 }
 pub mod lictor_field_kind {
     #[allow(unused_imports)]

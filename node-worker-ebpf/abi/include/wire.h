@@ -339,7 +339,7 @@ enum lictor_attach {
 	LICTOR_ATTACH_LSM_HASH,
 	LICTOR_ATTACH_UPROBE_REGISTERS,
 	/* The end of a function of a program, with a program at its beginning that keeps what it is called with. */
-	LICTOR_ATTACH_URETPROBE_ARGUMENTS,
+	LICTOR_ATTACH_URETPROBE_ARGUMENTS = 13,
 };
 
 enum lictor_field_kind {
