@@ -133,21 +133,29 @@ pub(super) fn load_as<'a>(point: &'a HookPoint, target: &'a Target) -> LoadAs<'a
     }
 }
 
-/// Whether a program is attached beside the one that judges.
-pub(super) fn has_behind(point: &HookPoint) -> bool {
-    matches!(point.attach, Attach::LsmHash | Attach::UretprobeArguments)
+/// The program that is attached beside the one that judges; `None` = the hook point has no such program.
+pub(super) fn behind(point: &HookPoint) -> Option<&'static str> {
+    match point.attach {
+        Attach::UretprobeArguments => Some("lictor_uprobe_call"),
+        Attach::LsmHash if point.symbol.starts_with("bprm_") => Some("lictor_hash_program"),
+        Attach::LsmHash => Some("lictor_hash_file"),
+        Attach::Lsm
+        | Attach::FmodRet
+        | Attach::Fentry
+        | Attach::Fexit
+        | Attach::Kprobe
+        | Attach::Tracepoint
+        | Attach::RawTracepoint
+        | Attach::Uprobe
+        | Attach::Uretprobe
+        | Attach::UprobeRegisters => None,
+    }
 }
 
-/// The program that is attached beside the one that judges, if the hook point has one: its name, and what it is loaded as.
-pub(super) fn behind<'a>(point: &'a HookPoint, target: &'a Target) -> Option<(&'static str, LoadAs<'a>)> {
-    if point.attach == Attach::UretprobeArguments {
-        return Some(("lictor_uprobe_call", load_as(point, target)));
-    }
-    if point.attach != Attach::LsmHash {
-        return None;
-    }
-    let name = if point.symbol.starts_with("bprm_") { "lictor_hash_program" } else { "lictor_hash_file" };
-    Some((name, LoadAs { sleepable: true, ..load_as(point, target) }))
+/// What the program of [`behind`] is loaded as.
+pub(super) fn load_behind_as<'a>(point: &'a HookPoint, target: &'a Target) -> LoadAs<'a> {
+    // Hashes are computed by programs that may sleep.
+    LoadAs { sleepable: point.attach == Attach::LsmHash, ..load_as(point, target) }
 }
 
 /// What the programs of the process life cycle are loaded as.
@@ -194,19 +202,10 @@ pub(super) fn attach(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<O
 
 /// Attaches the program of [`behind`].
 pub(super) fn attach_behind(program: BorrowedFd<'_>, point: &HookPoint) -> io::Result<OwnedFd> {
-    match point.attach {
-        Attach::UretprobeArguments => attach_uprobe(program, &point.symbol, false),
-        Attach::Lsm
-        | Attach::LsmHash
-        | Attach::FmodRet
-        | Attach::Fentry
-        | Attach::Fexit
-        | Attach::Kprobe
-        | Attach::Tracepoint
-        | Attach::RawTracepoint
-        | Attach::Uprobe
-        | Attach::Uretprobe
-        | Attach::UprobeRegisters => attach(program, point),
+    if point.attach == Attach::UretprobeArguments {
+        attach_uprobe(program, &point.symbol, false)
+    } else {
+        attach(program, point)
     }
 }
 

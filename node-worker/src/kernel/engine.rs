@@ -95,9 +95,8 @@ impl Engine {
             };
             let link = open(pins::link(&self.root, slot));
             let maps = SlotMaps::open(&self.root, slot, entry.point.attach);
-            let behind = attach::has_behind(&entry.point)
-                .then(|| open(pins::link_behind(&self.root, slot)))
-                .transpose();
+            let behind = attach::behind(&entry.point);
+            let behind = behind.map(|_| open(pins::link_behind(&self.root, slot))).transpose();
             let (Ok(link), Ok(link_behind), Ok(maps)) = (link, behind, maps) else {
                 // Half made or half removed when its agent died: nothing judges by it.
                 pins::remove_slot(&self.root, slot);
@@ -174,10 +173,9 @@ impl Engine {
         slot: u16,
         maps: &SlotMaps,
     ) -> Result<Option<OwnedFd>, ApplyError> {
+        let Some(name) = attach::behind(&hook.point) else { return Ok(None) };
         let target = self.target(hook)?;
-        let Some((name, load_as)) = attach::behind(&hook.point, &target) else {
-            return Ok(None);
-        };
+        let load_as = attach::load_behind_as(&hook.point, &target);
         let program = self.load_template(hook, name, &load_as, None, maps)?;
         let link = attach::attach_behind(program.as_fd(), &hook.point)
             .map_err(Self::fail("attach", name))

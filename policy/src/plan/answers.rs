@@ -33,10 +33,10 @@ impl Answers {
 
     /// Adds what was asked elsewhere.
     pub fn add(&mut self, other: &Self) {
-        self.places.extend(other.places.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
-        self.digests.extend(other.digests.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
-        self.types.extend(other.types.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
-        self.functions.extend(other.functions.iter().map(|(asked, answer)| (asked.clone(), answer.clone())));
+        self.places.extend(other.places.clone());
+        self.digests.extend(other.digests.clone());
+        self.types.extend(other.types.clone());
+        self.functions.extend(other.functions.clone());
     }
 
     /// Whether some answer is another one by now: a file is there, or gone, or replaced, or has another content; a module

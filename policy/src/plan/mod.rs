@@ -214,20 +214,22 @@ impl Attach {
 
     /// The value in `enum lictor_attach`.
     pub fn wire(self) -> u8 {
-        match self {
-            Self::Lsm => 1,
-            Self::FmodRet => 2,
-            Self::Fentry => 3,
-            Self::Fexit => 4,
-            Self::Kprobe => 5,
-            Self::Tracepoint => 6,
-            Self::RawTracepoint => 7,
-            Self::Uprobe => 8,
-            Self::Uretprobe => 9,
-            Self::LsmHash => 10,
-            Self::UprobeRegisters => 11,
-            Self::UretprobeArguments => 13,
-        }
+        use lictor_node_worker_ebpf::lictor_attach as number;
+        let value = match self {
+            Self::Lsm => number::LICTOR_ATTACH_LSM,
+            Self::FmodRet => number::LICTOR_ATTACH_FMOD_RET,
+            Self::Fentry => number::LICTOR_ATTACH_FENTRY,
+            Self::Fexit => number::LICTOR_ATTACH_FEXIT,
+            Self::Kprobe => number::LICTOR_ATTACH_KPROBE,
+            Self::Tracepoint => number::LICTOR_ATTACH_TRACEPOINT,
+            Self::RawTracepoint => number::LICTOR_ATTACH_RAW_TRACEPOINT,
+            Self::Uprobe => number::LICTOR_ATTACH_UPROBE,
+            Self::Uretprobe => number::LICTOR_ATTACH_URETPROBE,
+            Self::LsmHash => number::LICTOR_ATTACH_LSM_HASH,
+            Self::UprobeRegisters => number::LICTOR_ATTACH_UPROBE_REGISTERS,
+            Self::UretprobeArguments => number::LICTOR_ATTACH_URETPROBE_ARGUMENTS,
+        };
+        value as u8
     }
 
     /// Whether what it attaches to is in a program or library.

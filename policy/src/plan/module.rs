@@ -50,21 +50,22 @@ impl FromStr for ModuleSite {
     type Err = NoModuleSite;
 
     fn from_str(text: &str) -> Result<Self, NoModuleSite> {
-        let parts = || {
-            let (place, load) = text.split_once('@')?;
-            let (module, function) = place.split_once(':')?;
-            Some(Self { module: module.to_owned(), function: function.to_owned(), load: load.parse().ok()? })
-        };
-        parts().ok_or(NoModuleSite)
+        let (module, function, load) = parts(text).ok_or(NoModuleSite)?;
+        Ok(Self { module: module.to_owned(), function: function.to_owned(), load })
     }
+}
+
+/// Module, function and load of a text `MODULE:FUNCTION@LOAD`.
+fn parts(text: &str) -> Option<(&str, &str, u64)> {
+    let (place, load) = text.split_once('@')?;
+    let (module, function) = place.split_once(':')?;
+    Some((module, function, load.parse().ok()?))
 }
 
 impl HookPoint {
     /// What the program attaches to, without the module that a function is of.
     pub fn function(&self) -> &str {
-        let place = self.symbol.split_once(':').filter(|_| self.symbol.parse::<ModuleSite>().is_ok());
-        place
-            .map_or(&self.symbol, |(_, function)| function.split_once('@').map_or(function, |(name, _)| name))
+        parts(&self.symbol).map_or(&self.symbol, |(_, function, _)| function)
     }
 }
 

@@ -267,9 +267,8 @@ fn argument(
     at: &FieldPath,
     report: &mut Report,
 ) -> Option<Predicate> {
-    let asks_all = filter.operator == Operator::CelExpr && filter.index.is_none() && filter.args.is_empty();
     let places = match filter.index {
-        _ if asks_all => (0..around.args.len()).collect(),
+        _ if asks_all(filter) => (0..around.args.len()).collect(),
         Some(index) if filter.args.is_empty() => vec![by_index(index, around, at, report)?],
         _ => {
             let needed = "the `index` of one of the hook's `args`";
@@ -284,6 +283,11 @@ fn argument(
     let described = around.args.get(arg)?.as_ref()?;
     let test = value::test(filter, described, around.shared, at, report)?;
     Some(Predicate::Arg { at: at.clone(), arg, test })
+}
+
+/// Whether a filter is about all values that there are.
+fn asks_all(filter: &ValueFilter) -> bool {
+    filter.operator == Operator::CelExpr && filter.index.is_none() && filter.args.is_empty()
 }
 
 /// Whether a filter may be about several values.
@@ -368,9 +372,8 @@ fn data(
     report: &mut Report,
 ) -> Option<Predicate> {
     let count = around.data.len();
-    let asks_all = filter.operator == Operator::CelExpr && filter.index.is_none() && filter.args.is_empty();
     let places = match filter.index {
-        _ if asks_all => (0..count).collect(),
+        _ if asks_all(filter) => (0..count).collect(),
         Some(given) if filter.args.is_empty() => {
             let found = usize::try_from(given).ok().filter(|place| *place < count);
             let Some(place) = found else {
