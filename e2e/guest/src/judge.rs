@@ -15,17 +15,21 @@ use lictor_node_worker_ebpf::{
     lictor_record_kind::LICTOR_RECORD_HOOK,
 };
 use lictor_policy::model::{
-    ArgKind, BinaryOf, Hook, HookTarget, NamespaceValue, Origin, PodLabels, Policy, PolicyKey, Predicate,
-    Workload,
+    ArgKind, BinaryOf, Enforcement, Hook, HookTarget, NamespaceValue, NotifyAction, Origin, PodLabels,
+    Policy, PolicyKey, Predicate, Workload,
 };
 use lictor_policy::oracle::generate::{self, Place, Random};
 use lictor_policy::oracle::{
-    Endpoints, Event, Judgement, Moment, Privileges, Process, ProcessId, Reading, Value, judge,
+    Endpoints, Event, Judgement, Moment, Notifications, Privileges, Process, ProcessId, Reading, Value, judge,
 };
 use lictor_policy::plan::testing::FakeSymbols;
-use lictor_policy::plan::{Attach, HookPlan, HookPoint, NodeFacts, Plan, TypeClass, compile};
-use std::collections::BTreeMap;
+use lictor_policy::plan::{
+    Attach, HookPlan, HookPoint, NodeFacts, Plan, TypeClass, compile, notification_numbers,
+};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +55,8 @@ struct Seen {
     monitored: u64,
     unresolved: u64,
     scoped: u64,
+    /// A notification was left, carried out or taken away.
+    notified: u64,
     refused: u64,
     different: u64,
 }
@@ -72,6 +78,7 @@ pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
         facts: made_up_facts(&system.facts),
         cgroup: own_cgroup()?,
         numbers: PodNumbers::default(),
+        process: pidfd_open(getpid(), PidfdFlags::empty())?,
         seen: Seen::default(),
     };
     let mut pods: BTreeMap<String, PodFacts> = BTreeMap::new();
@@ -107,6 +114,7 @@ pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
         ("monitored", seen.monitored),
         ("unresolved", seen.unresolved),
         ("scoped", seen.scoped),
+        ("notified", seen.notified),
     ] {
         ensure!(count * 200 > seen.events, "only {count} of {} events were {what}", seen.events);
     }
@@ -230,6 +238,8 @@ struct Bench {
     /// Of this process.
     cgroup: u64,
     numbers: PodNumbers,
+    /// This process.
+    process: OwnedFd,
     /// What this process had when it began.
     began: Privileges,
     seen: Seen,
@@ -242,6 +252,8 @@ struct Outcome {
     signal: u32,
     fired: Vec<(PolicyKey, usize, usize)>,
     unresolved: bool,
+    /// What is left for the thread then.
+    notifications: BTreeSet<u64>,
 }
 
 impl Bench {
@@ -274,7 +286,8 @@ impl Bench {
                 let mut event = generate::event(set << 20 | number, &places[*place], *moment);
                 let workload = event.process.workload.clone();
                 self.move_to(&workload)?;
-                event.process = Process { workload, ..me.clone() };
+                let notifications = generate::notifications(set << 20 | number, &kept);
+                event.process = Process { workload, notifications, ..me.clone() };
                 make_members(&mut event)?;
                 self.compare(set, number, hook, &plan, &kept, &event)?;
             }
@@ -304,6 +317,9 @@ impl Bench {
         event: &Event,
     ) -> Result<()> {
         let expected = judge(policies, event, &self.facts.host_namespaces);
+        let before = numbers_of(&event.process.notifications, policies);
+        let left: Vec<u64> = before.iter().copied().collect();
+        self.engine.leave_notifications(self.process.as_fd(), &left)?;
         let found = self.judge(hook, plan, policies, event)?;
         self.count(&expected);
         // A judgement that another workload would not have had.
@@ -320,7 +336,9 @@ impl Bench {
                 .map(|fired| (fired.policy.clone(), fired.hook, fired.rule))
                 .collect(),
             unresolved: found.unresolved,
+            notifications: numbers_of(&expected.notifications, policies),
         };
+        self.seen.notified += u64::from(wanted.notifications != before);
         let silent = expected.fired.iter().any(|fired| fired.unresolved) && !found.unresolved;
         if found != wanted || silent {
             self.seen.different += 1;
@@ -362,7 +380,8 @@ impl Bench {
             *word = value.number;
         }
         let verdict = self.engine.test_run(&hook.point, &words).context("run the program")?;
-        let mut outcome = Outcome { verdict, ..Outcome::default() };
+        let notifications = self.engine.notifications(self.process.as_fd())?.into_iter().collect();
+        let mut outcome = Outcome { verdict, notifications, ..Outcome::default() };
         for record in self.drain()? {
             let head: lictor_hook_record = wire::read(&record).context("short record")?;
             outcome.signal = head.signal;
@@ -393,6 +412,13 @@ impl Bench {
             }
         }
     }
+}
+
+/// The numbers of notifications of these policies.
+fn numbers_of(notifications: &Notifications, policies: &[Policy]) -> BTreeSet<u64> {
+    let numbers = policies.iter().map(|policy| (policy.key(), notification_numbers(policy)));
+    let left = numbers.filter_map(|(key, numbers)| numbers.get(notifications.get(key)?).copied());
+    left.collect()
 }
 
 fn name_of(
@@ -469,6 +495,10 @@ fn at_raw_tracepoints(mut plan: Plan) -> (Plan, Vec<(usize, Moment)>) {
     (plan, moments)
 }
 
+fn harmless(enforcement: Enforcement) -> Enforcement {
+    Enforcement { signal: enforcement.signal.map(|_| SIGURG), ..enforcement }
+}
+
 /// Brings a made-up hook to this process: every rule reports, none of them hurts, and what is asked of the process is
 /// now and then true.
 fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
@@ -476,6 +506,9 @@ fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
         rule.actions.post = true;
         rule.actions.rate_limit = None;
         rule.actions.signal = rule.actions.signal.map(|_| SIGURG);
+        if let Some(NotifyAction::Leave(enforcement)) = &mut rule.actions.notify {
+            *enforcement = harmless(*enforcement);
+        }
         for predicate in &mut rule.predicates {
             match predicate {
                 Predicate::Binary(test) => {
@@ -518,9 +551,9 @@ fn bring_home(hook: &mut Hook, me: &Process, random: &mut Random) {
                         test.mask = changed;
                     }
                 }
+                Predicate::Notified(enforcement) => *enforcement = harmless(*enforcement),
                 Predicate::NamespaceChange(_)
                 | Predicate::Workload(_)
-                | Predicate::Notified(_)
                 | Predicate::Capability(_)
                 | Predicate::Arg { .. }
                 | Predicate::Return { .. }

@@ -2,7 +2,12 @@
 
 use super::{Engine, OpenError, base, counts, sys};
 use crate::port::KernelError;
+use lictor_node_worker_ebpf::LICTOR_MAX_NOTIFICATIONS;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// The map of what is left for threads, which are told by pidfds.
+const NOTIFICATIONS: &str = "notifications";
 
 /// Offset of `busy` in `struct scratch` (bpf/lib/maps.h): its first member.
 const BUSY_BYTES: usize = 4;
@@ -36,5 +41,40 @@ impl Engine {
             held += u32::from(value.iter().take(BUSY_BYTES).any(|byte| *byte != 0));
         }
         Ok(held)
+    }
+
+    /// Leaves these notifications for a process's first thread and takes away what else was left for it; with none, it is as if
+    /// nothing had ever been left.
+    ///
+    /// # Errors
+    /// There are more than a thread can have, or the map cannot be written.
+    pub fn leave_notifications(&self, process: BorrowedFd<'_>, numbers: &[u64]) -> Result<(), KernelError> {
+        let fail = |error| KernelError::new("write map", NOTIFICATIONS, error);
+        let map = self.shared.get(NOTIFICATIONS)?;
+        let key = process.as_raw_fd().to_ne_bytes();
+        if numbers.is_empty() {
+            return match sys::map_delete(map, &key) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fail(error)),
+                Ok(()) | Err(_) => Ok(()),
+            };
+        }
+        let mut left = [0; LICTOR_MAX_NOTIFICATIONS as usize];
+        let wanted = left.get_mut(..numbers.len()).ok_or_else(|| fail(io::ErrorKind::InvalidInput.into()))?;
+        wanted.copy_from_slice(numbers);
+        sys::map_update(map, &key, bytemuck::bytes_of(&left)).map_err(fail)
+    }
+
+    /// What is left for a process's first thread.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn notifications(&self, process: BorrowedFd<'_>) -> Result<Vec<u64>, KernelError> {
+        let map = self.shared.get(NOTIFICATIONS)?;
+        let mut left = [0_u64; LICTOR_MAX_NOTIFICATIONS as usize];
+        match sys::map_lookup(map, &process.as_raw_fd().to_ne_bytes(), bytemuck::bytes_of_mut(&mut left)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(KernelError::new("read map", NOTIFICATIONS, error)),
+            Ok(()) => Ok(left.into_iter().filter(|number| *number != 0).collect()),
+        }
     }
 }

@@ -6,10 +6,12 @@
 mod endpoints;
 mod expressions;
 mod members;
+mod notifications;
 mod places;
 mod workloads;
 
 pub use members::of_task;
+pub use notifications::notifications;
 pub use places::places;
 pub use workloads::workloads;
 
@@ -144,7 +146,12 @@ impl Maker {
             })
             .collect();
         let scope = self.scope(key.namespace.as_deref());
-        Policy { key, mode, on_unresolved, nodes: NodeSelector::default(), scope, hooks }
+        let mut policy = Policy { key, mode, on_unresolved, nodes: NodeSelector::default(), scope, hooks };
+        if self.random.chance(30) {
+            let among: Vec<&Place> = self.places.iter().map(|place| &places[*place]).collect();
+            notifications::add(&mut policy, &among, &mut self.random);
+        }
+        policy
     }
 
     fn hook(&mut self, number: usize, place: &Place, at: &FieldPath) -> Hook {

@@ -10,11 +10,11 @@ use super::notifications::notification_numbers;
 use crate::model::{
     CapabilitySet, EndpointsPart, Enforcement, Namespace, Origin, Policy, PolicyKey, Workload,
 };
-use crate::oracle::{Event, Privileges, Process, ProcessId, Reading, Value};
+use crate::oracle::{Event, Notifications, Privileges, Process, ProcessId, Reading, Value};
 use lictor_node_worker_ebpf as wire;
 use lictor_node_worker_ebpf::{
     lictor_column, lictor_column_kind as kind, lictor_column_shape, lictor_column_source as from,
-    lictor_field_shape, lictor_hook, lictor_lpm_value, lictor_scope, lictor_shape,
+    lictor_field_shape, lictor_hook, lictor_lpm_value, lictor_rule, lictor_scope, lictor_shape,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -42,6 +42,8 @@ pub struct Outcome {
     pub fired: Vec<u32>,
     /// Bit i: column i could not be read.
     pub unresolved: u32,
+    /// What is left for the thread then.
+    pub notifications: BTreeSet<u64>,
 }
 
 /// Class of a path in both dictionaries; `None` = unresolved.
@@ -126,12 +128,19 @@ impl<'a> Machine<'a> {
                 return None;
             }
         }
-        Some(Outcome { unresolved, ..self.act(hook, &left) })
+        Some(Outcome { unresolved, ..self.act(hook, &left, self.numbers_of(&event.process.notifications)) })
     }
 
-    /// The first rule of each group acts.
-    fn act(&self, hook: &lictor_hook, left: &Words) -> Outcome {
-        let mut outcome = Outcome::default();
+    /// The numbers of notifications.
+    pub fn numbers_of(&self, notifications: &Notifications) -> BTreeSet<u64> {
+        let of =
+            |(key, one): (&PolicyKey, &Enforcement)| self.notifications.get(&(key.clone(), *one)).copied();
+        notifications.iter().filter_map(of).collect()
+    }
+
+    /// The first rule of each group acts, on a thread for which `notifications` are left.
+    fn act(&self, hook: &lictor_hook, left: &Words, notifications: BTreeSet<u64>) -> Outcome {
+        let mut outcome = Outcome { notifications, ..Outcome::default() };
         let mut last_group = None;
         for number in 0..hook.rule_count {
             if left[number as usize / 64] >> (number % 64) & 1 == 0 {
@@ -143,6 +152,7 @@ impl<'a> Machine<'a> {
             }
             last_group = Some(rule.group);
             outcome.fired.push(number);
+            notify(&mut outcome.notifications, rule);
             if rule.flags & wire::LICTOR_RULE_MONITOR != 0 {
                 continue;
             }
@@ -261,14 +271,10 @@ impl<'a> Machine<'a> {
                 false
             }
             kind::LICTOR_COLUMN_NOTIFICATIONS => {
-                let numbers = process
-                    .notifications
-                    .iter()
-                    .filter_map(|(key, one)| self.notifications.get(&(key.clone(), *one)));
-                let elements: Vec<u64> = numbers
-                    .filter_map(|number| self.numbers.get(&(column.number_id, *number)).copied())
-                    .collect();
-                self.fold(left, column.default_vector, elements.into_iter());
+                let numbers = self.numbers_of(&process.notifications).into_iter();
+                let elements =
+                    numbers.filter_map(|number| self.numbers.get(&(column.number_id, number)).copied());
+                self.fold(left, column.default_vector, elements);
                 false
             }
             kind::LICTOR_COLUMN_SUBSTRING | kind::LICTOR_COLUMN_SUBSTRING_ANY_CASE => {
@@ -568,6 +574,20 @@ fn process_number(source: from::Type, process: &Process) -> u64 {
         from::LICTOR_FROM_NS_CGROUP => namespace(Namespace::Cgroup),
         from::LICTOR_FROM_NS_USER => namespace(Namespace::User),
         other => unreachable!("column source {other}"),
+    }
+}
+
+/// What a rule that fires does with notifications.
+fn notify(left: &mut BTreeSet<u64>, rule: lictor_rule) {
+    let of_one_policy = |one: u64| (one ^ rule.value) >> wire::LICTOR_NOTIFICATION_BITS == 0;
+    if rule.flags & wire::LICTOR_RULE_CONSUME != 0 {
+        left.remove(&rule.value);
+    }
+    if rule.flags & (wire::LICTOR_RULE_CLEANUP | wire::LICTOR_RULE_NOTIFY) != 0 {
+        left.retain(|one| !of_one_policy(*one));
+    }
+    if rule.flags & wire::LICTOR_RULE_NOTIFY != 0 && left.len() < wire::LICTOR_MAX_NOTIFICATIONS as usize {
+        left.insert(rule.value);
     }
 }
 

@@ -96,10 +96,8 @@ pub(super) fn hooks(calls: Vec<Call>, notifying: &[Hook], at: &FieldPath, report
     if calls.is_empty() {
         return Vec::new();
     }
-    let all = notifying.iter().flat_map(|hook| &hook.rules).map(|rule| &rule.actions);
-    let notifies: Vec<&Actions> = all.filter(|actions| actions.enforcement().is_some()).collect();
     let enforcements: BTreeSet<Enforcement> =
-        notifies.iter().filter_map(|actions| actions.enforcement()).collect();
+        notifying_rules(notifying).filter_map(Actions::enforcement).collect();
     let at = at.member("enforcers").index(0);
     if enforcements.is_empty() {
         report.warn(
@@ -113,8 +111,21 @@ pub(super) fn hooks(calls: Vec<Call>, notifying: &[Hook], at: &FieldPath, report
         report.refuse_with(&at, found, format!("{ENFORCEMENTS_MAX}"), "make several policies of it");
         return Vec::new();
     }
+    call_hooks(calls, notifying)
+}
+
+/// What rules do that leave something.
+fn notifying_rules(hooks: &[Hook]) -> impl Iterator<Item = &Actions> {
+    let all = hooks.iter().flat_map(|hook| &hook.rules).map(|rule| &rule.actions);
+    all.filter(|actions| actions.enforcement().is_some())
+}
+
+/// One hook for each call, which carries out what the rules of `notifying` leave.
+pub(crate) fn call_hooks(calls: Vec<Call>, notifying: &[Hook]) -> Vec<Hook> {
+    let enforcements: BTreeSet<Enforcement> =
+        notifying_rules(notifying).filter_map(Actions::enforcement).collect();
     // Who wants to hear nothing of the cause wants to hear nothing of what comes of it.
-    let post = notifies.iter().any(|actions| actions.post);
+    let post = notifying_rules(notifying).any(|actions| actions.post);
     let hook = |(target, at): Call| {
         let rules = enforcements.iter().map(|enforcement| rule(*enforcement, post, &at));
         let rules: Vec<Rule> = rules.collect();

@@ -30,6 +30,8 @@ use lists::Shared;
 use report::{Report, quoted};
 
 pub use advice::ADVICE;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use enforcer::call_hooks;
 pub(crate) use loader::PROT_EXEC;
 pub use names::{BPF_COMMANDS, CAPABILITIES};
 pub(crate) use number::{low_bits, parse as parse_number};

@@ -280,7 +280,9 @@ mod tests {
                 for number in 0..90 {
                     let place = &places[(number % places.len() as u64) as usize];
                     let moment = [Moment::Begin, Moment::Asked, Moment::End][(number / 30) as usize];
-                    let event = generate::event(set << 16 | number, place, moment);
+                    let seed = set << 16 | number;
+                    let mut event = generate::event(seed, place, moment);
+                    event.process.notifications = generate::notifications(seed, std::slice::from_ref(policy));
                     for one in judge(std::slice::from_ref(policy), &event, &host).fired {
                         fired += 1;
                         let rule = &policy.hooks[one.hook].rules[one.rule];
