@@ -3,9 +3,11 @@
 //! Events are arguments of a raw tracepoint program, the one type that the kernel runs with arguments of one's own.
 //! The process that events are about is this one, so filters on the process are brought to what it really is.
 
+mod files;
 mod me;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use files::Files;
 use lictor_node_worker::enrich::older;
 use lictor_node_worker::enrich::proc_scan::ProcFs;
 use lictor_node_worker::kernel::{self, Engine, facts};
@@ -20,7 +22,8 @@ use lictor_policy::model::{
 };
 use lictor_policy::oracle::generate::{self, Place, Random};
 use lictor_policy::oracle::{
-    Endpoints, Event, Judgement, Moment, Notifications, Privileges, Process, ProcessId, Reading, Value, judge,
+    Endpoints, Event, Fired, Judgement, Moment, Notifications, Privileges, Process, ProcessId, Reading,
+    Value, judge,
 };
 use lictor_policy::plan::testing::FakeSymbols;
 use lictor_policy::plan::{
@@ -57,6 +60,8 @@ struct Seen {
     scoped: u64,
     /// A notification was left, carried out or taken away.
     notified: u64,
+    /// A rule that asks for a file fired.
+    files: u64,
     refused: u64,
     different: u64,
 }
@@ -96,9 +101,10 @@ pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
         }
     }
     bench.numbers = bench.engine.set_pods(&pods)?;
+    let files = bench.files(&system.facts)?;
     let mut set = seed;
     while bench.seen.events < cases {
-        bench.set(set, events)?;
+        bench.set(set, events, &files)?;
         set += 1;
     }
     bench.engine.release()?;
@@ -115,6 +121,7 @@ pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
         ("unresolved", seen.unresolved),
         ("scoped", seen.scoped),
         ("notified", seen.notified),
+        ("about files", seen.files),
     ] {
         ensure!(count * 200 > seen.events, "only {count} of {} events were {what}", seen.events);
     }
@@ -134,13 +141,20 @@ fn own_cgroup() -> Result<u64> {
     Ok(std::fs::metadata(format!("/sys/fs/cgroup{path}"))?.ino())
 }
 
-/// Places whose arguments this process can make up: numbers, texts, socket addresses, modules.
+/// Places whose arguments this process can make up, numbers, texts, socket addresses, modules, or has: files.
 fn places() -> Vec<Place> {
     let int = |width, signed| TypeClass::Integer { width, signed };
     vec![
         Place {
             target: HookTarget::Lsm("lictor_asked".to_owned()),
-            arguments: vec![int(4, true), TypeClass::CharPointer, int(8, false), int(1, false), int(2, true)],
+            arguments: vec![
+                int(4, true),
+                TypeClass::CharPointer,
+                int(8, false),
+                int(1, false),
+                int(2, true),
+                TypeClass::StructPointer(files::STRUCTURE.to_owned()),
+            ],
             returns: None,
             denies: true,
             members: members(),
@@ -220,7 +234,7 @@ fn arguments(event: &Event) -> impl Iterator<Item = &Value> + Clone {
 
 /// This kernel with those places.
 fn made_up_facts(facts: &NodeFacts) -> NodeFacts {
-    let asked = "int a, const char *b, unsigned long c, unsigned char d, short e";
+    let asked = "int a, const char *b, unsigned long c, unsigned char d, short e, struct file *f";
     let symbols = FakeSymbols::default()
         .with_structures_of(&facts.symbols)
         .with_function(&format!("int bpf_lsm_lictor_asked({asked})"))
@@ -257,7 +271,23 @@ struct Outcome {
 }
 
 impl Bench {
-    fn set(&mut self, set: u64, events: u64) -> Result<()> {
+    /// Opens files while the kernel tells where it has them.
+    fn files(&mut self, facts: &NodeFacts) -> Result<Files> {
+        let watch = lictor_policy::load(files::WATCH, None).map_err(|violations| anyhow!("{violations}"))?;
+        let compiled = compile(&[watch.policy], facts);
+        ensure!(compiled.refusals.is_empty(), "{:?}", compiled.refusals);
+        self.engine
+            .apply(&Arc::new(compiled.plan), &mut |_| ())
+            .map_err(|error| anyhow!(error_chain(&error)))?;
+        let mut files = Files::open()?;
+        for record in self.drain()? {
+            files.take(&record)?;
+        }
+        files.ready()?;
+        Ok(files)
+    }
+
+    fn set(&mut self, set: u64, events: u64, files: &Files) -> Result<()> {
         let places = places();
         let me = me::process(&self.began)?;
         let mut random = Random::new(set ^ 0x5eed);
@@ -289,6 +319,12 @@ impl Bench {
                 let notifications = generate::notifications(set << 20 | number, &kept);
                 event.process = Process { workload, notifications, ..me.clone() };
                 make_members(&mut event)?;
+                let file = TypeClass::StructPointer(files::STRUCTURE.to_owned());
+                event
+                    .args
+                    .values_mut()
+                    .filter(|value| value.class == file)
+                    .for_each(|value| files.make(value));
                 self.compare(set, number, hook, &plan, &kept, &event)?;
             }
         }
@@ -321,7 +357,7 @@ impl Bench {
         let left: Vec<u64> = before.iter().copied().collect();
         self.engine.leave_notifications(self.process.as_fd(), &left)?;
         let found = self.judge(hook, plan, policies, event)?;
-        self.count(&expected);
+        self.count(&expected, policies);
         // A judgement that another workload would not have had.
         let elsewhere = Process { workload: Workload::Host, ..event.process.clone() };
         let elsewhere =
@@ -347,14 +383,25 @@ impl Bench {
                     "set {set} event {number} at {}: kernel {found:?}, oracle {wanted:?}, {event:?}",
                     hook.point
                 );
+                for fired in expected.fired.iter().filter(|fired| fired.unresolved) {
+                    let policy = policies.iter().find(|policy| *policy.key() == fired.policy);
+                    let hook = policy.and_then(|policy| policy.hooks().get(fired.hook));
+                    println!("  unresolved: {:?}", hook.map(|hook| (&hook.args, &hook.rules[fired.rule])));
+                }
             }
         }
         Ok(())
     }
 
-    fn count(&mut self, expected: &Judgement) {
+    fn count(&mut self, expected: &Judgement, policies: &[Policy]) {
+        let about_files = |fired: &Fired| {
+            let policy = policies.iter().find(|policy| *policy.key() == fired.policy);
+            let hook = policy.and_then(|policy| policy.hooks().get(fired.hook));
+            hook.is_some_and(|hook| files::asks_for_file(hook, &hook.rules[fired.rule]))
+        };
         let seen = &mut self.seen;
         seen.events += 1;
+        seen.files += u64::from(expected.fired.iter().any(about_files));
         seen.quiet += u64::from(expected.fired.is_empty());
         seen.fired += u64::from(!expected.fired.is_empty());
         seen.several += u64::from(expected.fired.len() > 1);
@@ -371,6 +418,7 @@ impl Bench {
         for ((word, value), memory) in words.iter_mut().zip(arguments(event)).zip(&memory) {
             *word = match (&value.class, &value.text) {
                 (TypeClass::Integer { .. }, _) => value.number,
+                (TypeClass::StructPointer(name), _) if name == files::STRUCTURE => value.number,
                 (_, Reading::Text(_)) => memory.as_ptr() as u64,
                 (_, Reading::Absent) => 0,
                 (_, Reading::Unresolved) => UNMAPPED,

@@ -13,3 +13,28 @@ contains log-says-it 'BPF LSM is off' cat "$LOG"
 contains log-says-what-to-do 'lsm=' grep 'BPF LSM is off' "$LOG"
 contains status-says-what-to-do 'lsm=' grep 'BPF LSM is off: ' "$WORK/status"
 expect metric-says-it 0 metric lictor_kernel_bpf_lsm
+
+# What is left for an enforcer is carried out by the same means.
+cat >"$EXAMPLES/notified.yaml" <<-END
+	apiVersion: lictor.io/v1alpha1
+	kind: TracingPolicy
+	metadata: {name: notified}
+	spec:
+	  enforcers: [{calls: [security_file_open]}]
+	  kprobes:
+	  - call: sys_umask
+	    args: [{index: 0, type: int}]
+	    selectors:
+	    - matchArgs: [{index: 0, operator: Equal, values: ["25"]}]
+	      matchActions: [{action: NotifyEnforcer, argError: -1}]
+END
+policies notified.yaml
+notified_and_opens() {
+	{
+		umask 0031
+		umask 0022
+		read -rN 1 _ </etc/hostname && echo allow
+		read -rN 1 _ </etc/hostname && echo allow
+	} 2>&1 | sed 's/.*: //'
+}
+expect an-enforcer-denies-once "$(printf '%s\n' 'Operation not permitted' allow)" notified_and_opens

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::lab::{
     CASE_FUNCTIONS, CaseResult, KernelName, Lab, LabContext, LabTest, Options, Outcome, recorded_cases,
 };
+use crate::workloads;
 
 mod verifier;
 
@@ -17,6 +18,7 @@ pub(crate) const DRIVE: &str = include_str!("drive.sh");
 pub(crate) const TESTS: &[LabTest] = &[
     LabTest { name: "engine-staleness", kernels: KernelName::ALL, run: staleness },
     LabTest { name: "engine-programs", kernels: KernelName::ALL, run: programs },
+    LabTest { name: "engine-notifications", kernels: KernelName::ALL, run: notifications },
     LabTest { name: "engine-scopes", kernels: KernelName::ALL, run: scopes },
     LabTest { name: "engine-load", kernels: &[KernelName::V6_12], run: load },
 ];
@@ -63,11 +65,17 @@ fn staleness(context: &LabContext) -> Result<Vec<CaseResult>> {
 fn programs(context: &LabContext) -> Result<Vec<CaseResult>> {
     let options =
         Options { timeout: std::time::Duration::from_mins(20), turns: true, ..context.options.clone() };
-    let lab = lab(context, options);
+    let lab = lab(context, options)
+        .file(workloads::probed(context, "engine")?, "/usr/bin/probed")
+        .file(workloads::types(context, "engine")?, "/usr/lib/probed-types.o");
     let (mut cases, outcome) = run(context, &lab, &[include_str!("matrix.sh")])?;
     let measured = outcome.files.get("verifier").map_or(&[][..], Vec::as_slice);
     cases.extend(verifier::compare(context.kernel, &String::from_utf8_lossy(measured))?);
     Ok(cases)
+}
+
+fn notifications(context: &LabContext) -> Result<Vec<CaseResult>> {
+    Ok(run(context, &lab(context, context.options.clone()), &[include_str!("notifications.sh")])?.0)
 }
 
 fn scopes(context: &LabContext) -> Result<Vec<CaseResult>> {

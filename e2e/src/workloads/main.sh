@@ -21,6 +21,8 @@ lictor node status >"$WORK/status"
 # The signal to a process that is gone, and a child that returned from a function that its parent had been called.
 check only-what-has-to-failed grep -x 'Failures  calls 1, signal 1' "$WORK/status"
 grep -A 3 Failures "$WORK/status"
+echo "runs that the kernel has skipped:"
+fetch /metrics | grep '^lictor_hook_missed_runs_total.* [1-9]'
 loads
 registers
 hashes

@@ -66,9 +66,9 @@ pub(crate) fn probed(context: &LabContext, test: &str) -> Result<PathBuf> {
 /// What describes the structures of [`PROBED`].
 const TYPES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/workloads/request.c");
 
-/// Compiles [`TYPES`] to an object that has them in its section `.BTF`.
-fn types(context: &LabContext) -> Result<PathBuf> {
-    let object = context.programs.join(format!("probed-types-{}.o", context.kernel));
+/// Compiles [`TYPES`] to an object that has them in its section `.BTF`, for a test: several may run at one time.
+pub(crate) fn types(context: &LabContext, test: &str) -> Result<PathBuf> {
+    let object = context.programs.join(format!("probed-types-{test}-{}.o", context.kernel));
     let mut command = Command::new("clang");
     command.args(["-target", "bpf", "-g", "-O1", "-c", TYPES, "-o"]).arg(&object);
     process::capture(&mut command).context("compiling the types of a program")?;
@@ -114,7 +114,7 @@ fn workloads(context: &LabContext) -> Result<Vec<CaseResult>> {
     let options = Options { timeout: Duration::from_mins(10), turns: true, ..context.options.clone() };
     let lab = lab(context, options)
         .file(probed(context, "workloads")?, "/usr/bin/probed")
-        .file(types(context)?, "/usr/lib/probed-types.o")
+        .file(types(context, "workloads")?, "/usr/lib/probed-types.o")
         .file(watched(context, "exe")?, "/usr/bin/watched")
         .file(watched(context, "pie")?, "/usr/bin/watched-anywhere");
     let outcome = lab.run(&script(&SCRIPT))?;

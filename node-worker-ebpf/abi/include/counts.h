@@ -64,7 +64,7 @@ enum lictor_site {
 	LICTOR_SITE_HASH,
 	/* Registers of a program could not be written: what is written could not be read. */
 	LICTOR_SITE_REGISTERS,
-	/* A notification could not be left: no memory for it, or as many policies as may have left theirs. */
+	/* A notification is lost: there was no memory for it, or as many other policies as may have left theirs since. */
 	LICTOR_SITE_NOTIFICATION,
 	/* A notification took the place of one that was not carried out. */
 	LICTOR_SITE_NOTIFICATION_REPLACED,

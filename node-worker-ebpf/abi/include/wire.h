@@ -212,7 +212,7 @@ struct lictor_rule {
  */
 #define LICTOR_NOTIFICATION_BITS 6
 
-/* What was left for a thread; 0 = nothing. */
+/* What was left for a thread, the latest last; 0 = nothing. */
 struct lictor_notifications {
 	__u64 numbers[LICTOR_MAX_NOTIFICATIONS];
 };

@@ -47,6 +47,8 @@ static __always_inline void field_classes(struct event *e, struct scratch *s, __
 	e->found.status = PATH_NONE;
 	if (place_of_field(e, field, &e->other, &open_file))
 		cached_classes_of(e, s, &e->other, &e->found, !open_file);
+	else if (field_leads_nowhere(e, field))
+		e->found.status = PATH_UNRESOLVED;
 }
 
 static __always_inline __u32 path_vector(struct event *e, struct scratch *s,

@@ -425,6 +425,19 @@ static __always_inline bool place_of_field(struct event *e, __u32 i, struct iden
 	return true;
 }
 
+/* Whether a file-like field has no place because what its pointer leads to cannot be read. */
+static __always_inline bool field_leads_nowhere(struct event *e, __u32 i)
+{
+	switch (shape.fields[i].kind) {
+	case LICTOR_FIELD_FILE:
+	case LICTOR_FIELD_PATH:
+	case LICTOR_FIELD_BINPRM:
+		return leads_nowhere(e->raw[i]);
+	default:
+		return false;
+	}
+}
+
 /* A buffer whose length is told by another argument; without one it ends at its NUL, as a string does. */
 static __always_inline bool has_length(__u32 i)
 {

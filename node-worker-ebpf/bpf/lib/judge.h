@@ -432,6 +432,14 @@ static __always_inline bool path_of_event(void *ctx, struct event *e, struct scr
 	e->id.ticket = ticket_of(entry);
 	barrier();
 	identity_of_file(file, &e->id);
+#ifndef LICTOR_TYPED_ARGUMENTS
+	if (!e->id.dentry && leads_nowhere((__u64)file)) {
+		e->path.prefix_class = e->path.suffix_class = 0;
+		e->path.status = PATH_UNRESOLVED;
+		e->path.empty = 0;
+		return true;
+	}
+#endif
 	if (entry && entry_read(entry, e->id.ticket, &e->at, &e->id, &e->path)) {
 		count_stat(LICTOR_STAT_PATH_HOT);
 	} else {

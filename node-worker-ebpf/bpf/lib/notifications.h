@@ -20,32 +20,32 @@ static __always_inline struct lictor_notifications *notifications_of_thread(__u6
 	return bpf_task_storage_get(&notifications, bpf_get_current_task_btf(), NULL, flags);
 }
 
-/* Leaves a notification. */
+/*
+ * Leaves a notification: behind all others, which move up to the place of the one that it replaces, or to a free one. Without
+ * such a place, the oldest is lost: it may well be one that no policy knows any more.
+ */
 __noinline int notification_leave(__u64 number)
 {
 	struct lictor_notifications *left = notifications_of_thread(BPF_LOCAL_STORAGE_GET_F_CREATE);
-	__u32 free = LICTOR_MAX_NOTIFICATIONS;
+	__u64 moving = number, here;
 
 	if (!left) {
 		count_site(LICTOR_SITE_NOTIFICATION);
 		return 0;
 	}
 #pragma unroll
-	for (int i = 0; i < LICTOR_MAX_NOTIFICATIONS; i++) {
-		if (!left->numbers[i]) {
-			if (free == LICTOR_MAX_NOTIFICATIONS)
-				free = i;
-		} else if (of_one_policy(left->numbers[i], number)) {
+	for (int i = LICTOR_MAX_NOTIFICATIONS - 1; i >= 0; i--) {
+		here = left->numbers[i];
+		left->numbers[i] = moving;
+		if (!here)
+			return 0;
+		if (of_one_policy(here, number)) {
 			count_site(LICTOR_SITE_NOTIFICATION_REPLACED);
-			left->numbers[i] = number;
 			return 0;
 		}
+		moving = here;
 	}
-	if (free >= LICTOR_MAX_NOTIFICATIONS) {
-		count_site(LICTOR_SITE_NOTIFICATION);
-		return 0;
-	}
-	left->numbers[free] = number;
+	count_site(LICTOR_SITE_NOTIFICATION);
 	return 0;
 }
 

@@ -262,6 +262,10 @@ static __always_inline void write_judged_file(void *ctx, struct event *e, struct
 		s->writer.status = LICTOR_FIELD_ABSENT;
 		return;
 	}
+	if (!e->id.dentry && e->path.status == PATH_UNRESOLVED) {
+		writer_unreadable(s);
+		return;
+	}
 	inode = KERNEL(file, f_inode);
 	WRITE_INODE(s, inode, KERNEL(file, f_flags), -1, KERNEL);
 	write_path(s, &e->id);
@@ -572,6 +576,8 @@ static __always_inline void write_field(void *ctx, struct event *e, struct scrat
 		else if (place_of_field(e, i, &e->other, &open_file))
 			write_file(s, &e->other, (__u64)open_file,
 				   kind == LICTOR_FIELD_FD ? (__s32)e->raw[i] : -1);
+		else if (field_leads_nowhere(e, i))
+			writer_unreadable(s);
 		else
 			s->writer.status = LICTOR_FIELD_ABSENT;
 	}

@@ -218,9 +218,13 @@ static __always_inline __s64 path_of_field(struct event *e, struct scratch *s, _
 	__u64 walked;
 
 	if (i == shape.path_field) {
+		if (e->path.status == PATH_UNRESOLVED)
+			return -1;
 		walked = path_walk(e->id.dentry, e->id.mnt, s);
 	} else {
-		if (!place_of_field(e, i, &e->other, &open_file) || (open_file && is_inner_file(&e->other)))
+		if (!place_of_field(e, i, &e->other, &open_file))
+			return field_leads_nowhere(e, i) ? -1 : 0;
+		if (open_file && is_inner_file(&e->other))
 			return 0;
 		walked = path_walk(e->other.dentry, e->other.mnt, s);
 	}

@@ -618,6 +618,18 @@ const TEXTS: [&str; 28] = [
 const LENGTHS: [usize; 20] =
     [127, 128, 129, 130, 246, 247, 248, 249, 250, 495, 496, 497, 498, 743, 744, 745, 1000, 4093, 4094, 4095];
 
+/// What texts are made of, as they are.
+pub fn texts() -> impl Iterator<Item = String> {
+    TEXTS.into_iter().map(str::to_owned).chain(LENGTHS.into_iter().map(long_text))
+}
+
+/// A path of so many bytes.
+fn long_text(length: usize) -> String {
+    let mut text = "/0123456789/abcdef".repeat(length / 18 + 1);
+    text.truncate(length);
+    text
+}
+
 /// A text that is not empty and no longer than a path can be.
 fn text(random: &mut Random) -> String {
     if random.chance(75) {
@@ -625,9 +637,7 @@ fn text(random: &mut Random) -> String {
     }
     // The longest ones are slow to compare.
     let lengths = if random.chance(5) { &LENGTHS[..] } else { &LENGTHS[..16] };
-    let length = random.pick(lengths);
-    let mut text = "/0123456789/abcdef".repeat(length / 18 + 1);
-    text.truncate(length);
+    let mut text = long_text(random.pick(lengths));
     if random.chance(25) {
         let last = text.len() - 1;
         text.truncate(last);

@@ -437,8 +437,14 @@ fn syscall(name: &str, wants: &Wants, facts: &NodeFacts) -> Result<Site, Problem
     if signature.is_none() && !facts.symbols.probeable(&symbol) {
         let near = near(name, &facts.syscall_prefix, facts).into_iter().map(|near| format!("sys_{near}"));
         let near: Vec<String> = near.collect();
-        let problem = Problem::missing(format!("system call `{name}`"), "system calls of this kernel");
-        return Err(problem.nearest(&near));
+        let found = format!("system call `{name}`");
+        // `syscall` is true where nothing is written.
+        if facts.symbols.function(name).is_some() || facts.symbols.probeable(name) {
+            let allowed =
+                format!("system calls of this kernel; `syscall: false` stands for the function `{name}`");
+            return Err(Problem::missing(found, allowed));
+        }
+        return Err(Problem::missing(found, "system calls of this kernel").nearest(&near));
     }
     if wants.denies() {
         return Err(cannot_deny(&format!("system call `{name}`"), wants));

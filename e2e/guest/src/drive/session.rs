@@ -8,8 +8,8 @@ use lictor_node_worker::port::{
 };
 use lictor_policy::model::{DigestKind, FunctionPattern, MemberPath, Policy, UserPlace};
 use lictor_policy::plan::{
-    FoundDigest, FoundPlace, NoWay, NodeFacts, Plan, Signature, Symbols, TracepointField, UserProblem, Way,
-    compile,
+    FoundDigest, FoundPlace, ModuleFunction, ModuleSite, NoWay, NodeFacts, Plan, ProgramTypes, Signature,
+    Symbols, TracepointField, UserProblem, Way, compile,
 };
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,6 +68,22 @@ impl Symbols for Hidden {
 
     fn member(&self, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
         self.symbols.member(structure, path)
+    }
+
+    fn program_types(&self, path: &str) -> Result<ProgramTypes, UserProblem> {
+        self.symbols.program_types(path)
+    }
+
+    fn module_site(&self, name: &str) -> Option<ModuleSite> {
+        self.symbols.module_site(name)
+    }
+
+    fn module_function(&self, name: &str) -> Option<ModuleFunction> {
+        self.symbols.module_function(name)
+    }
+
+    fn module_member(&self, module: &str, structure: &str, path: &MemberPath) -> Result<Way, NoWay> {
+        self.symbols.module_member(module, structure, path)
     }
 }
 

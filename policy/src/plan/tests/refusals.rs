@@ -38,6 +38,12 @@ fn names_that_the_kernel_lacks() {
         ],
     );
     refused(
+        "  fentries:\n  - {call: security_file_open}\n",
+        &facts(),
+        &["spec.fentries[0]: found system call `security_file_open`; allowed: system calls of this kernel; \
+           `syscall: false` stands for the function `security_file_open`"],
+    );
+    refused(
         "  lsmhooks:\n  - hook: file_opne\n",
         &facts(),
         &[
