@@ -4,10 +4,12 @@
 //! The process that events are about is this one, so filters on the process are brought to what it really is.
 
 mod files;
+mod held;
 mod me;
+mod sockets;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use files::Files;
+use held::Held;
 use lictor_node_worker::enrich::older;
 use lictor_node_worker::enrich::proc_scan::ProcFs;
 use lictor_node_worker::kernel::{self, Engine, facts};
@@ -60,8 +62,8 @@ struct Seen {
     scoped: u64,
     /// A notification was left, carried out or taken away.
     notified: u64,
-    /// A rule that asks for a file fired.
-    files: u64,
+    /// A rule that asks for a file or a socket fired.
+    held: u64,
     refused: u64,
     different: u64,
 }
@@ -101,10 +103,10 @@ pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
         }
     }
     bench.numbers = bench.engine.set_pods(&pods)?;
-    let files = bench.files(&system.facts)?;
+    let held = bench.held(&system.facts)?;
     let mut set = seed;
     while bench.seen.events < cases {
-        bench.set(set, events, &files)?;
+        bench.set(set, events, &held)?;
         set += 1;
     }
     bench.engine.release()?;
@@ -121,7 +123,7 @@ pub(crate) fn run(cases: u64, events: u64, seed: u64) -> Result<()> {
         ("unresolved", seen.unresolved),
         ("scoped", seen.scoped),
         ("notified", seen.notified),
-        ("about files", seen.files),
+        ("held", seen.held),
     ] {
         ensure!(count * 200 > seen.events, "only {count} of {} events were {what}", seen.events);
     }
@@ -141,7 +143,7 @@ fn own_cgroup() -> Result<u64> {
     Ok(std::fs::metadata(format!("/sys/fs/cgroup{path}"))?.ino())
 }
 
-/// Places whose arguments this process can make up, numbers, texts, socket addresses, modules, or has: files.
+/// Places whose arguments this process can make up, numbers, texts, socket addresses, modules, or has: files, sockets.
 fn places() -> Vec<Place> {
     let int = |width, signed| TypeClass::Integer { width, signed };
     vec![
@@ -165,7 +167,7 @@ fn places() -> Vec<Place> {
                 TypeClass::CharPointer,
                 int(8, true),
                 TypeClass::StructPointer("sockaddr".to_owned()),
-                int(4, false),
+                TypeClass::StructPointer(sockets::STRUCTURE.to_owned()),
                 TypeClass::StructPointer("module".to_owned()),
                 TypeClass::StructPointer("sockaddr_un".to_owned()),
             ],
@@ -174,6 +176,11 @@ fn places() -> Vec<Place> {
             members: members(),
         },
     ]
+}
+
+/// Types of the arguments of one of them.
+fn classes(target: &HookTarget) -> Vec<TypeClass> {
+    places().into_iter().find(|place| place.target == *target).map_or_else(Vec::new, |place| place.arguments)
 }
 
 /// What this process can make of itself: its name and the slack of its timers. Of the third nothing can be read, since the
@@ -240,7 +247,7 @@ fn made_up_facts(facts: &NodeFacts) -> NodeFacts {
         .with_function(&format!("int bpf_lsm_lictor_asked({asked})"))
         .with_function(&format!("int security_lictor_asked({asked})"))
         .with_function(
-            "int lictor_seen(const char *a, long b, struct sockaddr *c, unsigned int d, struct module *e, struct sockaddr_un *f)",
+            "int lictor_seen(const char *a, long b, struct sockaddr *c, struct socket *d, struct module *e, struct sockaddr_un *f)",
         );
     NodeFacts { bpf_lsm: true, btf: true, symbols: Arc::new(symbols), ..facts.clone() }
 }
@@ -272,22 +279,22 @@ struct Outcome {
 
 impl Bench {
     /// Opens files while the kernel tells where it has them.
-    fn files(&mut self, facts: &NodeFacts) -> Result<Files> {
-        let watch = lictor_policy::load(files::WATCH, None).map_err(|violations| anyhow!("{violations}"))?;
+    fn held(&mut self, facts: &NodeFacts) -> Result<Held> {
+        let watch = lictor_policy::load(held::WATCH, None).map_err(|violations| anyhow!("{violations}"))?;
         let compiled = compile(&[watch.policy], facts);
         ensure!(compiled.refusals.is_empty(), "{:?}", compiled.refusals);
         self.engine
             .apply(&Arc::new(compiled.plan), &mut |_| ())
             .map_err(|error| anyhow!(error_chain(&error)))?;
-        let mut files = Files::open()?;
+        let mut held = Held::open()?;
         for record in self.drain()? {
-            files.take(&record)?;
+            held.take(&record)?;
         }
-        files.ready()?;
-        Ok(files)
+        held.ready()?;
+        Ok(held)
     }
 
-    fn set(&mut self, set: u64, events: u64, files: &Files) -> Result<()> {
+    fn set(&mut self, set: u64, events: u64, held: &Held) -> Result<()> {
         let places = places();
         let me = me::process(&self.began)?;
         let mut random = Random::new(set ^ 0x5eed);
@@ -319,12 +326,9 @@ impl Bench {
                 let notifications = generate::notifications(set << 20 | number, &kept);
                 event.process = Process { workload, notifications, ..me.clone() };
                 make_members(&mut event)?;
-                let file = TypeClass::StructPointer(files::STRUCTURE.to_owned());
-                event
-                    .args
-                    .values_mut()
-                    .filter(|value| value.class == file)
-                    .for_each(|value| files.make(value));
+                for value in event.args.values_mut().filter(|value| held::is_held(&value.class)) {
+                    held.make(value);
+                }
                 self.compare(set, number, hook, &plan, &kept, &event)?;
             }
         }
@@ -357,7 +361,7 @@ impl Bench {
         let left: Vec<u64> = before.iter().copied().collect();
         self.engine.leave_notifications(self.process.as_fd(), &left)?;
         let found = self.judge(hook, plan, policies, event)?;
-        self.count(&expected, policies);
+        self.count(event, &expected, policies);
         // A judgement that another workload would not have had.
         let elsewhere = Process { workload: Workload::Host, ..event.process.clone() };
         let elsewhere =
@@ -393,15 +397,16 @@ impl Bench {
         Ok(())
     }
 
-    fn count(&mut self, expected: &Judgement, policies: &[Policy]) {
-        let about_files = |fired: &Fired| {
+    fn count(&mut self, event: &Event, expected: &Judgement, policies: &[Policy]) {
+        let arguments = classes(&event.target);
+        let about_held = |fired: &Fired| {
             let policy = policies.iter().find(|policy| *policy.key() == fired.policy);
             let hook = policy.and_then(|policy| policy.hooks().get(fired.hook));
-            hook.is_some_and(|hook| files::asks_for_file(hook, &hook.rules[fired.rule]))
+            hook.is_some_and(|hook| held::asks_for_held(hook, &hook.rules[fired.rule], &arguments))
         };
         let seen = &mut self.seen;
         seen.events += 1;
-        seen.files += u64::from(expected.fired.iter().any(about_files));
+        seen.held += u64::from(expected.fired.iter().any(about_held));
         seen.quiet += u64::from(expected.fired.is_empty());
         seen.fired += u64::from(!expected.fired.is_empty());
         seen.several += u64::from(expected.fired.len() > 1);
@@ -418,7 +423,7 @@ impl Bench {
         for ((word, value), memory) in words.iter_mut().zip(arguments(event)).zip(&memory) {
             *word = match (&value.class, &value.text) {
                 (TypeClass::Integer { .. }, _) => value.number,
-                (TypeClass::StructPointer(name), _) if name == files::STRUCTURE => value.number,
+                (class, _) if held::is_held(class) => value.number,
                 (_, Reading::Text(_)) => memory.as_ptr() as u64,
                 (_, Reading::Absent) => 0,
                 (_, Reading::Unresolved) => UNMAPPED,

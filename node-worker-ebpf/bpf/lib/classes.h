@@ -379,4 +379,14 @@ __noinline int cached_classes_of(struct event *e, struct scratch *s, struct iden
 	return classes_of(e, s, id, classes, dentry_only);
 }
 
+/*
+ * Whether there may well be something at an address, but it cannot be read. NULL and errors, which functions return as pointers,
+ * tell that there is nothing. A function of its own, so that judge_by_tables() keeps nothing for it on its stack.
+ */
+__noinline bool leads_nowhere(struct event *e, __u64 address)
+{
+	return e && address && address < (__u64)-MAX_ERRNO &&
+	       bpf_probe_read_kernel(&e->changes, 1, (void *)address);
+}
+
 #endif

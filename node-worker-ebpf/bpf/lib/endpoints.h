@@ -20,14 +20,15 @@
 
 /*
  * Of a socket, the source is its own end. An IPv6 socket that talks IPv4 has both addresses within ::ffff:0:0/96; its own may
- * not be known yet while it connects.
+ * not be known yet while it connects. False when it cannot be read.
  */
-static __always_inline void endpoints_of_sock(struct sock *sk, struct lictor_endpoints *ends)
+static __always_inline bool endpoints_of_sock(struct sock *sk, struct lictor_endpoints *ends)
 {
 	__be32 address;
 
+	if (bpf_core_read(&ends->family, sizeof(ends->family), &sk->__sk_common.skc_family))
+		return false;
 	ends->flags = LICTOR_ENDPOINTS_FAMILY | LICTOR_ENDPOINTS_STATE;
-	ends->family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	ends->state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	ends->type = BPF_CORE_READ(sk, sk_type);
 	ends->mark = BPF_CORE_READ(sk, sk_mark);
@@ -42,16 +43,17 @@ static __always_inline void endpoints_of_sock(struct sock *sk, struct lictor_end
 		bpf_core_read(ends->source, sizeof(ends->source), &sk->__sk_common.skc_v6_rcv_saddr);
 		bpf_core_read(ends->destination, sizeof(ends->destination), &sk->__sk_common.skc_v6_daddr);
 	} else {
-		return;
+		return true;
 	}
 	ends->flags |= LICTOR_ENDPOINTS_ADDRESSES | LICTOR_ENDPOINTS_PROTOCOL;
 	ends->protocol = BPF_CORE_READ(sk, sk_protocol);
 	/* Of a raw socket, the number is that of the protocol. */
 	if (ends->type == SOCK_RAW)
-		return;
+		return true;
 	ends->flags |= LICTOR_ENDPOINTS_PORTS;
 	ends->source_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	ends->destination_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	return true;
 }
 
 /* The ports of a packet whose IP header is followed by `transport`, for protocols that have them at their beginning. */
@@ -120,25 +122,32 @@ static __always_inline void endpoints_of_ipv6(const __u8 *header, struct lictor_
 	ports_of_packet(header, ends);
 }
 
-/* By the packet's own header: what the kernel notes beside it is not there yet, or no longer, at some places. */
-static __always_inline void endpoints_of_skb(struct sk_buff *skb, struct lictor_endpoints *ends)
+/*
+ * By the packet's own header: what the kernel notes beside it is not there yet, or no longer, at some places. False when the
+ * packet cannot be read.
+ */
+static __always_inline bool endpoints_of_skb(struct sk_buff *skb, struct lictor_endpoints *ends)
 {
 	const __u8 *header = BPF_CORE_READ(skb, head);
 	__u16 protocol = __builtin_bswap16(BPF_CORE_READ(skb, protocol));
 	__u8 version = 0;
 
+	/* Every packet has one. */
+	if (!header)
+		return false;
 	ends->mark = BPF_CORE_READ(skb, mark);
 	ends->priority = BPF_CORE_READ(skb, priority);
 	ends->hash = BPF_CORE_READ(skb, hash);
 	ends->length = BPF_CORE_READ(skb, len);
 	header += BPF_CORE_READ(skb, network_header);
 	if (bpf_probe_read_kernel(&version, sizeof(version), header))
-		return;
+		return true;
 	version >>= 4;
 	if (version == 4 && (!protocol || protocol == ETH_P_IP))
 		endpoints_of_ipv4(header, ends);
 	else if (version == 6 && (!protocol || protocol == ETH_P_IPV6))
 		endpoints_of_ipv6(header, ends);
+	return true;
 }
 
 /* In the memory of the process or, once the kernel has copied it, its own. False when it cannot be read. */
@@ -177,42 +186,39 @@ __noinline int read_endpoints(struct event *e, __u32 field)
 		return 0;
 	ends = &e->endpoints;
 	__builtin_memset(ends, 0, sizeof(*ends));
-	e->endpoints_status = LICTOR_FIELD_OK;
+	e->endpoints_status = LICTOR_FIELD_ABSENT;
 	from = e->raw[field & 7];
-	if (from && shape.fields[field & 7].kind == LICTOR_FIELD_SOCKET) {
-		socket = (struct socket *)from;
-		from = (__u64)BPF_CORE_READ(socket, sk);
-	}
-	if (!from) {
-		e->endpoints_status = LICTOR_FIELD_ABSENT;
+	/* An error in place of a pointer is none. */
+	if (!from || from >= (__u64)-MAX_ERRNO)
 		return 0;
+	e->endpoints_status = LICTOR_FIELD_UNRESOLVED;
+	if (shape.fields[field & 7].kind == LICTOR_FIELD_SOCKET) {
+		socket = (struct socket *)from;
+		if (bpf_core_read(&ends->cookie, sizeof(ends->cookie), &socket->sk))
+			return 0;
+		from = ends->cookie;
+		ends->cookie = 0;
+		if (!from) {
+			e->endpoints_status = LICTOR_FIELD_ABSENT;
+			return 0;
+		}
 	}
 	switch (shape.fields[field & 7].kind) {
 	case LICTOR_FIELD_SKB:
-		endpoints_of_skb((struct sk_buff *)from, ends);
+		if (!endpoints_of_skb((struct sk_buff *)from, ends))
+			return 0;
 		break;
 	case LICTOR_FIELD_SOCKADDR:
 	case LICTOR_FIELD_SOCKADDR_UN:
 		if (!endpoints_of_sockaddr(from, ends))
-			e->endpoints_status = LICTOR_FIELD_UNRESOLVED;
+			return 0;
 		break;
 	default:
-		endpoints_of_sock((struct sock *)from, ends);
+		if (!endpoints_of_sock((struct sock *)from, ends))
+			return 0;
 	}
+	e->endpoints_status = LICTOR_FIELD_OK;
 	return 0;
-}
-
-/* By addresses, ports, family and protocol. A function of its own, for the stack. */
-__noinline __u64 hash_of_endpoints(struct event *e, __u32 field)
-{
-	__u64 part = 0;
-
-	if (!e)
-		return 0;
-	read_endpoints(e, field);
-	for (int i = 0; i < 5; i++)
-		part = (part ^ ((__u64 *)&e->endpoints)[i]) * 0x100000001b3ULL;
-	return part;
 }
 
 /* Whether column i asks about endpoints. */

@@ -433,7 +433,7 @@ static __always_inline bool path_of_event(void *ctx, struct event *e, struct scr
 	barrier();
 	identity_of_file(file, &e->id);
 #ifndef LICTOR_TYPED_ARGUMENTS
-	if (!e->id.dentry && leads_nowhere((__u64)file)) {
+	if (!e->id.dentry && leads_nowhere(e, (__u64)file)) {
 		e->path.prefix_class = e->path.suffix_class = 0;
 		e->path.status = PATH_UNRESOLVED;
 		e->path.empty = 0;

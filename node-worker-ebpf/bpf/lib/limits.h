@@ -46,14 +46,10 @@ static __always_inline void words_of_object(__u64 raw, __u32 kind, __u64 *words)
 /* A function of its own, for the stack: what it keeps is not there while another runs. */
 __noinline __u64 hash_of_object(struct event *e, __u32 field)
 {
-	__u64 part = 0, words[5] = {};
-
 	if (!e)
 		return 0;
-	words_of_object(e->raw[field & 7], shape.fields[field & 7].kind, words);
-	for (int i = 0; i < 5; i++)
-		part = (part ^ words[i]) * 0x100000001b3ULL;
-	return part;
+	words_of_object(e->raw[field & 7], shape.fields[field & 7].kind, words_to_hash(e));
+	return hash_of_words(e, 0);
 }
 
 /* A hash over what was read: numbers by value, text by its first 40 bytes, files by inode. */
@@ -65,7 +61,7 @@ __noinline __u64 values_hash(struct event *e)
 		return 0;
 #pragma unroll
 	for (int i = 0; i < LICTOR_MAX_FIELDS; i++) {
-		__u64 part = 0, words[5] = {};
+		__u64 part = 0;
 		struct file *open_file;
 
 		if (i >= shape.field_count)
@@ -78,9 +74,8 @@ __noinline __u64 values_hash(struct event *e)
 		case LICTOR_FIELD_CHAR_BUF:
 		case LICTOR_FIELD_MODULE:
 		case LICTOR_FIELD_NET_DEVICE:
-			read_string(words, sizeof(words), e->raw[i]);
-			for (int j = 0; j < 5; j++)
-				part = (part ^ words[j]) * 0x100000001b3ULL;
+			read_string(words_to_hash(e), HASHED_BYTES, e->raw[i]);
+			part = hash_of_words(e, 0);
 			break;
 		case LICTOR_FIELD_FILE:
 		case LICTOR_FIELD_FD:
@@ -94,7 +89,8 @@ __noinline __u64 values_hash(struct event *e)
 		case LICTOR_FIELD_SOCKET:
 		case LICTOR_FIELD_SKB:
 		case LICTOR_FIELD_SOCKADDR:
-			part = hash_of_endpoints(e, i);
+			read_endpoints(e, i);
+			part = hash_of_words(e, 0);
 			break;
 		case LICTOR_FIELD_SOCKADDR_UN:
 			part = hash_of_unix_address(e, i);

@@ -9,15 +9,6 @@
 /* More components than a path of LICTOR_PATH_MAX bytes can have, mounts on the way included. */
 #define MAX_COMPONENTS 2200
 
-/* Whether there may well be something at an address, but it cannot be read. NULL and errors, which functions return as pointers,
- * tell that there is nothing. */
-__noinline bool leads_nowhere(__u64 address)
-{
-	__u8 byte;
-
-	return address && address < (__u64)-MAX_ERRNO && bpf_probe_read_kernel(&byte, 1, (void *)address);
-}
-
 struct parent_and_name {
 	struct dentry *parent;
 	struct qstr name;

@@ -76,26 +76,26 @@ static __always_inline long any_text(struct event *e, struct scratch *s, __u32 i
 /* By the family and the first 40 bytes. */
 __noinline __u64 hash_of_unix_address(struct event *e, __u32 i)
 {
-	__u64 part = 0, words[5] = {}, from, length = sizeof(words);
+	__u64 part = 0, *words, from, length = HASHED_BYTES;
 	__u8 first = 0;
 
 	if (!e)
 		return 0;
+	words = words_to_hash(e);
 	from = e->raw[i & 7];
 	if (!from || read_memory(&part, FAMILY_BYTES, from))
 		return 0;
 	if (part != AF_UNIX || read_memory(&first, sizeof(first), from + FAMILY_BYTES))
 		return part;
 	/* With one more than there is, whose place the NUL takes. */
-	if (shape.fields[i & 7].size_source != LICTOR_SOURCE_NONE && e->size[i & 7] < sizeof(words))
+	if (shape.fields[i & 7].size_source != LICTOR_SOURCE_NONE && e->size[i & 7] < HASHED_BYTES)
 		length = e->size[i & 7] + 1 - FAMILY_BYTES - !first;
 	/* Proof for the verifier, which the compiler would leave out. */
 	asm volatile("" : "+r"(length));
-	if (length > sizeof(words))
-		length = sizeof(words);
+	if (length > HASHED_BYTES)
+		length = HASHED_BYTES;
 	read_string(words, length, from + FAMILY_BYTES + !first);
-	for (int j = 0; j < 5; j++)
-		part = (part ^ words[j]) * 0x100000001b3ULL;
+	part = hash_of_words(e, part);
 	return first ? part : ~part;
 }
 
