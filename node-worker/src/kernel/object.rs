@@ -417,6 +417,10 @@ fn last_lines(text: &str, count: usize) -> String {
 }
 
 #[cfg(test)]
+#[path = "stack_tests.rs"]
+mod stack_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
