@@ -1,5 +1,6 @@
 //! Compiles the BPF programs with clang when the feature `objects` asks for them.
 
+use object::{LittleEndian, Object as _, ObjectSection as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -56,6 +57,7 @@ fn build() -> Result<(), String> {
         if !object.exists() {
             return Err(format!("{} was not written", object.display()));
         }
+        drop_lines(&object).map_err(|error| format!("{}: {error}", object.display()))?;
     }
     check_padding(&clang, &root, &out)
 }
@@ -80,6 +82,20 @@ fn compile(clang: &str, root: &Path, program: &str, object: &Path) -> Result<(),
         .arg(root.join(format!("bpf/programs/{program}.bpf.c")))
         .arg("-o")
         .arg(object))
+}
+
+/// Has the object say that it knows no lines of its source. They are never loaded, and the node worker would take five times as
+/// long to read the object, at each start. (`struct btf_ext_header`, `linux/btf.h` of libbpf.)
+fn drop_lines(path: &Path) -> Result<(), String> {
+    const LINE_INFO_LENGTH: usize = 20;
+    let mut bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let file =
+        object::read::elf::ElfFile64::<LittleEndian>::parse(&*bytes).map_err(|error| error.to_string())?;
+    let Some(section) = file.section_by_name(".BTF.ext") else { return Ok(()) };
+    let (offset, _) = section.file_range().ok_or("an empty section .BTF.ext")?;
+    let at = usize::try_from(offset).map_err(|error| error.to_string())? + LINE_INFO_LENGTH;
+    bytes.get_mut(at..at + size_of::<u32>()).ok_or("a short section .BTF.ext")?.fill(0);
+    fs::write(path, bytes).map_err(|error| error.to_string())
 }
 
 /// The wire contract must not have implicit padding: its structs travel as bytes.

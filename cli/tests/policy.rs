@@ -90,6 +90,23 @@ fn what_cannot_be_read_is_told() {
 }
 
 #[test]
+fn directories_within_directories_are_read_when_asked_for() {
+    let directory = directory(&[]);
+    for (place, name) in [("all/one", "one"), ("all/two/deep", "two"), ("all/.git", "three")] {
+        let text = GOOD.replace("name: good", &format!("name: {name}"));
+        std::fs::create_dir_all(directory.path().join(place)).unwrap();
+        std::fs::write(directory.path().join(place).join("policy.yaml"), text).unwrap();
+    }
+    std::os::unix::fs::symlink("..", directory.path().join("all/two/back")).unwrap();
+    let (code, _, err) = check(directory.path(), &["all"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("file in it; --recursive looks into the directories in it"), "{err}");
+    let (code, out, err) = check(directory.path(), &["-R", "all"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!(out, "all/one/policy.yaml: ok\nall/two/deep/policy.yaml: ok\n");
+}
+
+#[test]
 fn standard_input_and_json() {
     let here = tempfile::tempdir().unwrap();
     let mut child = lictor(here.path(), &["policy", "check", "--facts", "none", "-o", "json", "-"])

@@ -11,7 +11,7 @@ use std::io::Write;
 
 /// Checks policies; `false` = at least one is refused.
 pub(super) fn run(options: &CheckOptions, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<bool> {
-    let mut inputs = input::read(&options.files);
+    let mut inputs = input::read(&options.files, options.directories.recursive);
     let facts = match &options.btf {
         Some(path) => Some(btf_file::facts(path, &options.btf_module)?),
         None => machine::facts(options.facts, err)?,

@@ -16,7 +16,7 @@ pub(super) fn run(options: &Options, out: &mut dyn Write, err: &mut dyn Write) -
     if options.facts == FactsFrom::None {
         bail!("where a policy attaches depends on a kernel: --facts none leaves nothing to explain");
     }
-    let mut inputs = input::read(&options.files);
+    let mut inputs = input::read(&options.files, options.directories.recursive);
     // What is explained is what this kernel would do, known only in part or not.
     let facts = machine::facts(FactsFrom::System, err)?.context("no kernel to explain for")?;
     for warning in try_on(&mut inputs, &facts, |_| false) {

@@ -1,7 +1,9 @@
 //! Policies from files, directories and standard input.
 
 use lictor_policy::model::FieldPath;
-use lictor_policy::{DOCUMENT_BYTES_MAX, Loaded, Violation, Violations, check_unique, is_policy_file, load};
+use lictor_policy::{
+    DOCUMENT_BYTES_MAX, Loaded, Violation, Violations, check_unique, is_policy_file, is_test_file, load,
+};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -15,15 +17,40 @@ pub(super) struct Input {
     pub(super) outcome: Result<Loaded, Violations>,
 }
 
-/// Reads all that is named by `paths`. What cannot be read is an outcome like any other.
-pub(super) fn read(paths: &[PathBuf]) -> Vec<Input> {
+/// Which files of a directory are meant.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    /// Policies.
+    Policies,
+    /// Test cases.
+    Tests,
+}
+
+impl Wanted {
+    fn is(self, name: &str) -> bool {
+        match self {
+            Self::Policies => is_policy_file(name),
+            Self::Tests => is_test_file(name),
+        }
+    }
+
+    fn names(self) -> &'static str {
+        match self {
+            Self::Policies => "*.yaml, *.yml or *.json",
+            Self::Tests => "*.test.yaml, *.test.yml or *.test.json",
+        }
+    }
+}
+
+/// Reads all policies that are named by `paths`. What cannot be read is an outcome like any other.
+pub(super) fn read(paths: &[PathBuf], recursive: bool) -> Vec<Input> {
     let mut inputs = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
             inputs.push(input("<stdin>".to_owned(), text(io::stdin().lock())));
             continue;
         }
-        match files(path) {
+        match files(path, Wanted::Policies, recursive) {
             Ok(files) => inputs.extend(files.iter().map(|file| from_file(file))),
             Err(error) => inputs.push(input(path.display().to_string(), Err(error))),
         }
@@ -32,22 +59,33 @@ pub(super) fn read(paths: &[PathBuf]) -> Vec<Input> {
     inputs
 }
 
-/// The file itself, or the policies in a directory, in order.
-pub(super) fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+/// The file itself, or what is wanted of a directory, in order.
+pub(super) fn files(path: &Path, wanted: Wanted, recursive: bool) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let file = entry?.path();
-        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if is_policy_file(name) && file.is_file() {
-            files.push(file);
+    let (mut files, mut others) = (Vec::new(), false);
+    let mut directories = vec![path.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let file = entry.path();
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
+            // Not through links, which may lead back, and not into what belongs to other programs, such as .git.
+            if entry.file_type()?.is_dir() && !name.starts_with('.') {
+                others = true;
+                directories.extend(recursive.then_some(file));
+            } else if wanted.is(name) && file.is_file() {
+                files.push(file);
+            }
         }
     }
     files.sort_unstable();
     if files.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "no *.yaml, *.yml or *.json file in it"));
+        let hint = if others && !recursive { "; --recursive looks into the directories in it" } else { "" };
+        let message = format!("no {} file in it{hint}", wanted.names());
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
     }
     Ok(files)
 }

@@ -34,12 +34,23 @@ pub(crate) enum Command {
     Fmt(FmtOptions),
 }
 
+/// How directories are read.
+#[derive(Debug, Args)]
+pub(crate) struct Directories {
+    /// Read the directories within directories, too, but for those whose names begin with a dot. (`lictor-node` does not: its
+    /// directory has the policies themselves.)
+    #[arg(short = 'R', long)]
+    recursive: bool,
+}
+
 /// What `check` takes.
 #[derive(Debug, Args)]
 pub(crate) struct CheckOptions {
     /// Policy files, directories of them (*.yaml, *.yml, *.json), or `-` for standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    directories: Directories,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t = CheckOutput::Text)]
     output: CheckOutput,
@@ -72,6 +83,8 @@ pub(crate) struct TestOptions {
     /// Files of test cases, or directories of them (*.test.yaml, *.test.yml, *.test.json).
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    directories: Directories,
     /// Also write the outcome as `JUnit` XML to this file.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -133,6 +146,8 @@ pub(crate) struct FmtOptions {
     /// A policy file, or `-` for standard input; several files, or directories of them, with `--write` or `--check`.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    directories: Directories,
     /// Change the files instead of printing.
     #[arg(long, conflicts_with = "check")]
     write: bool,
@@ -147,6 +162,8 @@ pub(crate) struct Options {
     /// Policy files, directories of them (*.yaml, *.yml, *.json), or `-` for standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    directories: Directories,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,

@@ -1,6 +1,7 @@
 //! `lictor policy convert` and `lictor policy fmt`: texts that become other texts, printed or in place.
 
-use super::{ConvertOptions, FmtOptions, input};
+use super::input::{self, Wanted};
+use super::{ConvertOptions, FmtOptions};
 use anyhow::{Context as _, bail};
 use lictor_policy::{Violations, convert, pretty};
 use std::fs::File;
@@ -46,7 +47,8 @@ pub(super) fn fmt_files(
         if path.as_os_str() == "-" {
             files.push(path.clone());
         } else {
-            files.extend(input::files(path).with_context(|| format!("cannot read {}", path.display()))?);
+            let found = input::files(path, Wanted::Policies, options.directories.recursive);
+            files.extend(found.with_context(|| format!("cannot read {}", path.display()))?);
         }
     }
     rewrite(&files, target, (out, err), |text| {

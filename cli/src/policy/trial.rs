@@ -1,6 +1,6 @@
 //! `lictor policy test`, `replay` and `generate`: policies tried without a kernel.
 
-use super::input::{self, Input};
+use super::input::{self, Input, Wanted};
 use super::junit::{Case, Suite};
 use super::{GenerateOptions, Output, ReplayOptions, TestOptions, junit};
 use anyhow::{Context as _, bail};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn test(options: &TestOptions, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<bool> {
     let mut suites = Vec::new();
     for path in &options.files {
-        match test_files(path) {
+        match input::files(path, Wanted::Tests, options.directories.recursive) {
             Ok(files) => suites.extend(files.iter().map(|file| run(file))),
             Err(error) => suites.push(broken(path, &unusable(path, &error))),
         }
@@ -48,27 +48,6 @@ pub(super) fn test(options: &TestOptions, out: &mut dyn Write, err: &mut dyn Wri
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(failed == 0 && errors == 0)
-}
-
-/// The file itself, or the files of test cases in a directory, in order.
-fn test_files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
-    if !std::fs::metadata(path)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let file = entry?.path();
-        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if lictor_policy::is_test_file(name) && file.is_file() {
-            files.push(file);
-        }
-    }
-    files.sort_unstable();
-    if files.is_empty() {
-        let message = "no *.test.yaml, *.test.yml or *.test.json file in it";
-        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, message));
-    }
-    Ok(files)
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> Violations {
@@ -123,7 +102,7 @@ fn outcomes(path: &Path) -> Result<Vec<cases::CaseOutcome>, Violations> {
 fn policies(files: &[PathBuf]) -> Result<Vec<Policy>, Violations> {
     let mut violations = Violations::default();
     let mut policies = Vec::new();
-    for Input { outcome, .. } in input::read(files) {
+    for Input { outcome, .. } in input::read(files, false) {
         match outcome {
             Ok(loaded) => policies.push(loaded.policy),
             Err(found) => violations.extend(found),

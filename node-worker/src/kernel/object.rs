@@ -424,6 +424,18 @@ mod stack_tests;
 mod tests {
     use super::*;
 
+    /// They would take most of the time that reading an object takes.
+    #[test]
+    fn objects_know_no_lines_of_their_source() {
+        for (name, bytes) in super::super::OBJECTS {
+            let object = Object::parse(bytes).unwrap();
+            assert!(!object.functions.is_empty(), "{name}");
+            for function in object.functions.values() {
+                assert_eq!(function.line_info.line_info.len(), 0, "{name}: {}", function.name);
+            }
+        }
+    }
+
     #[test]
     fn descriptors_are_replaced_in_wide_map_loads_only() {
         let mut wide = vec![LOAD_WIDE, PSEUDO_MAP_VALUE << 4, 0, 0];
