@@ -20,7 +20,7 @@ use lictor_node_worker_ebpf::{
 };
 use lictor_policy::model::{
     ArgKind, BinaryOf, Enforcement, Hook, HookTarget, NamespaceValue, NotifyAction, Origin, PodLabels,
-    Policy, PolicyKey, Predicate, Workload,
+    Policy, PolicyKey, Predicate, Rule, Workload,
 };
 use lictor_policy::oracle::generate::{self, Place, Random};
 use lictor_policy::oracle::{
@@ -278,7 +278,7 @@ struct Outcome {
 }
 
 impl Bench {
-    /// Opens files while the kernel tells where it has them.
+    /// Opens files and sockets while the kernel tells where it has them.
     fn held(&mut self, facts: &NodeFacts) -> Result<Held> {
         let watch = lictor_policy::load(held::WATCH, None).map_err(|violations| anyhow!("{violations}"))?;
         let compiled = compile(&[watch.policy], facts);
@@ -320,10 +320,11 @@ impl Bench {
         self.drain()?;
         for (hook, (place, moment)) in plan.hooks.iter().zip(&moments) {
             for number in 0..events {
-                let mut event = generate::event(set << 20 | number, &places[*place], *moment);
+                let seed = set << 20 | number;
+                let mut event = generate::event(seed, &places[*place], *moment);
                 let workload = event.process.workload.clone();
                 self.move_to(&workload)?;
-                let notifications = generate::notifications(set << 20 | number, &kept);
+                let notifications = generate::notifications(seed, &kept);
                 event.process = Process { workload, notifications, ..me.clone() };
                 make_members(&mut event)?;
                 for value in event.args.values_mut().filter(|value| held::is_held(&value.class)) {
@@ -388,9 +389,8 @@ impl Bench {
                     hook.point
                 );
                 for fired in expected.fired.iter().filter(|fired| fired.unresolved) {
-                    let policy = policies.iter().find(|policy| *policy.key() == fired.policy);
-                    let hook = policy.and_then(|policy| policy.hooks().get(fired.hook));
-                    println!("  unresolved: {:?}", hook.map(|hook| (&hook.args, &hook.rules[fired.rule])));
+                    let found = rule_of(fired, policies);
+                    println!("  unresolved: {:?}", found.map(|(hook, rule)| (&hook.args, rule)));
                 }
             }
         }
@@ -400,9 +400,7 @@ impl Bench {
     fn count(&mut self, event: &Event, expected: &Judgement, policies: &[Policy]) {
         let arguments = classes(&event.target);
         let about_held = |fired: &Fired| {
-            let policy = policies.iter().find(|policy| *policy.key() == fired.policy);
-            let hook = policy.and_then(|policy| policy.hooks().get(fired.hook));
-            hook.is_some_and(|hook| held::asks_for_held(hook, &hook.rules[fired.rule], &arguments))
+            rule_of(fired, policies).is_some_and(|(hook, rule)| held::asks_for_held(hook, rule, &arguments))
         };
         let seen = &mut self.seen;
         seen.events += 1;
@@ -465,6 +463,13 @@ impl Bench {
             }
         }
     }
+}
+
+/// A rule that fired, and its hook.
+fn rule_of<'a>(fired: &Fired, policies: &'a [Policy]) -> Option<(&'a Hook, &'a Rule)> {
+    let policy = policies.iter().find(|policy| *policy.key() == fired.policy)?;
+    let hook = policy.hooks().get(fired.hook)?;
+    Some((hook, hook.rules.get(fired.rule)?))
 }
 
 /// The numbers of notifications of these policies.
@@ -548,6 +553,7 @@ fn at_raw_tracepoints(mut plan: Plan) -> (Plan, Vec<(usize, Moment)>) {
     (plan, moments)
 }
 
+/// The same with a signal that does nothing.
 fn harmless(enforcement: Enforcement) -> Enforcement {
     Enforcement { signal: enforcement.signal.map(|_| SIGURG), ..enforcement }
 }

@@ -16,7 +16,6 @@ const FRAME_BYTES: usize = 32;
 const FRAME_POINTER: u8 = 10;
 /// Number of the helper `bpf_tail_call`.
 const TAIL_CALL: i32 = 12;
-const CALL: u8 = 0x85;
 
 /// A program and the functions that it is linked with; the first one is its own.
 struct Linked {
@@ -85,8 +84,10 @@ impl Linked {
     }
 
     fn goes_on_elsewhere(&self, function: usize) -> bool {
-        let tail_call = |one: &Instruction| one.code == CALL && one.from == 0 && one.immediate == TAIL_CALL;
-        self.code[self.functions[function].clone()].iter().any(tail_call)
+        self.functions[function].clone().any(|index| {
+            let one = self.code[index];
+            one.flow(index) == Some(Flow::Helper) && one.immediate == TAIL_CALL
+        })
     }
 
     /// The deepest stack and the most frames from a function on, with `below` on the stack under it.

@@ -134,13 +134,18 @@ impl Policy {
 
     /// What its rules leave for its enforcer, each once, in order.
     pub fn enforcements(&self) -> BTreeSet<Enforcement> {
-        self.hooks.iter().flat_map(|hook| &hook.rules).filter_map(|rule| rule.actions.enforcement()).collect()
+        enforcements(&self.hooks)
     }
 
     /// The policy's hooks, in the order of the document; after them, one for each call of its enforcer.
     pub fn hooks(&self) -> &[Hook] {
         &self.hooks
     }
+}
+
+/// What the rules of these hooks leave for their policy's enforcer, each once, in order.
+pub(crate) fn enforcements(hooks: &[Hook]) -> BTreeSet<Enforcement> {
+    hooks.iter().flat_map(|hook| &hook.rules).filter_map(|rule| rule.actions.enforcement()).collect()
 }
 
 /// Whether enforcement actions are carried out.

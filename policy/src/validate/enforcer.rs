@@ -5,6 +5,7 @@ use super::lists::Shared;
 use super::report::{Report, quoted};
 use crate::model::{
     Actions, ENFORCEMENTS_MAX, Enforcement, FieldPath, Hook, HookTarget, Predicate, Rule, ShownAction,
+    enforcements,
 };
 use crate::spec::{CALLS_MAX, ListKind, PolicySpec};
 use std::collections::BTreeSet;
@@ -96,8 +97,7 @@ pub(super) fn hooks(calls: Vec<Call>, notifying: &[Hook], at: &FieldPath, report
     if calls.is_empty() {
         return Vec::new();
     }
-    let enforcements: BTreeSet<Enforcement> =
-        notifying_rules(notifying).filter_map(Actions::enforcement).collect();
+    let enforcements = enforcements(notifying);
     let at = at.member("enforcers").index(0);
     if enforcements.is_empty() {
         report.warn(
@@ -111,21 +111,18 @@ pub(super) fn hooks(calls: Vec<Call>, notifying: &[Hook], at: &FieldPath, report
         report.refuse_with(&at, found, format!("{ENFORCEMENTS_MAX}"), "make several policies of it");
         return Vec::new();
     }
-    call_hooks(calls, notifying)
+    call_hooks(calls, &enforcements, notifying)
 }
 
-/// What rules do that leave something.
-fn notifying_rules(hooks: &[Hook]) -> impl Iterator<Item = &Actions> {
-    let all = hooks.iter().flat_map(|hook| &hook.rules).map(|rule| &rule.actions);
-    all.filter(|actions| actions.enforcement().is_some())
-}
-
-/// One hook for each call, which carries out what the rules of `notifying` leave.
-pub(crate) fn call_hooks(calls: Vec<Call>, notifying: &[Hook]) -> Vec<Hook> {
-    let enforcements: BTreeSet<Enforcement> =
-        notifying_rules(notifying).filter_map(Actions::enforcement).collect();
+/// One hook for each call, which carries out the `enforcements` that the rules of `notifying` leave.
+pub(crate) fn call_hooks(
+    calls: Vec<Call>,
+    enforcements: &BTreeSet<Enforcement>,
+    notifying: &[Hook],
+) -> Vec<Hook> {
     // Who wants to hear nothing of the cause wants to hear nothing of what comes of it.
-    let post = notifying_rules(notifying).any(|actions| actions.post);
+    let mut all = notifying.iter().flat_map(|hook| &hook.rules).map(|rule| &rule.actions);
+    let post = all.any(|actions| actions.post && actions.enforcement().is_some());
     let hook = |(target, at): Call| {
         let rules = enforcements.iter().map(|enforcement| rule(*enforcement, post, &at));
         let rules: Vec<Rule> = rules.collect();

@@ -25,7 +25,7 @@ pub(super) fn add(policy: &mut Policy, places: &[&Place], random: &mut Random) {
     }
     let at = FieldPath::new("spec.enforcers").index(0).member("calls");
     let calls = calls.iter().enumerate().map(|(number, place)| (place.target.clone(), at.index(number)));
-    policy.hooks.extend(call_hooks(calls.collect(), &policy.hooks));
+    policy.hooks.extend(call_hooks(calls.collect(), &policy.enforcements(), &policy.hooks));
 }
 
 /// Places where something happens on its own account; the rest of what documents can name is one of these.
